@@ -1,0 +1,107 @@
+"""What every command shares: flags made from a settings dataclass, one line for an error, exit codes.
+
+A settings dataclass is the only home of its defaults. Its fields are declared with `option`, which carries the
+help text; `add_options` turns them into flags and `settings_from` turns the parsed flags back into the dataclass.
+"""
+
+import argparse
+import dataclasses
+import json
+import sys
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any, NoReturn, TypeVar
+
+from ser_embed.errors import EXIT_BAD_INPUT, EXIT_FAILED, InputError
+
+Settings = TypeVar("Settings")
+
+
+class CommandModule(ModuleType):
+    """A module that can be called like the function of the same name inside it.
+
+    `python -m ser_embed.extract` needs a module of that name and notebooks want `ser_embed.extract(...)`;
+    a command module sets its own class to this one and is both.
+    """
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function that bears the module's name."""
+        return getattr(self, self.__name__.rpartition(".")[2])(*args, **kwargs)
+
+
+class CommandParser(argparse.ArgumentParser):
+    """An argument parser whose usage errors are one line and exit code 2."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print one line to stderr and exit with 2."""
+        self.exit(EXIT_BAD_INPUT, f"error: {message} (see {self.prog} --help)\n")
+
+
+def option(default: Any = dataclasses.MISSING, *, help: str, parse: Callable[[str], Any] = str, **flag: Any) -> Any:
+    """Declare a settings field that is also a command-line flag.
+
+    Args:
+        default: the field's default; without one the flag is required.
+        help: what the flag means, with its unit. The default is added to it.
+        parse: turns the flag's text into the field's value.
+        **flag: further `add_argument` keywords, such as `metavar`, `choices` or `nargs`.
+    """
+    return dataclasses.field(default=default, metadata={"help": help, "parse": parse, "flag": flag})
+
+
+def add_options(parser: argparse.ArgumentParser, settings: type) -> None:
+    """Add one flag to `parser` for each field of the dataclass `settings` declared with `option`."""
+    for field in dataclasses.fields(settings):
+        if not field.metadata:
+            continue
+        flag = dict(field.metadata["flag"])
+        text = field.metadata["help"]
+        if field.default is False:
+            flag["action"] = "store_true"
+        else:
+            flag["type"] = field.metadata["parse"]
+        if field.default is dataclasses.MISSING:
+            flag["required"] = True
+        elif field.default not in (None, False, ()):
+            text += f" (default: {field.default})"
+        name = "--" + field.name.replace("_", "-")
+        parser.add_argument(name, default=argparse.SUPPRESS, help=text.replace("%", "%%"), **flag)
+
+
+def settings_from(args: argparse.Namespace, settings: type[Settings]) -> Settings:
+    """Build the dataclass `settings` from parsed flags; a flag not given keeps the dataclass's default."""
+    names = {field.name for field in dataclasses.fields(settings)}  # type: ignore[arg-type]
+    given = {name: value for name, value in vars(args).items() if name in names}
+    return settings(**{name: tuple(value) if isinstance(value, list) else value for name, value in given.items()})
+
+
+def print_json(document: Any) -> None:
+    """Write one JSON object to stdout, as `--json` promises, and nothing else."""
+    print(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def note(message: str) -> None:
+    """Write one line for the person at the terminal to stderr."""
+    print(message, file=sys.stderr, flush=True)
+
+
+def run_command(work: Callable[[], int]) -> int:
+    """Run a command's work and turn what goes wrong into one line on stderr and an exit code.
+
+    Args:
+        work: does the command and returns its exit code.
+
+    Returns:
+        What `work` returned, or 2 for bad usage or input, 1 for a failure of the system, 130 for Ctrl-C.
+    """
+    try:
+        return work()
+    except InputError as error:
+        note(f"error: {error}")
+        return EXIT_BAD_INPUT
+    except OSError as error:
+        note(f"error: {error}")
+        return EXIT_FAILED
+    except KeyboardInterrupt:
+        note("stopped; what was finished is kept")
+        return 130
