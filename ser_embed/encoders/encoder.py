@@ -1,0 +1,95 @@
+"""What every encoder offers, and the choices a user has."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import numpy as np
+
+from ser_embed.audio import Preparation
+from ser_embed.errors import InputError
+from ser_embed.spec import POOLINGS, EmbeddingSpec
+
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+
+
+@dataclasses.dataclass(frozen=True)
+class EncoderOptions:
+    """How an encoder is to be run.
+
+    Attributes:
+        layers: "all", "last", or names separated by commas such as "0,6,12" or "final".
+        pooling: one of `POOLINGS`, or None for the encoder's own default.
+        preparation: what is done to each waveform first.
+        device: "auto", "cpu", "cuda", "cuda:1", ...
+        dtype: one of `DTYPES`; "auto" is the fastest exact enough on the device.
+    """
+
+    layers: str = "all"
+    pooling: str | None = None
+    preparation: Preparation = Preparation()
+    device: str = "auto"
+    dtype: str = "auto"
+
+    def __post_init__(self) -> None:
+        if self.pooling is not None and self.pooling not in POOLINGS:
+            raise InputError(f"pooling has to be one of {', '.join(POOLINGS)}, not {self.pooling!r}")
+        if self.dtype not in DTYPES:
+            raise InputError(f"dtype has to be one of {', '.join(DTYPES)}, not {self.dtype!r}")
+
+    @classmethod
+    def of(cls, spec: EmbeddingSpec, device: str = "auto") -> "EncoderOptions":
+        """Return the options that make vectors of `spec` again."""
+        preparation = Preparation(spec.trim_db, spec.level_db)
+        return cls(",".join(spec.layers), spec.pooling, preparation, device, spec.arithmetic)
+
+
+class Encoder(Protocol):
+    """Turns waveforms into the vectors its spec describes.
+
+    Attributes:
+        spec: what the vectors are.
+        device: where they are computed.
+        batch_seconds: how much audio makes a good batch there.
+        max_clip_s: the longest clip it takes.
+    """
+
+    spec: EmbeddingSpec
+    device: str
+    batch_seconds: float
+    max_clip_s: float
+
+    def encode(self, waveforms: Sequence[np.ndarray]) -> Callable[[], list[np.ndarray]]:
+        """Start encoding a batch of float32 16 kHz waveforms, each (samples,).
+
+        Returns:
+            A function that waits for the result: one float32 (layers, width) per clip, or (frames, layers, width)
+            with frames pooling. An accelerator works on while the caller prepares its next batch.
+        """
+        ...
+
+
+def choose_layers(wanted: str, available: Sequence[str], last: str) -> tuple[str, ...]:
+    """Resolve the `layers` option.
+
+    Args:
+        wanted: "all", "last", or names separated by commas.
+        available: the encoder's layers, in order.
+        last: the layer that "last" stands for.
+
+    Returns:
+        The names asked for, in the encoder's order, each once.
+
+    Raises:
+        InputError: a name is not among the encoder's layers.
+
+    >>> choose_layers("6,0", ["0", "6", "final"], "final")
+    ('0', '6')
+    """
+    if wanted == "all":
+        return tuple(available)
+    names = {last if name.strip() == "last" else name.strip() for name in wanted.split(",")}
+    unknown = sorted(names - set(available))
+    if unknown:
+        raise InputError(f"layers have to be all, last or among {', '.join(available)}, not {unknown[0]!r}")
+    return tuple(name for name in available if name in names)

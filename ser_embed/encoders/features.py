@@ -1,0 +1,115 @@
+"""Classical feature sets as encoders: `mfcc` (librosa) and `egemaps` (openSMILE). No download, no framework.
+
+Both have a single layer, named "features". `mfcc` gives frames of 25 ms every 10 ms, without padding at the ends, and
+is pooled like any other encoder, by default to mean and standard deviation. `egemaps` gives one vector per clip.
+"""
+
+import importlib.metadata
+import json
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from ser_embed.audio import digest_of
+from ser_embed.encoders.encoder import EncoderOptions, choose_layers
+from ser_embed.errors import InputError
+from ser_embed.pooling import pool_clip, pooled_width
+from ser_embed.spec import RATE_HZ, EmbeddingSpec
+
+LAYER = "features"
+MFCC = {"num_mfcc": 20, "num_mels": 64, "window": 400, "hop": 160, "delta_width": 9}
+
+
+class FeatureEncoder:
+    """A function from one waveform to frames, dressed as an `ser_embed.encoders.encoder.Encoder`."""
+
+    device = "cpu"
+    batch_seconds = 60.0  # clips are worked on one by one; a batch is only what the bar advances by
+    max_clip_s = float("inf")
+
+    def __init__(self, spec: EmbeddingSpec, frames_of: Callable[[np.ndarray], np.ndarray]) -> None:
+        """Wrap `frames_of`, which maps float32 (samples,) to (frames, width)."""
+        self.spec = spec
+        self._frames_of = frames_of
+
+    def encode(self, waveforms: Sequence[np.ndarray]) -> Callable[[], list[np.ndarray]]:
+        """Encode a batch; see `Encoder.encode`."""
+        frames = [self._frames_of(waveform)[:, np.newaxis] for waveform in waveforms]  # (frames, 1 layer, width)
+        vectors = [pool_clip(clip, self.spec.pooling) for clip in frames]
+        return lambda: vectors
+
+
+def mfcc(options: EncoderOptions) -> FeatureEncoder:
+    """Make the `mfcc` encoder: 20 MFCC, their first and second differences, 64 log-mel bands (124 numbers a frame)."""
+    width = 3 * MFCC["num_mfcc"] + MFCC["num_mels"]
+    digest = digest_of(json.dumps(MFCC).encode())
+    return FeatureEncoder(_spec("mfcc", digest, width, options.pooling or "mean+std", options), mfcc_frames)
+
+
+def mfcc_frames(waveform: np.ndarray) -> np.ndarray:
+    """Compute the `mfcc` features of a waveform.
+
+    Args:
+        waveform: float32 (samples,) at 16 kHz, at least 400 samples.
+
+    Returns:
+        float32 (frames, 124): MFCC, deltas, double deltas, log-mel energies in dB.
+    """
+    import librosa
+
+    power = librosa.feature.melspectrogram(
+        y=waveform,
+        sr=RATE_HZ,
+        n_fft=MFCC["window"],
+        hop_length=MFCC["hop"],
+        n_mels=MFCC["num_mels"],
+        center=False,
+    )
+    log_mel = librosa.power_to_db(power, top_db=None)  # (mels, frames)
+    cepstra = librosa.feature.mfcc(S=log_mel, n_mfcc=MFCC["num_mfcc"])
+    # "nearest" holds the first and last frame at the ends, so that clips shorter than the window have deltas too.
+    deltas = [
+        librosa.feature.delta(cepstra, width=MFCC["delta_width"], order=order, mode="nearest") for order in (1, 2)
+    ]
+    return np.concatenate([cepstra, *deltas, log_mel]).T.astype(np.float32)
+
+
+def egemaps(options: EncoderOptions) -> FeatureEncoder:
+    """Make the `egemaps` encoder: the 88 functionals of eGeMAPSv02 (Eyben et al. 2016) by openSMILE.
+
+    Raises:
+        InputError: opensmile is not installed, or a pooling was asked for.
+    """
+    try:
+        import opensmile
+    except ImportError as error:
+        raise InputError("egemaps needs openSMILE; install it with: pip install 'twostage-ser[egemaps]'") from error
+    if options.pooling not in (None, "mean"):
+        raise InputError(f"egemaps gives one vector per clip; pooling {options.pooling!r} does not apply to it")
+    smile = opensmile.Smile(opensmile.FeatureSet.eGeMAPSv02, opensmile.FeatureLevel.Functionals)
+    digest = digest_of(f"eGeMAPSv02 functionals, opensmile {importlib.metadata.version('opensmile')}".encode())
+
+    def functionals(waveform: np.ndarray) -> np.ndarray:
+        return smile.process_signal(waveform, RATE_HZ).to_numpy(np.float32)  # (1, 88)
+
+    return FeatureEncoder(_spec("egemaps", digest, smile.num_features, "mean", options), functionals)
+
+
+def _spec(name: str, digest: str, width: int, pooling: str, options: EncoderOptions) -> EmbeddingSpec:
+    if options.device not in ("auto", "cpu"):
+        raise InputError(f"{name} runs on the cpu, not on {options.device!r}")
+    if options.dtype not in ("auto", "float32"):
+        raise InputError(f"{name} computes in float32, not in {options.dtype!r}")
+    return EmbeddingSpec(
+        model=name,
+        revision="",
+        digest=digest,
+        layers=choose_layers(options.layers, [LAYER], LAYER),
+        width=pooled_width(width, pooling),
+        pooling=pooling,
+        rate_hz=RATE_HZ,
+        normalization="none",
+        trim_db=options.preparation.trim_db,
+        level_db=options.preparation.level_db,
+        arithmetic="float32",
+    )
