@@ -46,7 +46,7 @@ def safe_path(path: str, where: str) -> str:
         InputError: the path is empty, absolute, or climbs out with "..".
     """
     posix = PurePosixPath(path.replace("\\", "/"))
-    if not path.strip() or posix.is_absolute() or ".." in posix.parts or ":" in posix.parts[0]:
+    if not path.strip() or not posix.parts or posix.is_absolute() or ".." in posix.parts or ":" in posix.parts[0]:
         raise InputError(f"a clip's path has to stay inside the data folder, but {where} has {path!r}")
     return str(posix)
 
