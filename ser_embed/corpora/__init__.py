@@ -1,1 +1,10 @@
-"""The corpora this library knows by name, and any folder with a `manifest.csv`."""
+"""The corpora this library knows by name, and any folder with a `manifest.csv`.
+
+>>> scan = scan_data("data")  # doctest: +SKIP
+"""
+
+from ser_embed.corpora.catalogue import CORPORA
+from ser_embed.corpora.corpus import Corpus
+from ser_embed.corpora.scan import Scan, scan_data
+
+__all__ = ["CORPORA", "Corpus", "Scan", "scan_data"]
