@@ -1,0 +1,149 @@
+"""Runs laid side by side: the table, what stands in the way of comparing them, and the files it can be written to."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ser_embed.errors import InputError
+from ser_head.paired import paired_difference
+from ser_head.results import Results
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Runs side by side, best UAR first.
+
+    Attributes:
+        table: one row per run: run, corpora, encoder, head, layer, personalized, protocol, speaker_disjoint, n_test,
+            accuracy, uar, uar_low, uar_high, macro_f1; then, against the run in the first row and on the clips both
+            were tested on, difference, difference_low, difference_high, p_value, shared_clips. What is unknown is None.
+        warnings: why the figures should not be compared directly, if they should not.
+    """
+
+    table: pd.DataFrame
+    warnings: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the comparison as one JSON object: {"runs": [...], "warnings": [...]}."""
+        return {"runs": self.rows(), "warnings": list(self.warnings)}
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the table as one dict per run."""
+        return [{str(name): value for name, value in row.items()} for row in self.table.to_dict("records")]
+
+    def text(self, *, markdown: bool = False) -> str:
+        """Return the table for people, in aligned columns."""
+        rows = [_COLUMNS, *(_cells(row) for row in self.rows())]
+        widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]
+        lines = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in rows]
+        if not markdown:
+            return "\n".join("  ".join(line).rstrip() for line in lines)
+        lines.insert(1, ["-" * width for width in widths])
+        return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
+
+
+_COLUMNS = (
+    "run", "corpora", "encoder", "head", "personalised", "protocol", "disjoint", "n_test", "accuracy",
+    "UAR [95 %]", "macro-F1", "difference [95 %]", "p",
+)  # fmt: skip
+
+
+def compare_runs(folders: Sequence[str | Path]) -> Comparison:
+    """Lay runs side by side.
+
+    Args:
+        folders: the run folders.
+
+    Raises:
+        InputError: none was given, or one is not a run folder.
+    """
+    if not folders:
+        raise InputError("expected at least one run folder to compare, found none")
+    runs = sorted((Results.load(folder) for folder in folders), key=lambda run: -run.metrics["test"]["uar"])
+    names = _names(runs)
+    rows = [{"run": name, **_figures(run), **_against(runs[0], run)} for name, run in zip(names, runs, strict=True)]
+    table = pd.DataFrame(rows).astype(object)
+    return Comparison(table.where(table.notna(), None), tuple(_obstacles(runs, names)))
+
+
+def _names(runs: Sequence[Results]) -> list[str]:
+    """Return the folders' names, or their paths where two names are the same."""
+    names = [run.name for run in runs]
+    return names if len(set(names)) == len(names) else [str(run.folder) for run in runs]
+
+
+def _figures(run: Results) -> dict[str, Any]:
+    test = run.metrics["test"]
+    low, high = test.get("ci95", {}).get("uar") or (None, None)
+    return {
+        "corpora": " + ".join(run.corpora),
+        "encoder": run.encoder,
+        "head": run.setting("head"),
+        "layer": run.setting("layer"),
+        "personalized": bool(run.setting("personalized")),
+        "protocol": run.metrics["protocol"],
+        "speaker_disjoint": bool(run.metrics["speaker_disjoint"]),
+        "n_test": len(run.tested),
+        "accuracy": test["accuracy"],
+        "uar": test["uar"],
+        "uar_low": low,
+        "uar_high": high,
+        "macro_f1": test.get("macro_f1"),
+    }
+
+
+def _against(best: Results, run: Results) -> dict[str, Any]:
+    found = None if run is best else paired_difference(run.tested, best.tested)
+    return {
+        "difference": found and found.uar,
+        "difference_low": found and found.low,
+        "difference_high": found and found.high,
+        "p_value": found and found.p_value,
+        "shared_clips": found and found.num_clips,
+    }
+
+
+def _obstacles(runs: Sequence[Results], names: Sequence[str]) -> Iterator[str]:
+    """Yield each reason for which the figures of these runs cannot be compared directly."""
+    clips = {name: frozenset(run.tested["utterance_id"]) for name, run in zip(names, runs, strict=True)}
+    if len(set(clips.values())) > 1:
+        shared = len(frozenset.intersection(*clips.values()))
+        sizes = ", ".join(f"{name}: {len(ids)}" for name, ids in clips.items())
+        yield f"the runs were tested on different clips ({sizes}; in all of them: {shared})"
+    for key, what in (
+        ("protocol", "protocol"),
+        ("speaker_disjoint", "whether test speakers were kept out of training"),
+        ("labels", "classes"),
+    ):
+        values = {name: str(run.metrics[key]) for name, run in zip(names, runs, strict=True)}
+        if len(set(values.values())) > 1:
+            yield f"the runs differ in {what} ({', '.join(f'{name}: {value}' for name, value in values.items())})"
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        row["run"],
+        row["corpora"],
+        row["encoder"],
+        f"{row['head']} ({row['layer']})",
+        "yes" if row["personalized"] else "no",
+        row["protocol"],
+        "yes" if row["speaker_disjoint"] else "NO",
+        str(row["n_test"]),
+        _number(row["accuracy"]),
+        _number(row["uar"]) + _interval(row["uar_low"], row["uar_high"]),
+        _number(row["macro_f1"]),
+        _number(row["difference"], "+.3f") + _interval(row["difference_low"], row["difference_high"], "+.3f"),
+        _number(row["p_value"]),
+    )
+
+
+def _number(value: float | None, form: str = ".3f") -> str:
+    return "-" if value is None else format(value, form)
+
+
+def _interval(low: float | None, high: float | None, form: str = ".3f") -> str:
+    return "" if low is None else f" [{_number(low, form)}, {_number(high, form)}]"

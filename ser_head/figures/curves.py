@@ -1,0 +1,67 @@
+"""Pictures of lines: training curves over epochs, and ROC curves."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from ser_head.evidence import RocCurve
+from ser_head.figures.style import FIRST, FULL_WIDTH, INK, MUTED, SECOND, emotion_colors, new_figure, printable, styled
+
+_DASHES = ("-", "--", "-.", ":")  # a second cue beside the colour
+
+
+@styled
+def training_curves(history: pd.DataFrame) -> Figure:
+    """Draw loss and accuracy over epochs, training against validation; folds thin, their mean thick.
+
+    Args:
+        history: columns fold, epoch, loss, accuracy and, where there was a validation set, val_loss, val_accuracy.
+    """
+    measures = [name for name in ("loss", "accuracy") if name in history]
+    figure, panels = new_figure(FULL_WIDTH, 3.2, len(measures))
+    for axes, name in zip(panels, measures, strict=True):
+        _fold_lines(axes, history, name, "training", FIRST, "-")
+        if f"val_{name}" in history:
+            _fold_lines(axes, history, f"val_{name}", "validation", SECOND, "--")
+        axes.set(xlabel="epoch", title=name)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(axis="y")
+    panels[0].legend()
+    return figure
+
+
+def _fold_lines(axes: Axes, history: pd.DataFrame, column: str, name: str, color: str, dashes: str) -> None:
+    folds = history.pivot_table(index="epoch", columns="fold", values=column)
+    if folds.shape[1] > 1:
+        axes.plot(folds.index, folds, color=color, linewidth=0.7, alpha=0.35)
+    # Folds stop at different epochs; a mean of the few that went on would jump about.
+    mean = folds[folds.notna().sum(axis=1) * 2 >= folds.shape[1]].mean(axis=1)
+    axes.plot(mean.index, mean, dashes, color=color, linewidth=2.2, label=name)
+
+
+@styled
+def roc_curves(curves: Sequence[RocCurve]) -> Figure:
+    """Draw one ROC curve per class, each against all others, and their mean.
+
+    Args:
+        curves: what `ser_head.evidence.one_vs_rest` returns.
+    """
+    figure, (axes,) = new_figure(0.7 * FULL_WIDTH, 4.3)
+    colors = emotion_colors(curve.label for curve in curves)
+    for number, curve in enumerate(curves):
+        label = f"{printable(curve.label)}  (AUC {curve.auc:.3f})"
+        dashes = _DASHES[number % len(_DASHES)]
+        axes.plot(*curve.points, dashes, color=colors[curve.label], linewidth=1.6, label=label)
+    rate = np.linspace(0, 1, 201)
+    mean = np.mean([np.interp(rate, *curve.points) for curve in curves], axis=0)
+    area = np.mean([curve.auc for curve in curves])
+    axes.plot(rate, mean, color=INK, linewidth=2.6, label=f"mean of classes  (AUC {area:.3f})")
+    axes.plot([0, 1], [0, 1], color=MUTED, linewidth=0.8, linestyle=":", label="guessing  (AUC 0.500)")
+    axes.set(xlabel="share of the other clips called this class", ylabel="share of this class found")
+    axes.grid()
+    figure.legend(loc="outside right center")
+    return figure

@@ -1,0 +1,85 @@
+"""Pictures of planes: the confusion matrix, and the vectors seen from where they spread most."""
+
+from collections.abc import Sequence
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ser_head.evidence import Projection
+from ser_head.figures.style import FULL_WIDTH, INK, MUTED, emotion_colors, new_figure, printable, styled
+
+_MOST_SPEAKERS = 12  # more cannot be told apart by colour, so no legend is drawn
+
+
+@styled
+def confusion_matrix(counts: np.ndarray, labels: Sequence[str]) -> Figure:
+    """Draw how often each class was called what: share of the row, and number of clips.
+
+    Args:
+        counts: int (classes, classes), acted emotion by row, predicted by column.
+        labels: the classes' names.
+    """
+    counts = np.asarray(counts)
+    totals = counts.sum(axis=1, keepdims=True)
+    shares = np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)
+    side = 1.3 + 0.52 * len(labels)
+    figure, (axes,) = new_figure(side, side * 0.96)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for (row, column), share in np.ndenumerate(shares):
+        color = "white" if share > 0.55 else INK
+        axes.text(column, row - 0.1, f"{share:.0%}", ha="center", va="center", color=color, fontsize=9)
+        axes.text(column, row + 0.25, f"{counts[row, column]:,}", ha="center", va="center", color=color, fontsize=6.5)
+    names = [printable(label, 14) for label in labels]
+    axes.set_xticks(range(len(labels)), names, rotation=40, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(len(labels)), names)
+    axes.set(xlabel="what the head said", ylabel="what was acted")
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    return figure
+
+
+@styled
+def vector_map(projection: Projection) -> Figure:
+    """Draw the clips' first two principal components twice: coloured by emotion, and by speaker.
+
+    Args:
+        projection: what `ser_head.evidence.project` returns.
+    """
+    figure, panels = new_figure(FULL_WIDTH, 4.7, 2)
+    speakers = sorted(set(projection.speakers))
+    wheel = matplotlib.colormaps["turbo"](np.linspace(0.02, 0.98, len(speakers)))
+    emotions = emotion_colors(sorted(set(projection.emotions)))
+    _dots(panels[0], projection.points, projection.emotions, emotions)
+    _means(panels[0], projection.points, projection.emotions, emotions)
+    _dots(panels[1], projection.points, projection.speakers, dict(zip(speakers, wheel, strict=True)))
+    panels[0].set_title("by emotion (large dots: the mean of its clips)")
+    panels[1].set_title(f"by speaker ({len(speakers)} colours)")
+    for axes in panels:
+        axes.set(xlabel=f"component 1 ({projection.explained[0]:.0%} of the variance)", xticks=[], yticks=[])
+    panels[0].set_ylabel(f"component 2 ({projection.explained[1]:.0%} of the variance)")
+    _legend(panels[0], len(emotions))
+    if len(speakers) <= _MOST_SPEAKERS:
+        _legend(panels[1], len(speakers))
+    return figure
+
+
+def _dots(axes: Axes, points: np.ndarray, groups: np.ndarray, colors: dict) -> None:
+    size = 14 if len(points) < 600 else 7
+    for group, color in colors.items():
+        chosen = points[groups == group]
+        label = printable(group, 16)
+        axes.scatter(
+            chosen[:, 0], chosen[:, 1], s=size, color=color, alpha=0.65, linewidths=0, rasterized=True, label=label
+        )
+
+
+def _means(axes: Axes, points: np.ndarray, groups: np.ndarray, colors: dict) -> None:
+    for group, color in colors.items():
+        across, up = points[groups == group].mean(axis=0)
+        axes.scatter(across, up, s=130, color=color, edgecolors="white", linewidths=1.8, zorder=3)
+
+
+def _legend(axes: Axes, entries: int) -> None:
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.09), ncols=min(entries, 4), markerscale=2, labelcolor=MUTED)

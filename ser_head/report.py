@@ -1,0 +1,141 @@
+"""The report of a run: one html file that explains it to a person who does not program, and shows the evidence."""
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ser_embed.spec import EmbeddingSpec
+from ser_embed.store import Store
+from ser_head.evidence import frequent_confusions
+from ser_head.figures.style import emotion_colors
+from ser_head.illustrations import illustrate
+from ser_head.pages import render_page
+from ser_head.results import Results
+
+_PROTOCOLS = {
+    "speaker": "The speakers were divided into three groups: one to learn from, one to choose the best moment of the "
+    "training, and one, kept aside until the end, for the test.",
+    "random": "The clips were divided at random into training, validation and test, whoever speaks in them.",
+    "kfold": "The speakers were divided into groups. Each group was tested once, by a head trained on the others.",
+    "loso": "Each speaker was tested once, by a head trained on all the other speakers.",
+    "cross": "The head was trained on one corpus and tested on another one.",
+}
+_CONDITIONS = {
+    "closed": "the speaker was heard in training",
+    "unknown": "nothing is known about the speaker",
+    "enrolled": "some unlabelled clips of the speaker were given beforehand, never the ones scored",
+    "transductive": "all clips of the speaker were used, without their labels, the scored ones included",
+}
+
+
+def write_report(run: str | Path, store: str | Path) -> Path:
+    """Write report.html into a run folder.
+
+    Args:
+        run: the run folder.
+        store: the store the run was trained on.
+
+    Returns:
+        The path of the report: one file that needs nothing from elsewhere.
+
+    Raises:
+        InputError: `run` is not a run folder, or the store holds vectors of another encoder.
+    """
+    results = Results.load(run)
+    with Store(store) as opened:
+        if results.spec:
+            opened.spec.require_same(results.spec, str(store))
+        page = render_page("report.html.j2", **_context(results, opened))
+    path = results.folder / "report.html"
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(page, "utf-8")
+    os.replace(temporary, path)
+    return path
+
+
+def used_clips(results: Results, store: Store) -> pd.DataFrame:
+    """Return the clips of the store that the run used, indexed by their row, with a column part.
+
+    `part` is "test" for clips that were scored, and "training and validation" for all others.
+    """
+    clips = store.utterances
+    used = clips["corpus"].isin(results.corpora) & clips["emotion"].isin(results.metrics["labels"])
+    tested = clips["utterance_id"].isin(set(results.tested["utterance_id"]))
+    return clips.assign(part=tested.map({True: "test", False: "training and validation"}))[used | tested]
+
+
+def _context(results: Results, store: Store) -> dict[str, Any]:
+    clips = used_clips(results, store)
+    metrics = results.metrics
+    labels, test = metrics["labels"], metrics["test"]
+    return {
+        "run": results,
+        "labels": labels,
+        "colors": emotion_colors(labels),
+        "test": test,
+        "intervals": test.get("ci95") or {},
+        "disjoint": bool(metrics["speaker_disjoint"]),
+        "protocol": metrics["protocol"],
+        "protocol_in_words": _PROTOCOLS.get(metrics["protocol"].partition(":")[0], ""),
+        "corpora": _corpora(clips),
+        "synthetic": _synthetic(clips),
+        "num_clips": len(clips),
+        "parts": clips["part"].nunique(),
+        "num_speakers": clips["speaker"].nunique(),
+        "num_tested": len(results.tested),
+        "num_test_speakers": results.tested["speaker"].nunique(),
+        "chance": 1 / len(labels),
+        "majority": results.tested["label"].value_counts(normalize=True).iloc[0],
+        "confusions": frequent_confusions(test["confusion"], labels) if test.get("confusion") else [],
+        "conditions": [
+            {"name": name, "meaning": _CONDITIONS.get(name.partition(":")[0], ""), **figures}
+            for name, figures in (metrics.get("conditions") or {}).items()
+        ],
+        "pictures": illustrate(results, store, clips),
+        "settings": list(flatten({key: value for key, value in results.about.items() if key != "spec"})),
+        "spec": list(flatten(_as_mapping(store.spec))),
+    }
+
+
+def _corpora(clips: pd.DataFrame) -> list[dict[str, Any]]:
+    groups = clips.groupby("corpus")
+    return [
+        {
+            "name": name,
+            "clips": len(group),
+            "speakers": group["speaker"].nunique(),
+            "hours": _hours(group["duration_s"]),
+        }
+        for name, group in groups
+    ]
+
+
+def _synthetic(clips: pd.DataFrame) -> list[str]:
+    """Return the corpora that say of their clips that no person spoke them."""
+    return sorted(clips["corpus"][clips["synthetic"] == "yes"].unique()) if "synthetic" in clips else []
+
+
+def _hours(durations_s: pd.Series) -> float | None:
+    return durations_s.sum() / 3600 if durations_s.notna().all() else None
+
+
+def _as_mapping(spec: EmbeddingSpec) -> dict[str, Any]:
+    return dict(vars(spec))
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Yield every leaf of nested mappings as (dotted name, text).
+
+    >>> list(flatten({"seed": 0, "settings": {"split": [0.6, 0.2, 0.2]}}))
+    [('seed', '0'), ('settings.split', '0.6, 0.2, 0.2')]
+    """
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from flatten(value, f"{prefix}{name}.")
+        elif isinstance(value, list | tuple):
+            yield prefix + name, ", ".join(map(str, value))
+        else:
+            yield prefix + name, str(value)

@@ -1,0 +1,164 @@
+"""A run folder and its store made from random numbers, in the form the contracts fix, without training anything."""
+
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import balanced_accuracy_score, confusion_matrix, f1_score, precision_recall_fscore_support
+
+from ser_embed.manifest import build_manifest
+from ser_embed.spec import EmbeddingSpec
+from ser_embed.store import StoreWriter
+
+LABELS = ("angry", "happy", "neutral", "sad")
+SPEC = EmbeddingSpec(
+    "hubert-tiny", "", "d1", ("0", "1", "2"), 8, "mean", 16_000, "zero-mean-unit-variance", None, None, "float32"
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    """What to fabricate. `skill` is how much the probabilities know of the truth."""
+
+    corpus: str = "ravdess"
+    speakers: tuple[str, ...] = tuple(f"ravdess/{number:02}" for number in range(1, 9))
+    labels: tuple[str, ...] = LABELS
+    clips_each: int = 6
+    folds: int = 4
+    skill: float = 1.5
+    seed: int = 0
+    protocol: str = "kfold:4"
+    disjoint: bool = True
+    spec: EmbeddingSpec = SPEC
+
+
+def fabricate(folder: Path, case: Case | None = None, **changes) -> tuple[Path, Path]:
+    """Write a run folder and a store and return both paths; `changes` are fields of `Case`."""
+    case = replace(case or Case(), **changes)
+    clips = manifest(case)
+    store = folder / "store.h5"
+    folder.mkdir(parents=True, exist_ok=True)
+    write_store(store, case, clips)
+    run = folder / "run"
+    run.mkdir()
+    predictions = predict(case, clips)
+    predictions.to_csv(run / "predictions.csv", index=False)
+    write_json(run / "metrics.json", measure(case, predictions))
+    settings = {
+        "head": "mlp",
+        "layer": "last",
+        "personalized": False,
+        "corpus": [case.corpus],
+        "protocol": case.protocol,
+    }
+    about = {"settings": settings, "spec": asdict(case.spec), "versions": {"python": "3.11.0"}, "seed": case.seed}
+    write_json(run / "run.json", about)
+    history(case).to_csv(run / "history.csv", index=False)
+    return run, store
+
+
+def manifest(case: Case) -> pd.DataFrame:
+    """Return the clips: every speaker says every emotion `clips_each` times."""
+    rows = [
+        {
+            "utterance_id": f"{case.corpus}/{number:02}_{emotion}_{take}",
+            "path": f"{number:02}_{emotion}_{take}.wav",
+            "corpus": case.corpus,
+            "speaker": speaker,
+            "emotion": emotion,
+            "duration_s": 1.5 + 0.1 * take + 0.05 * number,
+        }
+        for number, speaker in enumerate(case.speakers)
+        for emotion in case.labels
+        for take in range(case.clips_each)
+    ]
+    return build_manifest(rows)
+
+
+def write_store(path: Path, case: Case, clips: pd.DataFrame) -> None:
+    """Write vectors that differ by emotion and by speaker."""
+    random = np.random.default_rng(case.seed)
+    shape = (len(case.spec.layers), case.spec.width)
+    places = {name: random.normal(0, 2, shape) for name in sorted({*clips["emotion"], *clips["speaker"]})}
+    frames = 3 if case.spec.pooling == "frames" else None
+    with StoreWriter(path, case.spec, {"python": "3.11.0"}) as writer:
+        vectors = [
+            (places[clip.emotion] + places[clip.speaker] + random.normal(size=shape)).astype(np.float32)
+            for clip in clips.itertuples()
+        ]
+        writer.add(clips, [np.stack([vector] * frames) for vector in vectors] if frames else vectors)
+        writer.commit()
+
+
+def predict(case: Case, clips: pd.DataFrame) -> pd.DataFrame:
+    """Return predictions.csv of a head with some skill."""
+    random = np.random.default_rng(case.seed + 1)
+    truth = np.array([case.labels.index(emotion) for emotion in clips["emotion"]])
+    scores = random.normal(size=(len(clips), len(case.labels))) + case.skill * np.eye(len(case.labels))[truth]
+    probabilities = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+    table = clips[["utterance_id", "speaker"]].assign(
+        label=clips["emotion"], prediction=np.array(case.labels)[probabilities.argmax(axis=1)]
+    )
+    for column, label in enumerate(case.labels):
+        table["p_" + label] = probabilities[:, column]
+    folds = {speaker: number % case.folds for number, speaker in enumerate(case.speakers)}
+    return table.assign(fold=clips["speaker"].map(folds), condition="unknown")
+
+
+def measure(case: Case, predictions: pd.DataFrame) -> dict:
+    """Return metrics.json, computed by scikit-learn."""
+    truth, said, labels = predictions["label"], predictions["prediction"], list(case.labels)
+    uar = float(balanced_accuracy_score(truth, said))
+    figures = precision_recall_fscore_support(truth, said, labels=labels, zero_division=0)
+    test = {
+        "accuracy": float((truth == said).mean()),
+        "uar": uar,
+        "macro_f1": float(f1_score(truth, said, labels=labels, average="macro", zero_division=0)),
+        "log_loss": 1.0,
+        "ece": 0.05,
+        "ci95": {"accuracy": [uar - 0.05, uar + 0.05], "uar": [uar - 0.05, uar + 0.05]},
+        "per_class": {
+            label: dict(zip(("precision", "recall", "f1", "support"), map(float, values), strict=True))
+            for label, values in zip(labels, zip(*figures, strict=True), strict=True)
+        },
+        "confusion": confusion_matrix(truth, said, labels=labels).tolist(),
+    }
+    return {
+        "protocol": case.protocol,
+        "speaker_disjoint": case.disjoint,
+        "labels": labels,
+        "n_test": len(predictions),
+        "test": test,
+        "conditions": {"unknown": {name: test[name] for name in ("accuracy", "uar", "macro_f1")}},
+    }
+
+
+def history(case: Case) -> pd.DataFrame:
+    """Return history.csv of folds that stop at different epochs."""
+    random = np.random.default_rng(case.seed + 2)
+    rows = [
+        {
+            "fold": fold,
+            "epoch": epoch,
+            "loss": 1.6 * 0.9**epoch + random.normal(0, 0.03),
+            "accuracy": 1 - 0.75 * 0.93**epoch + random.normal(0, 0.01),
+            "val_loss": 1.2 * 0.95**epoch + 0.5 + random.normal(0, 0.03),
+            "val_accuracy": 0.65 - 0.4 * 0.88**epoch + random.normal(0, 0.02),
+        }
+        for fold in range(case.folds)
+        for epoch in range(1, 21 + 3 * fold)
+    ]
+    return pd.DataFrame(rows)
+
+
+def write_json(path: Path, document: dict) -> None:
+    """Write one JSON file."""
+    path.write_text(json.dumps(document, indent=1), "utf-8")
+
+
+def edit_json(path: Path, **changes) -> None:
+    """Change entries of a JSON file; None removes one."""
+    document = {**json.loads(path.read_text("utf-8")), **changes}
+    write_json(path, {name: value for name, value in document.items() if value is not None})
