@@ -23,20 +23,21 @@ _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
 @dataclasses.dataclass(frozen=True)
-class Clip:
-    """One clip, read and ready to encode.
+class ClipFacts:
+    """What reading a clip tells about it.
 
     Attributes:
-        waveform: float32 (samples,) at 16 kHz.
         duration_s: length of the file as recorded, before trimming, in seconds.
         digest: hash of the file's bytes.
         audio_digest: hash of the decoded 16 kHz samples before trimming; equal for two files with the same audio.
     """
 
-    waveform: np.ndarray
     duration_s: float
     digest: str
     audio_digest: str
+
+
+FACTS = tuple(field.name for field in dataclasses.fields(ClipFacts))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,21 +61,24 @@ class Preparation:
     def apply(self, waveform: np.ndarray) -> np.ndarray:
         """Return the prepared waveform, float32 (samples,)."""
         if self.trim_db is not None:
-            import librosa
+            from librosa.effects import trim
 
-            waveform = librosa.effects.trim(waveform, top_db=self.trim_db, frame_length=400, hop_length=160)[0]
+            waveform = trim(waveform, top_db=self.trim_db, frame_length=400, hop_length=160)[0]
         if self.level_db is not None:
             rms = np.sqrt(np.mean(np.square(waveform, dtype=np.float64)))
             waveform = (waveform * (10 ** (self.level_db / 20) / rms)).astype(np.float32)
         return waveform
 
 
-def load_clip(path: Path, preparation: Preparation) -> Clip:
+def load_clip(path: Path, preparation: Preparation) -> tuple[np.ndarray, ClipFacts]:
     """Read one clip, its bytes once.
 
     Args:
         path: a wav, flac, mp3, ogg or opus file of any rate and number of channels.
         preparation: what to do to the waveform.
+
+    Returns:
+        The waveform, float32 (samples,) at 16 kHz, and the facts about the clip.
 
     Raises:
         ClipError: the clip is missing, empty, a git-lfs pointer, not audio, truncated, silent, NaN or too short.
@@ -89,7 +93,7 @@ def load_clip(path: Path, preparation: Preparation) -> Clip:
         raise ClipError(
             f"too short after trimming: {len(prepared)} samples at 16 kHz, at least {MIN_SAMPLES} are needed"
         )
-    return Clip(prepared, len(samples) / rate_hz, digest_of(data), audio_digest)
+    return prepared, ClipFacts(len(samples) / rate_hz, digest_of(data), audio_digest)
 
 
 def read_bytes(path: Path) -> bytes:

@@ -85,6 +85,11 @@ def note(message: str) -> None:
     print(message, file=sys.stderr, flush=True)
 
 
+def quiet() -> bool:
+    """Return whether progress bars would only clutter a log, because stderr is no terminal."""
+    return not sys.stderr.isatty()
+
+
 def run_command(work: Callable[[], int]) -> int:
     """Run a command's work and turn what goes wrong into one line on stderr and an exit code.
 

@@ -24,8 +24,8 @@ class EmbeddingSpec:
         revision: commit of a Hub model, or "" for a local folder or classical features.
         digest: hash of the encoder's weights and settings; two folders with equal weights agree.
         layers: names of the stored layers, in the order of the store's second axis.
-        width: numbers per layer; already doubled for "mean+std".
         pooling: one of `POOLINGS`.
+        width: numbers per layer; already doubled for "mean+std".
         rate_hz: sampling rate the encoder hears, in Hz.
         normalization: "zero-mean-unit-variance" or "none", applied to each waveform by the encoder.
         trim_db: silence below this level relative to the peak is cut from both ends; None leaves it.
@@ -37,8 +37,8 @@ class EmbeddingSpec:
     revision: str
     digest: str
     layers: tuple[str, ...]
-    width: int
     pooling: str
+    width: int
     rate_hz: int
     normalization: str
     trim_db: float | None

@@ -16,6 +16,7 @@ tiling changes no number beyond rounding.
 
 import dataclasses
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -57,18 +58,16 @@ class ConvLayer:
     def __call__(self, frames: torch.Tensor) -> torch.Tensor:
         """Convolve, normalise and activate: (frames in, channels in) to (frames out, channels out)."""
         num_out, channels = self.num_out(frames.shape[0]), frames.shape[1]
-        out = None
-        for shift, tap in enumerate(self.taps):
-            # (frames out, tap rows): a view whose rows begin `stride` frames apart
-            rows = frames.as_strided(
-                (num_out, tap.shape[0]),
-                (self.stride * channels, 1),
-                frames.storage_offset() + shift * self.stride * channels,
-            )
-            if out is None:
-                out = rows @ tap if self.bias is None else torch.addmm(self.bias, rows, tap)
-            else:
-                out = out.addmm_(rows, tap)
+        step = self.stride * channels
+        # (frames out, tap rows) for each tap: a view whose rows begin `stride` frames apart
+        operands = [
+            frames.as_strided((num_out, len(tap)), (step, 1), frames.storage_offset() + shift * step)
+            for shift, tap in enumerate(self.taps)
+        ]
+        first = self.taps[0]
+        out = operands[0] @ first if self.bias is None else torch.addmm(self.bias, operands[0], first)
+        for rows, tap in zip(operands[1:], self.taps[1:], strict=True):
+            out.addmm_(rows, tap)
         if self.norm is not None:
             out = self.norm(out)
         return F.gelu(out)
@@ -83,7 +82,7 @@ class FrontEnd:
     covariance of its input windows, so that no pass over the output is needed.
     """
 
-    def __init__(self, feature_extractor: torch.nn.Module, tile_frames: int = TILE_FRAMES) -> None:
+    def __init__(self, feature_extractor: Any, tile_frames: int = TILE_FRAMES) -> None:
         """Take over the weights of a transformers feature extractor (its `conv_layers`), in their device and type."""
         layers = list(feature_extractor.conv_layers)
         first_norm = getattr(layers[0], "layer_norm", None)
@@ -118,7 +117,7 @@ class FrontEnd:
         """
         layers = self._layers
         if self._group_norm is not None:
-            layers = [self._normalized_first(waveform), *layers[1:]]
+            layers = [_normalized(layers[0], self._group_norm, waveform), *layers[1:]]
         samples = waveform.to(layers[0].taps[0].dtype).unsqueeze(1)  # (samples, 1)
         return torch.cat([_through(layers, samples[tile]) for tile in self._tiles(len(waveform))])
 
@@ -134,24 +133,24 @@ class FrontEnd:
             num_frames = (num_frames - 1) * layer.stride + layer.kernel
         return num_frames
 
-    def _normalized_first(self, waveform: torch.Tensor) -> ConvLayer:
-        """Fold the first layer's GroupNorm for this clip into its weights and bias.
 
-        With windows x of mean m and covariance S, the output w.x has mean w.m and variance w'Sw. Both are taken in
-        float64 from centred windows, which keeps the variance of a nearly silent channel exact.
-        """
-        first, norm = self._layers[0], self._group_norm
-        windows = waveform.double().unfold(0, first.kernel, first.stride)  # (frames, kernel)
-        weights = torch.cat(first.taps).double()  # (kernel, channels)
-        mean = windows.mean(dim=0)
-        centred = windows - mean
-        covariance = centred.T @ centred / len(windows)
-        variance = ((covariance @ weights) * weights).sum(dim=0).clamp_min(0)
-        scale = norm.weight.double() * (variance + norm.eps).rsqrt()
-        shift = norm.bias.double() - (mean @ weights) * scale  # a convolution bias would cancel here
-        dtype = first.taps[0].dtype
-        taps = tuple((tap.double() * scale).to(dtype) for tap in first.taps)
-        return dataclasses.replace(first, taps=taps, bias=shift.to(dtype))
+def _normalized(first: ConvLayer, norm: torch.nn.GroupNorm, waveform: torch.Tensor) -> ConvLayer:
+    """Fold the first layer's GroupNorm for this clip into its weights and bias.
+
+    With windows x of mean m and covariance S, the output w.x has mean w.m and variance w'Sw. Both are taken in
+    float64 from centred windows, which keeps the variance of a nearly silent channel exact.
+    """
+    windows = waveform.double().unfold(0, first.kernel, first.stride)  # (frames, kernel)
+    weights = torch.cat(first.taps).double()  # (kernel, channels)
+    mean = windows.mean(dim=0)
+    centred = windows - mean
+    covariance = centred.T @ centred / len(windows)
+    variance = ((covariance @ weights) * weights).sum(dim=0).clamp_min(0)
+    scale = norm.weight.double() * (variance + norm.eps).rsqrt()
+    shift = norm.bias.double() - (mean @ weights) * scale  # a bias of the convolution would cancel here
+    dtype = first.taps[0].dtype
+    taps = tuple((tap.double() * scale).to(dtype) for tap in first.taps)
+    return dataclasses.replace(first, taps=taps, bias=shift.to(dtype))
 
 
 def _through(layers: list[ConvLayer], frames: torch.Tensor) -> torch.Tensor:

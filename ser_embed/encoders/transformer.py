@@ -218,8 +218,10 @@ def choose_dtype(dtype: str, device: str) -> torch.dtype:
 
 def has_amx() -> bool:
     """Return whether the processor multiplies bfloat16 matrices in hardware (Intel AMX)."""
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # newer than the oldest torch supported
-    return bool(capabilities.get("amx_bf16", False))
+    capabilities: dict[str, bool] = getattr(
+        torch.cpu, "get_capabilities", dict
+    )()  # newer than the oldest torch supported
+    return capabilities.get("amx_bf16", False)
 
 
 def _batch_seconds(device: str) -> float:

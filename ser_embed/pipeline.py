@@ -1,0 +1,217 @@
+"""A whole extraction: corpora to manifest, what is new to part files, part files to the store."""
+
+import contextlib
+import dataclasses
+import importlib.metadata
+import platform
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from tqdm import tqdm
+
+from ser_embed import __version__
+from ser_embed.audio import Preparation
+from ser_embed.cache import SOURCE, Cache
+from ser_embed.console import note, quiet
+from ser_embed.corpora import Scan, scan_data
+from ser_embed.devices import encode_on
+from ser_embed.encoders import Encoder, EncoderOptions, load_encoder
+from ser_embed.encoders.catalogue import FEATURE_SETS, source_of
+from ser_embed.extraction import Reading, cut_chunks
+from ser_embed.locking import only_writer
+from ser_embed.manifest import combine
+from ser_embed.merging import merged_clips, merged_unreadable, write_merged
+from ser_embed.parts import PartFolder
+from ser_embed.settings import ExtractSettings
+from ser_embed.spec import EmbeddingSpec
+from ser_embed.store import UNREADABLE_COLUMNS, Store
+
+
+@dataclasses.dataclass(frozen=True)
+class ExtractReport:
+    """What an extraction did.
+
+    Attributes:
+        store: the file.
+        spec: what its vectors are.
+        clips: how many clips it holds now.
+        extracted: clips encoded, in this run or in an unfinished one it went on with.
+        unchanged: clips of the manifest that were in the store already.
+        unreadable: one {"utterance_id", "path", "reason"} for each clip of this run that could not be read.
+        audio_s: seconds of audio encoded in this run.
+        elapsed_s: seconds the encoding took.
+    """
+
+    store: Path
+    spec: EmbeddingSpec
+    clips: int
+    extracted: int
+    unchanged: int
+    unreadable: tuple[dict[str, str], ...]
+    audio_s: float
+    elapsed_s: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the report as plain JSON values."""
+        return {**dataclasses.asdict(self), "store": str(self.store)}
+
+    def summary(self) -> str:
+        """Return the report as two lines for a person."""
+        layers = f"{len(self.spec.layers)} layer{'s' if len(self.spec.layers) > 1 else ''} x {self.spec.width}"
+        speed = f" ({self.audio_s / self.elapsed_s:.1f} audio-seconds per second)" if self.audio_s else ""
+        return (
+            f"{self.store}: {self.clips} clips, {layers}, {self.spec.pooling} of {self.spec.model}\n"
+            f"{self.extracted} extracted{speed}, {self.unchanged} unchanged, {len(self.unreadable)} unreadable"
+        )
+
+
+def run_extraction(settings: ExtractSettings) -> ExtractReport:
+    """Extract what `settings` ask for; see `ser_embed.extract`.
+
+    Raises:
+        InputError: before anything is written, if the model, the corpora, the store or the part files do not fit.
+        OSError: something could not be written; the old store and finished parts are untouched.
+    """
+    path = settings.store_path
+    if settings.model not in FEATURE_SETS:
+        source_of(settings.model)  # a misspelt name is told at once
+    scan = scan_data(settings.data, settings.corpus)
+    for message in scan.notes:
+        note(message)
+    if path.exists():
+        Store(path).close()  # and so is a file of another format
+    encoder, others = _load_encoders(settings)
+    with only_writer(path):
+        return _extract_into(path, encoder, others, scan, settings)
+
+
+def _load_encoders(settings: ExtractSettings) -> tuple[Encoder, dict[str, EncoderOptions]]:
+    """Load the encoder of this process, and say with which options further devices load theirs."""
+    preparation = Preparation(settings.trim_db, settings.level_db)
+    devices = settings.device.split(",")
+    options = [
+        EncoderOptions(settings.layers, settings.pooling, preparation, device, settings.dtype) for device in devices
+    ]
+    encoder = load_encoder(settings.model, options[0])
+    if settings.device == "auto" and encoder.device == "cuda":
+        import torch
+
+        devices = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+        options = [dataclasses.replace(options[0], device=device) for device in devices]
+    return encoder, {f"{device} ({index})": options[index] for index, device in enumerate(devices) if index}
+
+
+def _extract_into(
+    path: Path, encoder: Encoder, others: dict[str, EncoderOptions], scan: Scan, settings: ExtractSettings
+) -> ExtractReport:
+    manifest = scan.manifest[: settings.limit]
+    stored = _usable_store(path, encoder.spec, settings.force)
+    parts = PartFolder(path)
+    parts.sweep()
+    parts.check(encoder.spec, drop=settings.force)
+    cache = Cache.of([*([] if settings.force else stored), *parts])
+    unchanged = cache.unchanged(manifest, settings.data, settings.workers)
+    tried = cache.unreadable.loc[cache.unreadable["source"] != str(path), "utterance_id"]
+    pending = manifest[~manifest["utterance_id"].isin(unchanged.union(tried))]
+    audio_s, elapsed_s = _encode_pending(encoder, others, pending, parts, settings)
+
+    cache = Cache.of([*stored, *parts])
+    clips = merged_clips(manifest, cache)
+    unreadable = _this_runs(scan, cache, path)
+    listed = merged_unreadable(unreadable, _other_corpora(scan, cache, path))
+    if settings.force or not _is_current(stored, clips, listed):
+        write_merged(path, encoder.spec, _software(settings.data), clips, listed)
+    parts.remove()
+    _note_gone(scan, settings, clips)
+    extracted = int((clips["source"] != str(path)).sum())
+    return ExtractReport(
+        store=path,
+        spec=encoder.spec,
+        clips=len(clips),
+        extracted=extracted,
+        unchanged=int(clips["utterance_id"].isin(manifest["utterance_id"]).sum()) - extracted,
+        unreadable=tuple(dict(zip(UNREADABLE_COLUMNS, row, strict=True)) for row in unreadable.to_numpy()),
+        audio_s=audio_s,
+        elapsed_s=elapsed_s,
+    )
+
+
+def _usable_store(path: Path, spec: EmbeddingSpec, force: bool) -> list[Path]:
+    """Return the old store as a list of one or none; one of another spec is an error, or dropped by --force."""
+    if not path.exists():
+        return []
+    with Store(path) as store:
+        if force and store.spec.differences(spec):
+            return []
+        store.spec.require_same(spec, str(path))
+    return [path]
+
+
+def _encode_pending(
+    encoder: Encoder,
+    others: dict[str, EncoderOptions],
+    pending: pd.DataFrame,
+    parts: PartFolder,
+    settings: ExtractSettings,
+) -> tuple[float, float]:
+    """Encode the pending clips into part files under a progress bar; return audio-seconds and seconds."""
+    preparation = Preparation(settings.trim_db, settings.level_db)
+    reading = Reading(settings.data, preparation, settings.workers, settings.batch_seconds)
+    chunks = cut_chunks(pending, settings.chunk, parts.next_number())
+    start, audio_s = time.perf_counter(), 0.0
+    with tqdm(total=len(pending), desc=encoder.spec.model, unit="clip", disable=quiet()) as bar:
+
+        def advance(clips: int, seconds: float) -> None:
+            nonlocal audio_s
+            audio_s += seconds
+            bar.set_postfix_str(f"{audio_s / (time.perf_counter() - start):.1f} audio-s/s", refresh=False)
+            bar.update(clips)
+
+        encode_on(encoder, others, settings.model, (chunks, reading, parts), advance)
+    return audio_s, time.perf_counter() - start
+
+
+def _this_runs(scan: Scan, cache: Cache, path: Path) -> pd.DataFrame:
+    """Return the clips of this run that could not be used: misnamed ones and those that failed to decode."""
+    failed = cache.unreadable[cache.unreadable["source"] != str(path)]
+    return pd.concat([scan.unreadable, failed])[list(UNREADABLE_COLUMNS)]
+
+
+def _other_corpora(scan: Scan, cache: Cache, path: Path) -> pd.DataFrame:
+    """Return what the old store lists as unreadable of corpora this run did not look at."""
+    old = cache.unreadable[cache.unreadable["source"] == str(path)]
+    seen = {_corpus_of(name) for name in [*scan.manifest["utterance_id"], *scan.unreadable["utterance_id"]]}
+    return old[~old["utterance_id"].map(_corpus_of).isin(seen)]
+
+
+def _corpus_of(utterance_id: str) -> str:
+    return utterance_id.partition("/")[0]
+
+
+def _is_current(stored: list[Path], clips: pd.DataFrame, unreadable: pd.DataFrame) -> bool:
+    """Return whether the store on disk says all this already, so that it need not be written again."""
+    if not stored or (clips["source"] != str(stored[0])).any():
+        return False
+    with Store(stored[0]) as store:
+        same_clips = combine([clips.drop(columns=list(SOURCE))]).equals(combine([store.utterances]))
+        return same_clips and store.unreadable.equals(unreadable)
+
+
+def _note_gone(scan: Scan, settings: ExtractSettings, clips: pd.DataFrame) -> None:
+    """Say which stored clips the corpora no longer have; they are kept."""
+    ours = clips["corpus"].isin(scan.manifest["corpus"].unique())
+    gone = clips[ours & ~clips["utterance_id"].isin(scan.manifest["utterance_id"])]
+    if len(gone):
+        first = gone["utterance_id"].iloc[0]
+        note(f"{len(gone)} stored clips are no longer in {settings.data}, such as {first}; they are kept in the store")
+
+
+def _software(data: Path) -> dict[str, Any]:
+    packages = ("numpy", "torch", "transformers", "soundfile", "soxr", "librosa", "opensmile")
+    versions = {}
+    for package in packages:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[package] = importlib.metadata.version(package)
+    return {"twostage-ser": __version__, "python": platform.python_version(), **versions, "data": str(data.resolve())}

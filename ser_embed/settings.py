@@ -1,0 +1,58 @@
+"""The settings of an extraction: the only home of their defaults, for the function and the command alike."""
+
+import dataclasses
+import os
+from pathlib import Path
+
+from ser_embed.console import option
+from ser_embed.encoders.catalogue import NAMES, short_name
+from ser_embed.errors import InputError
+from ser_embed.spec import POOLINGS
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ExtractSettings:
+    """What to extract, with what, into which store. The fields are the command's flags; see their help."""
+
+    model: str = option(help=f"encoder: {', '.join(NAMES)}, a Hub id, or the folder of a saved model", metavar="NAME")
+    data: Path = option(Path("data"), help="folder that holds the corpora", parse=Path, metavar="DIR")
+    corpus: tuple[str, ...] = option((), help="corpora to extract (default: all found)", nargs="+", metavar="NAME")
+    store: Path | None = option(None, help="HDF5 file to fill (default: embeddings/<model>.h5)", parse=Path)
+    layers: str = option("all", help="all, last, or names such as 0,6,12", metavar="LAYERS")
+    pooling: str | None = option(
+        None, help="how frames become a vector (default: the encoder's own, mean for transformers)", choices=POOLINGS
+    )
+    trim_db: float | None = option(
+        None, help="cut silence this many dB below the peak from both ends (default: off)", parse=float, metavar="DB"
+    )
+    level_db: float | None = option(
+        None, help="bring every clip to this RMS level in dB of full scale (default: off)", parse=float, metavar="DB"
+    )
+    device: str = option("auto", help="auto, cpu, cuda, cuda:N, or several separated by commas")
+    dtype: str = option("auto", help="arithmetic: auto, float32, bfloat16 or float16")
+    batch_seconds: float | None = option(
+        None,
+        help="seconds of audio, padding counted, in one batch (default: fits the device)",
+        parse=float,
+        metavar="S",
+    )
+    chunk: int = option(100, help="clips written together; a crash loses at most this many", parse=int, metavar="N")
+    workers: int = option(min(4, os.cpu_count() or 1), help="threads that decode ahead", parse=int, metavar="N")
+    limit: int | None = option(None, help="extract only the first N clips (default: all)", parse=int, metavar="N")
+    force: bool = option(False, help="extract every clip again, replacing what the store holds")
+
+    def __post_init__(self) -> None:
+        for name in ("data", "store"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, Path(getattr(self, name)))
+        if isinstance(self.corpus, str):
+            object.__setattr__(self, "corpus", (self.corpus,))
+        for name in ("chunk", "workers", "limit", "batch_seconds"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise InputError(f"{name.replace('_', ' ')} has to be positive, not {value}")
+
+    @property
+    def store_path(self) -> Path:
+        """Where the store is, or will be."""
+        return self.store or Path("embeddings") / f"{short_name(self.model)}.h5"
