@@ -1,0 +1,153 @@
+"""The labelled clips of a store, as training sees them: vectors, classes, speakers.
+
+Clips are numbered 0..n-1 in the store's order; every index in stage 2 is such a position. Vectors are float32
+(clips, layers, width). A store under `MEMORY_BYTES` is read once; a larger one is read from disk in windows, and
+memory does not grow with it.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from ser_embed.errors import InputError
+from ser_embed.manifest import EMOTIONS
+from ser_embed.store import CLIPS_PER_CHUNK, Store
+
+MEMORY_BYTES = 2**30  # vectors kept in memory; about 10 000 clips of all 25 layers of a large encoder
+WINDOW_BYTES = 2**26  # vectors handled at once: 16 000 clips of one layer of a large encoder
+
+
+class Dataset:
+    """Clips of a store with a known emotion, chosen by corpus and class.
+
+    Attributes:
+        store: where the vectors are.
+        layers: positions of the chosen layers on the store's layer axis.
+        labels: the classes, in canonical order: `EMOTIONS`, then others by alphabet.
+        clips: manifest rows of the clips, (clips,).
+        targets: class of each clip as a position in `labels`, int64 (clips,).
+        speakers: speaker of each clip, "" where unknown, (clips,).
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        layer: str = "weighted",
+        corpora: Sequence[str] = (),
+        shared: bool = False,
+        memory_bytes: int = MEMORY_BYTES,
+    ) -> None:
+        """Find the clips; no vectors are read yet.
+
+        Args:
+            store: an open store of pooled vectors.
+            layer: "weighted" for all layers, "last", or a layer's name.
+            corpora: names of the corpora to use; none for all.
+            shared: keep only the emotions that every corpus has.
+            memory_bytes: vectors of more bytes are left on disk.
+
+        Raises:
+            InputError: no such layer or corpus, frames instead of pooled vectors, or fewer than two classes.
+        """
+        if store.spec.pooling == "frames":
+            raise InputError(
+                f"expected one vector per clip, but {store.path} holds frames; extract with --pooling mean"
+            )
+        self.store = store
+        self.layers = layer_positions(store, layer)
+        clips = store.utterances
+        _require_corpora(store, clips, corpora)
+        chosen = (clips["emotion"] != "") & (clips["corpus"].isin(corpora) if corpora else True)
+        if shared:
+            chosen &= clips["emotion"].isin(shared_emotions(clips[chosen]))
+        self._rows = np.flatnonzero(chosen)
+        self._memory_bytes = memory_bytes
+        self.clips = clips[chosen].reset_index(drop=True)
+        self.labels = class_order(self.clips["emotion"])
+        if len(self.labels) < 2:
+            found = f"only {self.labels[0]!r}" if self.labels else "none"
+            raise InputError(f"training needs clips of at least two emotions; {self.store.path} has {found}")
+        self.targets = self.clips["emotion"].map(self.labels.index).to_numpy(np.int64)
+        self.speakers = self.clips["speaker"].to_numpy(object)
+
+    def __len__(self) -> int:
+        """Return the number of clips."""
+        return len(self._rows)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Layers and width of a clip's vectors."""
+        return len(self.layers), self.store.spec.width
+
+    @cached_property
+    def _kept(self) -> np.ndarray | None:
+        """All vectors, where they fit in memory."""
+        if len(self) * self._clip_bytes > self._memory_bytes:
+            return None
+        return self.store.read(self._rows, self.layers)
+
+    @property
+    def _clip_bytes(self) -> int:
+        return 4 * self.shape[0] * self.shape[1]
+
+    def read(self, indices: np.ndarray) -> np.ndarray:
+        """Read the vectors of the clips `indices`, in that order: float32 (indices, layers, width)."""
+        if self._kept is not None:
+            return self._kept[indices]
+        return self.store.read(self._rows[indices], self.layers)
+
+    def windows(self, indices: np.ndarray, random: np.random.Generator | None = None) -> Iterator[np.ndarray]:
+        """Part `indices` into runs whose vectors fit in `WINDOW_BYTES`.
+
+        Args:
+            indices: clips, ascending.
+            random: shuffles them; None keeps the order. On disk the store's chunks are shuffled and each is read whole,
+                and a window holds many of them; in memory every order is equally likely.
+
+        Yields:
+            One or more arrays that together hold each of `indices` once.
+        """
+        if random is not None and self._kept is not None:
+            indices = random.permutation(indices)
+        elif random is not None:
+            starts = np.flatnonzero(np.diff(self._rows[indices] // CLIPS_PER_CHUNK)) + 1
+            chunks = np.split(indices, starts)
+            indices = np.concatenate([chunks[i] for i in random.permutation(len(chunks))])
+        most = max(1, WINDOW_BYTES // self._clip_bytes)
+        yield from np.array_split(indices, -(-len(indices) // most))
+
+
+def class_order(emotions: pd.Series) -> tuple[str, ...]:
+    """Return the distinct emotions in canonical order."""
+    found = set(emotions)
+    return (*(name for name in EMOTIONS if name in found), *sorted(found.difference(EMOTIONS)))
+
+
+def shared_emotions(clips: pd.DataFrame) -> set[str]:
+    """Return the emotions that every corpus among `clips` has."""
+    per_corpus = (set(emotions) for _, emotions in clips.groupby("corpus")["emotion"])
+    return set.intersection(*per_corpus) if len(clips) else set()
+
+
+def layer_positions(store: Store, layer: str) -> list[int]:
+    """Return the positions on the store's layer axis that `layer` stands for.
+
+    Raises:
+        InputError: the store has no layer of that name.
+    """
+    if layer == "weighted":
+        return list(range(len(store.layers)))
+    if layer == "last":
+        return [len(store.layers) - 1]
+    if layer in store.layers:
+        return [store.layers.index(layer)]
+    raise InputError(f"expected a layer of {store.path} (weighted, last, {', '.join(store.layers)}), not {layer!r}")
+
+
+def _require_corpora(store: Store, clips: pd.DataFrame, corpora: Sequence[str]) -> None:
+    found = sorted(set(clips["corpus"]))
+    for name in corpora:
+        if name not in found:
+            raise InputError(f"{store.path} has no corpus {name!r}; it has {', '.join(found)}")

@@ -1,0 +1,77 @@
+"""The table behind every figure of a run: one row per scored clip and condition, kept as predictions.csv.
+
+Columns: utterance_id, speaker, label, prediction, `p_<emotion>` per class, fold, condition. A condition says what the
+head knew of the speaker: "closed" if the speaker was in training, "unknown" if not. A personalised head scores a clip
+of a known speaker twice, the second time as a stranger's. **The first row of a clip is the one a run is judged by.**
+Probabilities stay float32 throughout, so the file gives back the very numbers that were scored.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ser_embed.errors import InputError
+from ser_head.dataset import Dataset
+
+CLOSED = "closed"
+UNKNOWN = "unknown"
+VALIDATION = "validation"
+PROBABILITY = "p_"
+_TEXT = ("utterance_id", "speaker", "label", "prediction", "condition")
+
+
+def prediction_rows(
+    data: Dataset, indices: np.ndarray, probabilities: np.ndarray, fold: int, conditions: str | np.ndarray
+) -> pd.DataFrame:
+    """Lay out scored clips as rows.
+
+    Args:
+        data: the clips.
+        indices: which were scored, (n,).
+        probabilities: float32 (n, classes).
+        fold: number of the fold.
+        conditions: condition of all, or of each, (n,).
+    """
+    clips = data.clips.iloc[indices].reset_index(drop=True)
+    labels = np.array(data.labels, dtype=object)
+    columns = {PROBABILITY + label: probabilities[:, place] for place, label in enumerate(data.labels)}
+    return pd.DataFrame(
+        {
+            "utterance_id": clips["utterance_id"],
+            "speaker": clips["speaker"],
+            "label": clips["emotion"],
+            "prediction": labels[probabilities.argmax(axis=1)],
+            **columns,
+            "fold": fold,
+            "condition": conditions,
+        }
+    )
+
+
+def probabilities_of(table: pd.DataFrame, labels: Sequence[str]) -> np.ndarray:
+    """Return the table's probabilities, float32 (rows, classes)."""
+    return table[[PROBABILITY + label for label in labels]].to_numpy(np.float32)
+
+
+def judged(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows a run is judged by: the first of each clip."""
+    return table.drop_duplicates("utterance_id")
+
+
+def read_predictions(path: Path) -> pd.DataFrame:
+    """Read a predictions.csv, probabilities exactly as they were scored.
+
+    Raises:
+        InputError: there is no such file, or it has not the columns.
+    """
+    try:
+        table = pd.read_csv(path, dtype=dict.fromkeys(_TEXT, object), keep_default_na=False)
+    except (OSError, ValueError) as error:
+        raise InputError(f"expected a table of predictions at {path}: {error}") from error
+    missing = [name for name in (*_TEXT, "fold") if name not in table]
+    if missing:
+        raise InputError(f"expected a table of predictions, but {path} has no column {', '.join(missing)}")
+    numbers = {name: np.float32 for name in table.columns if name.startswith(PROBABILITY)}
+    return table.astype(numbers)

@@ -1,0 +1,119 @@
+"""What a training can be asked for: the only home of its defaults, for the command line and for notebooks alike."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ser_embed.console import option
+from ser_embed.errors import InputError
+from ser_head.heads import HEADS
+from ser_head.splits import Protocol
+
+STORES = Path("embeddings")
+RUNS = Path("runs")
+# Brown's 20 epochs on CREMA-D are 600 steps: 4465 training clips in batches of 150. Smaller corpora get as many.
+STEPS = 600
+EPOCHS = 20
+
+
+def shares(text: str) -> tuple[float, ...]:
+    """Read comma-separated numbers."""
+    return tuple(float(share) for share in text.split(","))
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainSettings:
+    """Every choice behind a run, checked."""
+
+    store: Path | None = option(
+        None, parse=Path, metavar="FILE", help="store of vectors (default: the only one in embeddings/)"
+    )
+    corpus: tuple[str, ...] = option((), nargs="+", metavar="NAME", help="corpora to use (default: all in the store)")
+    head: str = option("mlp", help="network on the vectors: " + ", ".join(HEADS), metavar="NAME")
+    layer: str = option("weighted", help="encoder layer: weighted (learned mix of all), last, or a name", metavar="K")
+    personalized: bool = option(False, help="add a learned vector per speaker to the clip's")
+    protocol: str = option(
+        "speaker",
+        metavar="P",
+        help="how clips are parted: speaker, random, kfold, kfold:N, loso or cross:TRAIN:TEST; "
+        "all but random keep speakers apart",
+    )
+    split: tuple[float, ...] = option(
+        (0.6, 0.2, 0.2), parse=shares, metavar="A,B,C", help="shares of training, validation and test"
+    )
+    epochs: int | None = option(
+        None,
+        parse=int,
+        metavar="N",
+        help=f"passes over the training clips at most (default: {EPOCHS}, or more where that is under {STEPS} steps)",
+    )
+    patience: float = option(
+        0.5, parse=float, metavar="P", help="share of the epochs to wait for a lower validation loss before stopping"
+    )
+    batch_size: int = option(150, parse=int, metavar="N", help="clips per step")
+    learning_rate: float = option(1.1e-3, parse=float, metavar="X", help="step size of Adam")
+    dropout: float = option(0.5, parse=float, metavar="P", help="share of each hidden layer's units left out per step")
+    weight_decay: float = option(1.0, parse=float, metavar="X", help="decoupled decay of the kernels, per unit step")
+    seed: int = option(0, parse=int, metavar="N", help="draws splits, first weights, dropout and batches")
+    out: Path | None = option(None, parse=Path, metavar="DIR", help="run folder (default: a new one in runs/)")
+
+    def __post_init__(self) -> None:
+        """Check every value; paths may come as text and lists as any sequence.
+
+        Raises:
+            InputError: a value that cannot be worked with.
+        """
+        for name in ("store", "out"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, Path(getattr(self, name)))
+        corpus = [self.corpus] if isinstance(self.corpus, str) else self.corpus
+        object.__setattr__(self, "corpus", tuple(corpus))
+        object.__setattr__(self, "split", tuple(float(share) for share in self.split))
+        Protocol.parse(self.protocol)
+        _require(self.head in HEADS, "head", f"one of {', '.join(HEADS)}", self.head)
+        _require(
+            len(self.split) == 3 and min(self.split) > 0 and abs(sum(self.split) - 1) < 1e-6,
+            "split",
+            "three positive shares that add up to 1",
+            self.split,
+        )
+        _require(self.epochs is None or self.epochs >= 1, "epochs", "at least 1", self.epochs)
+        _require(0 < self.patience <= 1, "patience", "above 0 and at most 1", self.patience)
+        _require(self.batch_size >= 2, "batch-size", "at least 2", self.batch_size)
+        _require(self.learning_rate > 0, "learning-rate", "positive", self.learning_rate)
+        _require(0 <= self.dropout < 1, "dropout", "at least 0 and below 1", self.dropout)
+        _require(self.weight_decay >= 0, "weight-decay", "zero or positive", self.weight_decay)
+        _require(self.seed >= 0, "seed", "zero or positive", self.seed)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings as plain JSON values; `TrainSettings(**values)` reads them back."""
+        plain = dataclasses.asdict(self)
+        return {name: str(value) if isinstance(value, Path) else value for name, value in plain.items()}
+
+    def epochs_for(self, num_clips: int) -> int:
+        """Return how many epochs `num_clips` training clips get."""
+        if self.epochs is not None:
+            return self.epochs
+        steps = -(-num_clips // self.batch_size)
+        return max(EPOCHS, -(-STEPS // steps))
+
+
+def find_store(folder: Path = STORES) -> Path:
+    """Return the only store in `folder`.
+
+    Raises:
+        InputError: there is none, or there are several.
+    """
+    stores: Sequence[Path] = sorted(folder.glob("*.h5"))
+    if len(stores) == 1:
+        return stores[0]
+    if stores:
+        names = ", ".join(path.name for path in stores)
+        raise InputError(f"expected one store in {folder}/, found {names}; choose with --store")
+    raise InputError(f"no store in {folder}/; make one with: python -m ser_embed.extract --model NAME")
+
+
+def _require(held: bool, name: str, expected: str, found: Any) -> None:
+    if not held:
+        raise InputError(f"--{name} has to be {expected}, not {found!r}")

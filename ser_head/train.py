@@ -1,0 +1,74 @@
+"""Train a head on a store of vectors: `python -m ser_head.train`, or `ser_head.train(...)`."""
+
+import argparse
+import sys
+from typing import TYPE_CHECKING, Any
+
+from ser_embed.console import CommandModule, CommandParser, add_options, print_json, run_command, settings_from
+from ser_embed.errors import EXIT_DONE
+from ser_head.settings import TrainSettings
+
+if TYPE_CHECKING:
+    from ser_head.experiment import Trained
+
+
+def train(**settings: Any) -> "Trained":
+    """Train a head and write its run folder.
+
+    Args:
+        **settings: fields of `ser_head.settings.TrainSettings`, such as `store`, `protocol` or `personalized`.
+
+    Returns:
+        The run folder and the content of its metrics.json.
+
+    Raises:
+        InputError: what is asked for cannot be done with this store; nothing is written.
+    """
+    from ser_head.experiment import run_experiment
+
+    return run_experiment(TrainSettings(**settings))
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Build the command's parser."""
+    parser = CommandParser(prog="python -m ser_head.train", description="Train a head on a store of vectors.")
+    add_options(parser, TrainSettings)
+    parser.add_argument("--json", action="store_true", help="print metrics.json and the run folder as one JSON object")
+    return parser
+
+
+def summary(trained: "Trained") -> str:
+    """Return what a person wants to know of a training, in three lines."""
+    test, disjoint = trained.metrics["test"], trained.metrics["speaker_disjoint"]
+    interval = test["ci95"]["uar"]
+    spread = f" (95 % interval {interval[0]:.3f} to {interval[1]:.3f})" if interval else ""
+    kept = "no speaker in both training and test" if disjoint else "SPEAKERS SHARED between training and test"
+    return "\n".join(
+        [
+            f"UAR {test['uar']:.3f}{spread}, accuracy {test['accuracy']:.3f} on {test['n']} clips",
+            f"protocol {trained.metrics['protocol']}: {kept}",
+            f"run {trained.run}",
+        ]
+    )
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    args = build_parser().parse_args(argv)
+
+    def work() -> int:
+        from ser_head.experiment import run_experiment
+
+        trained = run_experiment(settings_from(args, TrainSettings))
+        if args.json:
+            print_json({**trained.metrics, "run": str(trained.run)})
+        else:
+            print(summary(trained))
+        return EXIT_DONE
+
+    return run_command(work)
+
+
+sys.modules[__name__].__class__ = CommandModule
+if __name__ == "__main__":
+    sys.exit(main())
