@@ -1,6 +1,6 @@
 """Runs laid side by side: the table, what stands in the way of comparing them, and the files it can be written to."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ import pandas as pd
 from ser_embed.errors import InputError
 from ser_head.paired import paired_difference
 from ser_head.results import Results
+from ser_head.wording import decimal, p_value, signed
 
 
 @dataclass(frozen=True)
@@ -72,18 +73,19 @@ def compare_runs(folders: Sequence[str | Path]) -> Comparison:
 def _names(runs: Sequence[Results]) -> list[str]:
     """Return the folders' names, or their paths where two names are the same."""
     names = [run.name for run in runs]
-    return names if len(set(names)) == len(names) else [str(run.folder) for run in runs]
+    return names if len(set(names)) == len(names) else [str(run.run.folder) for run in runs]
 
 
 def _figures(run: Results) -> dict[str, Any]:
     test = run.metrics["test"]
+    tested = {name.partition("/")[0] for name in run.tested["utterance_id"]}
     low, high = test.get("ci95", {}).get("uar") or (None, None)
     return {
-        "corpora": " + ".join(run.corpora),
-        "encoder": run.encoder,
-        "head": run.setting("head"),
-        "layer": run.setting("layer"),
-        "personalized": bool(run.setting("personalized")),
+        "corpora": " + ".join(run.chosen_corpora or sorted(tested)),
+        "encoder": run.run.spec.model,
+        "head": run.run.settings.head,
+        "layer": run.run.settings.layer,
+        "personalized": bool(run.run.settings.personalized),
         "protocol": run.metrics["protocol"],
         "speaker_disjoint": bool(run.metrics["speaker_disjoint"]),
         "n_test": len(run.tested),
@@ -118,9 +120,18 @@ def _obstacles(runs: Sequence[Results], names: Sequence[str]) -> Iterator[str]:
         ("speaker_disjoint", "whether test speakers were kept out of training"),
         ("labels", "classes"),
     ):
-        values = {name: str(run.metrics[key]) for name, run in zip(names, runs, strict=True)}
-        if len(set(values.values())) > 1:
-            yield f"the runs differ in {what} ({', '.join(f'{name}: {value}' for name, value in values.items())})"
+        having: dict[str, list[str]] = {}
+        for name, run in zip(names, runs, strict=True):
+            having.setdefault(_in_words(run.metrics[key]), []).append(name)
+        if len(having) > 1:
+            groups = "; ".join(f"{value}: {', '.join(group)}" for value, group in having.items())
+            yield f"the runs differ in {what} ({groups})"
+
+
+def _in_words(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return " ".join(value) if isinstance(value, list) else str(value)
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
@@ -133,17 +144,13 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
         row["protocol"],
         "yes" if row["speaker_disjoint"] else "NO",
         str(row["n_test"]),
-        _number(row["accuracy"]),
-        _number(row["uar"]) + _interval(row["uar_low"], row["uar_high"]),
-        _number(row["macro_f1"]),
-        _number(row["difference"], "+.3f") + _interval(row["difference_low"], row["difference_high"], "+.3f"),
-        _number(row["p_value"]),
+        decimal(row["accuracy"]),
+        decimal(row["uar"]) + _interval(row["uar_low"], row["uar_high"], decimal),
+        decimal(row["macro_f1"]),
+        signed(row["difference"]) + _interval(row["difference_low"], row["difference_high"], signed),
+        p_value(row["p_value"]),
     )
 
 
-def _number(value: float | None, form: str = ".3f") -> str:
-    return "-" if value is None else format(value, form)
-
-
-def _interval(low: float | None, high: float | None, form: str = ".3f") -> str:
-    return "" if low is None else f" [{_number(low, form)}, {_number(high, form)}]"
+def _interval(low: float | None, high: float | None, write: Callable[[float], str]) -> str:
+    return "" if low is None or high is None else f" [{write(low)}, {write(high)}]"

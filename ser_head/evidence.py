@@ -12,9 +12,9 @@ from sklearn.decomposition import PCA
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from ser_embed.store import Store
+from ser_head.predictions import PROBABILITY
 
 MOST_POINTS = 2000  # on a map of vectors; more only hide each other
-PROBABILITY = "p_"  # begins the name of a column of probabilities in predictions.csv
 _ENOUGH_TO_NAME = 0.1  # a class called another less often than this is not worth a sentence
 
 
@@ -82,13 +82,14 @@ def one_vs_rest(predictions: pd.DataFrame, labels: Sequence[str]) -> list[RocCur
 
 
 def speaker_accuracy(predictions: pd.DataFrame) -> pd.Series:
-    """Return each speaker's accuracy in [0, 1], lowest first.
+    """Return the accuracy in [0, 1] of each known speaker, lowest first.
 
     Args:
         predictions: columns speaker, label, prediction.
     """
-    right = predictions["label"] == predictions["prediction"]
-    return right.groupby(predictions["speaker"]).mean().sort_values(kind="stable")
+    known = predictions[predictions["speaker"] != ""]
+    right = known["label"] == known["prediction"]
+    return right.groupby(known["speaker"]).mean().sort_values(kind="stable")
 
 
 def frequent_confusions(counts: np.ndarray, labels: Sequence[str], most: int = 3) -> list[Confusion]:

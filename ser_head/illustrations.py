@@ -6,12 +6,13 @@ import numpy as np
 import pandas as pd
 
 from ser_embed.store import Store
-from ser_head.evidence import PROBABILITY, one_vs_rest, project, speaker_accuracy
+from ser_head.evidence import one_vs_rest, project, speaker_accuracy
 from ser_head.figures.bars import class_counts, clip_lengths, layer_weights, speaker_bars
 from ser_head.figures.curves import roc_curves, training_curves
 from ser_head.figures.maps import confusion_matrix, vector_map
 from ser_head.figures.style import Picture, picture
-from ser_head.results import Results
+from ser_head.predictions import PROBABILITY
+from ser_head.results import PARTS, Results
 
 _FEWEST_CLIPS = 3  # on a map of vectors
 
@@ -52,13 +53,13 @@ def _training(results: Results) -> Iterator[tuple[str, Picture]]:
 def _confusion(results: Results) -> Iterator[tuple[str, Picture]]:
     counts = results.metrics["test"].get("confusion")
     if counts:
-        labels = results.metrics["labels"]
+        labels = results.labels
         alt = f"Confusion matrix of {len(labels)} classes: acted emotion by row, predicted by column"
         yield "confusion", picture(confusion_matrix(np.asarray(counts), labels), alt)
 
 
 def _roc(results: Results) -> Iterator[tuple[str, Picture]]:
-    labels = results.metrics["labels"]
+    labels = results.labels
     if all(PROBABILITY + label in results.tested for label in labels):
         curves = one_vs_rest(results.tested, labels)
         if curves:
@@ -70,15 +71,18 @@ def _speakers(results: Results) -> Iterator[tuple[str, Picture]]:
     accuracy = speaker_accuracy(results.tested)
     if len(accuracy) > 1:
         alt = f"Accuracy of {len(accuracy)} speakers, from {accuracy.iloc[0]:.0%} to {accuracy.iloc[-1]:.0%}"
-        yield "speakers", picture(speaker_bars(accuracy, 1 / len(results.metrics["labels"])), alt)
+        yield "speakers", picture(speaker_bars(accuracy, 1 / len(results.labels)), alt)
 
 
 def _classes(results: Results, clips: pd.DataFrame) -> Iterator[tuple[str, Picture]]:
     if len(clips):
         counts = pd.crosstab(clips["emotion"], clips["part"])
-        counts = counts.reindex([label for label in results.metrics["labels"] if label in counts.index])
+        counts = counts.reindex([label for label in results.labels if label in counts.index])
         parts = ", ".join(f"{label} {total}" for label, total in counts.sum(axis=1).items())
-        yield "classes", picture(class_counts(counts.sort_index(axis=1, ascending=False)), f"Clips per class: {parts}")
+        yield (
+            "classes",
+            picture(class_counts(counts[[part for part in PARTS if part in counts]]), f"Clips per class: {parts}"),
+        )
 
 
 def _lengths(clips: pd.DataFrame) -> Iterator[tuple[str, Picture]]:
@@ -103,13 +107,13 @@ def _map(results: Results, store: Store, clips: pd.DataFrame) -> Iterator[tuple[
 
 def _shown_layer(results: Results, store: Store) -> int:
     """Return the position of the layer the head uses, of the one it weighs most, or of the last."""
-    weights = results.metrics.get("layer_weights") or {}
-    wanted = max(weights, key=weights.__getitem__) if weights else str(results.setting("layer"))
-    return store.layers.index(wanted) if wanted in store.layers else len(store.layers) - 1
+    weights = results.layer_weights
+    wanted = max(weights, key=weights.__getitem__) if weights else results.run.about["layers"][-1]
+    return store.layers.index(wanted)
 
 
 def _layers(results: Results) -> Iterator[tuple[str, Picture]]:
-    weights = results.metrics.get("layer_weights") or {}
+    weights = results.layer_weights
     if len(weights) > 1:
         most = max(weights, key=weights.__getitem__)
         alt = f"Learned weights of {len(weights)} layers; the largest is {weights[most]:.3f} for layer {most}"

@@ -51,6 +51,8 @@ def paired_difference(
     both = first.merge(second, on="utterance_id", suffixes=("", "_second"), validate="one_to_one")
     if both.empty or (both["label"] != both["label_second"]).any():
         return None
+    # A clip of an unknown speaker is drawn by itself.
+    both["speaker"] = both["speaker"].where(both["speaker"] != "", both["utterance_id"])
     ours, theirs = _recalls(both, "prediction"), _recalls(both, "prediction_second")
     num_speakers = len(ours.totals)
     everyone = np.ones((1, num_speakers))

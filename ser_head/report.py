@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from ser_embed.spec import EmbeddingSpec
 from ser_embed.store import Store
 from ser_head.evidence import frequent_confusions
 from ser_head.figures.style import emotion_colors
@@ -23,6 +23,7 @@ _PROTOCOLS = {
     "loso": "Each speaker was tested once, by a head trained on all the other speakers.",
     "cross": "The head was trained on one corpus and tested on another one.",
 }
+_RECORDED = ("settings", "versions")  # what of run.json a reader may want to repeat the run
 _CONDITIONS = {
     "closed": "the speaker was heard in training",
     "unknown": "nothing is known about the speaker",
@@ -46,10 +47,9 @@ def write_report(run: str | Path, store: str | Path) -> Path:
     """
     results = Results.load(run)
     with Store(store) as opened:
-        if results.spec:
-            opened.spec.require_same(results.spec, str(store))
+        results.run.require_spec(opened.spec)
         page = render_page("report.html.j2", **_context(results, opened))
-    path = results.folder / "report.html"
+    path = results.run.folder / "report.html"
     temporary = path.with_suffix(".tmp")
     temporary.write_text(page, "utf-8")
     os.replace(temporary, path)
@@ -59,44 +59,55 @@ def write_report(run: str | Path, store: str | Path) -> Path:
 def used_clips(results: Results, store: Store) -> pd.DataFrame:
     """Return the clips of the store that the run used, indexed by their row, with a column part.
 
-    `part` is "test" for clips that were scored, and "training and validation" for all others.
+    `part` is "test" for clips that were scored, else "validation" for clips an epoch was chosen by, else "training".
     """
     clips = store.utterances
-    used = clips["corpus"].isin(results.corpora) & clips["emotion"].isin(results.metrics["labels"])
+    used = clips["emotion"].isin(results.labels)
+    if results.chosen_corpora:
+        used &= clips["corpus"].isin(results.chosen_corpora)
     tested = clips["utterance_id"].isin(set(results.tested["utterance_id"]))
-    return clips.assign(part=tested.map({True: "test", False: "training and validation"}))[used | tested]
+    validated = clips["utterance_id"].isin(results.validated)
+    return clips.assign(part=np.select([tested, validated], ["test", "validation"], "training"))[used]
+
+
+def protocol_in_words(protocol: str) -> str:
+    """Return how the clips were parted, for people; "" for a protocol this module does not know."""
+    return _PROTOCOLS.get(protocol.partition(":")[0], "")
 
 
 def _context(results: Results, store: Store) -> dict[str, Any]:
     clips = used_clips(results, store)
     metrics = results.metrics
-    labels, test = metrics["labels"], metrics["test"]
+    labels, test = results.labels, metrics["test"]
     return {
-        "run": results,
+        "name": results.name,
+        "settings": results.run.settings,
+        "encoder": store.spec.model,
         "labels": labels,
         "colors": emotion_colors(labels),
         "test": test,
         "intervals": test.get("ci95") or {},
         "disjoint": bool(metrics["speaker_disjoint"]),
         "protocol": metrics["protocol"],
-        "protocol_in_words": _PROTOCOLS.get(metrics["protocol"].partition(":")[0], ""),
+        "protocol_in_words": protocol_in_words(metrics["protocol"]),
         "corpora": _corpora(clips),
         "synthetic": _synthetic(clips),
         "num_clips": len(clips),
-        "parts": clips["part"].nunique(),
-        "num_speakers": clips["speaker"].nunique(),
+        "divided_once": clips["part"].nunique() > 1,
+        "num_rounds": len(results.run.about["folds"]),
+        "num_speakers": _num_speakers(clips),
         "num_tested": len(results.tested),
-        "num_test_speakers": results.tested["speaker"].nunique(),
+        "num_test_speakers": _num_speakers(results.tested),
         "chance": 1 / len(labels),
         "majority": results.tested["label"].value_counts(normalize=True).iloc[0],
         "confusions": frequent_confusions(test["confusion"], labels) if test.get("confusion") else [],
         "conditions": [
             {"name": name, "meaning": _CONDITIONS.get(name.partition(":")[0], ""), **figures}
-            for name, figures in (metrics.get("conditions") or {}).items()
+            for name, figures in metrics.get("conditions", {}).items()
         ],
         "pictures": illustrate(results, store, clips),
-        "settings": list(flatten({key: value for key, value in results.about.items() if key != "spec"})),
-        "spec": list(flatten(_as_mapping(store.spec))),
+        "choices": list(flatten({key: results.run.about[key] for key in _RECORDED if key in results.run.about})),
+        "spec": list(flatten(vars(store.spec))),
     }
 
 
@@ -106,11 +117,15 @@ def _corpora(clips: pd.DataFrame) -> list[dict[str, Any]]:
         {
             "name": name,
             "clips": len(group),
-            "speakers": group["speaker"].nunique(),
+            "speakers": _num_speakers(group),
             "hours": _hours(group["duration_s"]),
         }
         for name, group in groups
     ]
+
+
+def _num_speakers(clips: pd.DataFrame) -> int:
+    return clips["speaker"][clips["speaker"] != ""].nunique()
 
 
 def _synthetic(clips: pd.DataFrame) -> list[str]:
@@ -120,10 +135,6 @@ def _synthetic(clips: pd.DataFrame) -> list[str]:
 
 def _hours(durations_s: pd.Series) -> float | None:
     return durations_s.sum() / 3600 if durations_s.notna().all() else None
-
-
-def _as_mapping(spec: EmbeddingSpec) -> dict[str, Any]:
-    return dict(vars(spec))
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -1,35 +1,38 @@
-"""What a finished run left on disk, read and checked: the one place that knows its files by name."""
+"""What a finished run found: its metrics, the clips it was judged by, and how training went."""
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from ser_embed.errors import InputError
-from ser_embed.spec import EmbeddingSpec
+from ser_head.predictions import judged, read_predictions
+from ser_head.runs import Run
+from ser_head.splits import Protocol
 
-_COLUMNS = ("utterance_id", "speaker", "label", "prediction", "fold", "condition")
-_TEXT = ("utterance_id", "speaker", "label", "prediction", "condition")
+PARTS = ("training", "validation", "test")
+_NEEDED = ("protocol", "speaker_disjoint", "labels", "test")
 
 
 @dataclass(frozen=True)
 class Results:
-    """A run's settings and figures.
+    """A run and its figures.
 
     Attributes:
-        folder: the run folder.
-        about: run.json: settings, the store's spec, versions, seed.
+        run: how it was made, and on what.
         metrics: metrics.json.
-        predictions: predictions.csv, one row per test clip and condition.
+        tested: the rows of predictions.csv behind metrics["test"]: one per test clip.
+        validated: utterance_ids of the clips an epoch was chosen by; in several folds they are test clips of others.
         history: history.csv, one row per fold and epoch; empty for a head that is not trained in epochs.
     """
 
-    folder: Path
-    about: dict[str, Any]
+    run: Run
     metrics: dict[str, Any]
-    predictions: pd.DataFrame
+    tested: pd.DataFrame
+    validated: frozenset[str]
     history: pd.DataFrame
 
     @classmethod
@@ -40,73 +43,56 @@ class Results:
             InputError: it is no run folder, or one of its files is missing or not what it should be.
         """
         folder = Path(folder)
-        if not folder.is_dir():
-            raise InputError(f"expected a run folder, found nothing of the kind at {folder}")
-        about, metrics = (_read_json(folder / name) for name in ("run.json", "metrics.json"))
-        for key in ("protocol", "speaker_disjoint", "labels", "test"):
-            if key not in metrics:
-                raise InputError(f"expected {key!r} in {folder / 'metrics.json'}, found only {sorted(metrics)}")
-        return cls(folder, about, metrics, _read_predictions(folder / "predictions.csv"), _read_history(folder))
+        run = Run.load(folder)
+        tested = judged(read_predictions(folder / "predictions.csv"))
+        if tested.empty:
+            raise InputError(f"expected predictions of test clips in {folder / 'predictions.csv'}, found none")
+        metrics = _read_metrics(folder / "metrics.json")
+        validation = folder / "validation.csv"
+        validated = frozenset(read_predictions(validation)["utterance_id"]) if validation.is_file() else frozenset()
+        return cls(run, metrics, tested, validated, _read_history(folder / "history.csv"))
 
     @property
     def name(self) -> str:
-        """The folder's name."""
-        return self.folder.resolve().name
+        """The run folder's name."""
+        return self.run.folder.resolve().name
 
     @property
-    def encoder(self) -> str:
-        """What the vectors were made by."""
-        return self.spec.model if self.spec else "?"
+    def labels(self) -> list[str]:
+        """The classes."""
+        return list(self.run.labels)
 
     @property
-    def spec(self) -> EmbeddingSpec | None:
-        """The spec of the vectors the run was trained on."""
-        spec = self.about.get("spec")
-        return EmbeddingSpec.from_json(json.dumps(spec)) if spec else None
+    def chosen_corpora(self) -> list[str]:
+        """The corpora the run was asked to use; none stands for all of the store."""
+        protocol = Protocol.parse(self.run.settings.protocol)
+        return [protocol.train, protocol.test] if protocol.kind == "cross" else list(self.run.settings.corpus)
 
     @property
-    def corpora(self) -> list[str]:
-        """The corpora the run used."""
-        return list(self.setting("corpus") or sorted({name.partition("/")[0] for name in self.tested["utterance_id"]}))
-
-    def setting(self, name: str) -> Any:
-        """Return one of the settings the run was made with, None if it has no such setting."""
-        return self.about.get("settings", {}).get(name)
-
-    @property
-    def tested(self) -> pd.DataFrame:
-        """The predictions behind metrics["test"]: one row per test clip."""
-        return self.predictions[self.predictions["condition"] == self.predictions["condition"].iloc[0]]
+    def layer_weights(self) -> dict[str, float]:
+        """How much the head listens to each layer, the mean over folds; empty for a head on one layer."""
+        folds = [fold["layer_weights"] for fold in self.run.about["folds"] if fold.get("layer_weights")]
+        means = np.mean(folds, axis=0).tolist() if folds else []
+        return dict(zip(self.run.about["layers"], means, strict=False))
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise InputError(f"expected a run folder, but {path.parent} has no {path.name}")
+def _read_metrics(path: Path) -> dict[str, Any]:
     try:
-        document = json.loads(path.read_text("utf-8"))
-    except ValueError as error:
-        raise InputError(f"expected JSON in {path}, but {error}") from error
-    if not isinstance(document, dict):
-        raise InputError(f"expected a JSON object in {path}, found {type(document).__name__}")
-    return document
+        metrics = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"expected the figures of a run at {path}: {error}") from error
+    known = metrics if isinstance(metrics, dict) else {}
+    missing = [key for key in _NEEDED if key not in known]
+    missing += [f"test.{key}" for key in ("accuracy", "uar") if "test" in known and key not in known["test"]]
+    if missing:
+        raise InputError(f"expected the figures of a run, but {path} has no {', '.join(missing)}")
+    return known
 
 
-def _read_predictions(path: Path) -> pd.DataFrame:
+def _read_history(path: Path) -> pd.DataFrame:
     if not path.is_file():
-        raise InputError(f"expected a run folder, but {path.parent} has no {path.name}")
+        return pd.DataFrame()
     try:
-        table = pd.read_csv(path, dtype=dict.fromkeys(_TEXT, str), keep_default_na=False, na_values={})
+        return pd.read_csv(path)
     except ValueError as error:
-        raise InputError(f"expected a table in {path}, but {error}") from error
-    missing = [name for name in _COLUMNS if name not in table]
-    if missing or table.empty:
-        raise InputError(
-            f"expected predictions with the columns {', '.join(_COLUMNS)} in {path}, found {len(table)} rows "
-            f"without {', '.join(missing) or 'any clip'}"
-        )
-    return table
-
-
-def _read_history(folder: Path) -> pd.DataFrame:
-    path = folder / "history.csv"
-    return pd.read_csv(path) if path.is_file() else pd.DataFrame(columns=["fold", "epoch"])
+        raise InputError(f"expected a table of epochs at {path}: {error}") from error

@@ -23,6 +23,7 @@ from ser_head.figures.style import (
 
 _MOST_NAMES = 100  # more names than this cannot be read along one axis
 _INCHES_PER_BAR = 0.34
+_SHADES = (1.0, 0.6, 0.3)  # of the parts of a bar
 
 
 @styled
@@ -30,14 +31,14 @@ def class_counts(counts: pd.DataFrame) -> Figure:
     """Draw the number of clips per class, one bar per class, stacked by part.
 
     Args:
-        counts: one row per class, one column per part ("training and validation", "test").
+        counts: one row per class, one column per part ("training", "validation", "test").
     """
     figure, (axes,) = new_figure(HALF_WIDTH, 0.9 + _INCHES_PER_BAR * len(counts))
     colors = emotion_colors(counts.index)
     left = np.zeros(len(counts))
     names = [printable(name) for name in counts.index]
     for number, part in enumerate(counts):
-        shade = 0.4 if number else 1.0
+        shade = _SHADES[number % len(_SHADES)]
         bars = axes.barh(range(len(names)), counts[part], left=left, color=list(colors.values()), alpha=shade)
         left += counts[part].to_numpy()
     axes.bar_label(bars, [f"{total:,.0f}" for total in left], padding=3)
@@ -70,7 +71,7 @@ def clip_lengths(durations_s: Mapping[str, np.ndarray]) -> Figure:
     median = float(np.median(every))
     axes.axvline(median, color=INK, linewidth=1, linestyle="--", label=f"median {median:.1f} s")
     axes.set(xlabel="length of the clip, seconds", ylabel="clips")
-    axes.legend()
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=3, borderaxespad=0)
     return figure
 
 

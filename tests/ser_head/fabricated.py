@@ -11,10 +11,22 @@ from sklearn.metrics import balanced_accuracy_score, confusion_matrix, f1_score,
 from ser_embed.manifest import build_manifest
 from ser_embed.spec import EmbeddingSpec
 from ser_embed.store import StoreWriter
+from ser_head.runs import FORMAT, VERSION
+from ser_head.settings import TrainSettings
 
 LABELS = ("angry", "happy", "neutral", "sad")
 SPEC = EmbeddingSpec(
-    "hubert-tiny", "", "d1", ("0", "1", "2"), 8, "mean", 16_000, "zero-mean-unit-variance", None, None, "float32"
+    model="hubert-tiny",
+    revision="",
+    digest="d1",
+    layers=("0", "1", "2"),
+    pooling="mean",
+    width=8,
+    rate_hz=16_000,
+    normalization="zero-mean-unit-variance",
+    trim_db=None,
+    level_db=None,
+    arithmetic="float32",
 )
 
 
@@ -32,6 +44,7 @@ class Case:
     protocol: str = "kfold:4"
     disjoint: bool = True
     spec: EmbeddingSpec = SPEC
+    synthetic: bool = False
 
 
 def fabricate(folder: Path, case: Case | None = None, **changes) -> tuple[Path, Path]:
@@ -46,17 +59,25 @@ def fabricate(folder: Path, case: Case | None = None, **changes) -> tuple[Path, 
     predictions = predict(case, clips)
     predictions.to_csv(run / "predictions.csv", index=False)
     write_json(run / "metrics.json", measure(case, predictions))
-    settings = {
-        "head": "mlp",
-        "layer": "last",
-        "personalized": False,
-        "corpus": [case.corpus],
-        "protocol": case.protocol,
-    }
-    about = {"settings": settings, "spec": asdict(case.spec), "versions": {"python": "3.11.0"}, "seed": case.seed}
-    write_json(run / "run.json", about)
+    write_json(run / "run.json", about(case))
+    (run / "head.keras").touch()
     history(case).to_csv(run / "history.csv", index=False)
     return run, store
+
+
+def about(case: Case) -> dict:
+    """Return run.json."""
+    settings = TrainSettings(protocol=case.protocol, layer="last", corpus=(case.corpus,), seed=case.seed)
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "settings": settings.to_dict(),
+        "spec": asdict(case.spec),
+        "labels": list(case.labels),
+        "layers": [case.spec.layers[-1]],
+        "versions": {"python": "3.11.0"},
+        "folds": [{"head": "head.keras", "known": [], "layer_weights": None}],
+    }
 
 
 def manifest(case: Case) -> pd.DataFrame:
@@ -69,6 +90,7 @@ def manifest(case: Case) -> pd.DataFrame:
             "speaker": speaker,
             "emotion": emotion,
             "duration_s": 1.5 + 0.1 * take + 0.05 * number,
+            **({"synthetic": "yes"} if case.synthetic else {}),
         }
         for number, speaker in enumerate(case.speakers)
         for emotion in case.labels

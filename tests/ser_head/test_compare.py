@@ -1,0 +1,212 @@
+"""Runs side by side: the paired bootstrap against an exact oracle, the table, the files, the command."""
+
+import itertools
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from fabricated import Case, edit_json, fabricate
+from sklearn.metrics import balanced_accuracy_score
+
+import ser_head
+from ser_embed.errors import InputError
+from ser_head.compare import main
+from ser_head.paired import paired_difference
+
+HEADER = "utterance_id,speaker,label,prediction,fold,condition\n"
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Three runs on the same clips, worst first."""
+    folder = tmp_path_factory.mktemp("runs")
+    made = {}
+    for name, skill in (("weak", 0.5), ("strong", 3.0), ("middling", 1.5)):
+        run, _ = fabricate(folder / name, skill=skill)
+        made[name] = run.rename(folder / f"{name}-run")
+    return made
+
+
+def clips(seed, speakers=3, each=4, skill=0.5):
+    """Return predictions of a small test set with two classes."""
+    random = np.random.default_rng(seed)
+    label = np.array(["happy", "sad"])[np.arange(speakers * each) % 2]
+    right = random.random(len(label)) < skill
+    other = np.where(label == "sad", "happy", "sad")
+    return pd.DataFrame(
+        {
+            "utterance_id": [f"c/{number}" for number in range(len(label))],
+            "speaker": np.repeat([f"s{number}" for number in range(speakers)], each),
+            "label": label,
+            "prediction": np.where(right, label, other),
+        }
+    )
+
+
+def mean_recall(table, rows):
+    """Return the UAR of these rows, written out."""
+    label, prediction = table["label"].to_numpy()[rows], table["prediction"].to_numpy()[rows]
+    return np.mean([(prediction[label == name] == name).mean() for name in sorted(set(label))])
+
+
+def every_resample(first, second):
+    """Return the differences in UAR of all the ways to draw the speakers: the exact bootstrap distribution."""
+    speakers = [np.flatnonzero(first["speaker"] == name) for name in first["speaker"].unique()]
+    draws = [np.concatenate(draw) for draw in itertools.product(speakers, repeat=len(speakers))]
+    return np.array([mean_recall(first, rows) - mean_recall(second, rows) for rows in draws])
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_bootstrap_agrees_with_drawing_every_resample(seed):
+    first, second = clips(seed, speakers=4, skill=0.8), clips(seed + 100, speakers=4, skill=0.5)
+    exact = every_resample(first, second)
+    found = paired_difference(first, second, resamples=40_000)
+    uars = [balanced_accuracy_score(table["label"], table["prediction"]) for table in (first, second)]
+    assert found.uar == pytest.approx(uars[0] - uars[1], abs=1e-12)
+    # The exact distribution is discrete, so its quantiles are only known to lie between neighbours.
+    assert np.quantile(exact, 0.02) - 1e-9 <= found.low <= np.quantile(exact, 0.03) + 1e-9
+    assert np.quantile(exact, 0.97) - 1e-9 <= found.high <= np.quantile(exact, 0.98) + 1e-9
+    tail = min((exact < 1e-9).mean(), (exact > -1e-9).mean())
+    assert found.p_value == pytest.approx(min(1, 2 * tail), abs=0.01)
+    assert (found.num_clips, found.num_speakers) == (16, 4)
+
+
+def test_identical_runs_do_not_differ():
+    table = clips(0)
+    found = paired_difference(table, table.sample(frac=1, random_state=1))
+    assert (found.uar, found.low, found.high, found.p_value) == (0, 0, 0, 1)
+
+
+def test_swapping_the_runs_turns_the_difference_round():
+    first, second = clips(1, speakers=6, skill=0.9), clips(2, speakers=6, skill=0.4)
+    there, back = paired_difference(first, second), paired_difference(second, first)
+    assert there.uar == -back.uar > 0
+    assert (there.low, there.high) == pytest.approx((-back.high, -back.low))
+    assert there.p_value == pytest.approx(back.p_value)
+
+
+def test_no_difference_is_rarely_found_where_there_is_none():
+    """Runs of equal skill are told apart at p < 0.05 in roughly one of twenty cases, not in most."""
+    pairs = [(clips(seed, 12, 10), clips(seed + 1000, 12, 10)) for seed in range(50)]
+    found = [paired_difference(*pair, resamples=500).p_value < 0.05 for pair in pairs]
+    assert sum(found) <= 7
+
+
+def test_only_shared_clips_are_paired_and_one_speaker_gives_no_interval():
+    first, second = clips(0), clips(5)
+    found = paired_difference(first, second[second["speaker"] == "s1"])
+    assert (found.num_clips, found.num_speakers) == (4, 1)
+    assert (found.low, found.high, found.p_value) == (None, None, None)
+    assert paired_difference(first, second.assign(utterance_id="d/" + second["utterance_id"])) is None
+    assert paired_difference(first, second.assign(label=second["label"].replace("sad", "angry"))) is None
+
+
+def test_table_is_sorted_by_uar_and_compares_with_the_best(runs):
+    comparison = ser_head.compare(list(runs.values()))
+    table = comparison.table
+    assert table["run"].tolist() == ["strong-run", "middling-run", "weak-run"]
+    assert table["uar"].is_monotonic_decreasing
+    assert table["difference"].iloc[0] is None
+    assert table["difference"].iloc[2] == pytest.approx(table["uar"].iloc[2] - table["uar"].iloc[0])
+    assert table["p_value"].iloc[2] < 0.01
+    assert table["shared_clips"].iloc[1] == table["n_test"].iloc[1] == 192
+    assert table[["corpora", "encoder", "head", "protocol"]].iloc[0].tolist() == [
+        "ravdess", "hubert-tiny", "mlp", "kfold:4",
+    ]  # fmt: skip
+    assert comparison.warnings == ()
+
+
+def test_runs_that_cannot_be_compared_are_named(runs, tmp_path):
+    other, _ = fabricate(
+        tmp_path, Case(corpus="emodb", speakers=("emodb/03", "emodb/08"), protocol="random", disjoint=False)
+    )
+    comparison = ser_head.compare([runs["weak"], other])
+    text = "\n".join(comparison.warnings)
+    assert "different clips" in text
+    assert "in all of them: 0" in text
+    assert "differ in protocol" in text
+    assert "kept out of training" in text
+    assert comparison.table["shared_clips"].tolist() == [None, None]
+
+
+def test_runs_of_one_name_are_told_apart_by_their_paths(tmp_path):
+    paths = [fabricate(tmp_path / name)[0] for name in ("a", "b")]
+    assert ser_head.compare(paths).table["run"].tolist() == [str(path) for path in paths]
+
+
+@pytest.mark.parametrize("suffix", [".html", ".csv", ".json", ".md", ".png"])
+def test_output_by_suffix(runs, tmp_path, suffix):
+    path = tmp_path / "new" / f"comparison{suffix}"
+    comparison = ser_head.compare([runs["weak"], runs["strong"]], output=path)
+    content = path.read_bytes()
+    if suffix == ".png":
+        assert content.startswith(b"\x89PNG")
+    elif suffix == ".csv":
+        assert pd.read_csv(path)["uar"].tolist() == pytest.approx(comparison.table["uar"].tolist())
+    elif suffix == ".json":
+        assert json.loads(content) == comparison.to_json()
+    else:
+        assert b"strong-run" in content
+        assert content.index(b"strong-run") < content.index(b"weak-run")
+        assert suffix == ".md" or b'src="data:image/svg+xml;base64,' in content
+
+
+def test_unknown_suffix_writes_nothing(runs, tmp_path):
+    with pytest.raises(InputError, match=r"ending in \.html, \.csv, .* found '.*x\.doc'"):
+        ser_head.compare([runs["weak"]], output=tmp_path / "x.doc")
+    assert not list(tmp_path.iterdir())
+
+
+def test_command_prints_a_table_and_warnings(runs, tmp_path, capsys):
+    edit_json((other := fabricate(tmp_path)[0]) / "metrics.json", protocol="random")
+    assert main([str(runs["weak"]), str(other)]) == 0
+    printed = capsys.readouterr()
+    assert len(printed.out.splitlines()) == 3
+    assert "warning: the runs differ in protocol" in printed.err
+
+
+def test_command_prints_one_json_object(runs, capsys):
+    assert main([str(runs["weak"]), str(runs["strong"]), "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert [row["run"] for row in document["runs"]] == ["strong-run", "weak-run"]
+
+
+@pytest.mark.parametrize(
+    ("break_it", "message"),
+    [
+        (lambda run: (run / "run.json").unlink(), "expected a run folder with a run.json"),
+        (lambda run: (run / "metrics.json").unlink(), "expected the figures of a run at"),
+        (lambda run: (run / "metrics.json").write_text("{"), "expected the figures of a run at"),
+        (lambda run: (run / "metrics.json").write_text("[]"), "has no protocol, speaker_disjoint, labels, test"),
+        (lambda run: edit_json(run / "metrics.json", labels=None), "has no labels"),
+        (lambda run: edit_json(run / "metrics.json", test={"accuracy": 1}), "has no test.uar"),
+        (lambda run: (run / "predictions.csv").unlink(), "expected a table of predictions at"),
+        (lambda run: (run / "predictions.csv").write_text("a,b\n1,2\n"), "has no column utterance_id, speaker"),
+        (lambda run: (run / "predictions.csv").write_text(HEADER), "expected predictions of test clips in"),
+        (lambda run: (run / "history.csv").write_text(""), "expected a table of epochs at"),
+    ],
+)
+def test_bad_run_folder_is_one_line_and_exit_2(tmp_path, capsys, break_it, message):
+    run, _ = fabricate(tmp_path)
+    break_it(run)
+    assert main([str(run)]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert str(run) in error
+    assert len(error.splitlines()) == 1
+
+
+def test_no_such_folder_is_exit_2(tmp_path, capsys):
+    assert main([str(tmp_path / "none")]) == 2
+    assert "expected a run folder" in capsys.readouterr().err
+
+
+def test_help_loads_nothing_heavy():
+    code = "import sys, ser_head.compare as c\ntry: c.main(['--help'])\nexcept SystemExit: pass\n"
+    code += "sys.exit(any(name in sys.modules for name in ('pandas', 'matplotlib', 'sklearn', 'jinja2')))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert "--output" in result.stdout

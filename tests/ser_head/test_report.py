@@ -1,0 +1,266 @@
+"""The report: self-contained, honest about its speakers, equal to scikit-learn, safe against hostile names."""
+
+import base64
+import html
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+from fabricated import LABELS, SPEC, Case, edit_json, fabricate
+from sklearn.decomposition import PCA
+from sklearn.metrics import roc_auc_score
+
+from ser_embed.errors import InputError
+from ser_embed.store import Store
+from ser_head.evidence import MOST_POINTS, frequent_confusions, one_vs_rest, project, speaker_accuracy
+from ser_head.report import flatten, protocol_in_words, used_clips, write_report
+from ser_head.results import Results
+
+VOID = {"meta", "img", "br", "link", "input", "hr"}
+FETCHING = {"src", "href", "srcset", "data", "action", "poster"}
+
+
+class Page(HTMLParser):
+    """Reads a page: its elements, what they would fetch, its text, whether its tags close."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.fetched, self.alts, self.words, self._open = [], [], [], [], []
+        self.feed(text)
+        assert not self._open, f"never closed: {self._open}"
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        values = dict(attributes)
+        self.fetched += [values[name] for name in FETCHING & values.keys()]
+        self.alts += [values.get("alt")] if tag == "img" else []
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self._open.pop() == tag
+
+    def handle_data(self, data):
+        if self._open and self._open[-1] != "style":
+            self.words.append(data)
+
+    @property
+    def text(self):
+        return re.sub(r"\s+", " ", " ".join(self.words))
+
+
+def report(run, store):
+    path = write_report(run, store)
+    assert path == run / "report.html"
+    return Page(path.read_text("utf-8"))
+
+
+def pictures(run):
+    return re.findall(r'src="data:image/svg\+xml;base64,([^"]+)"', (run / "report.html").read_text("utf-8"))
+
+
+@pytest.fixture(scope="module")
+def example(tmp_path_factory):
+    """One run, its store and its report; not to be changed."""
+    run, store = fabricate(tmp_path_factory.mktemp("example"))
+    folds = [
+        {"head": "head.keras", "known": [], "layer_weights": weights} for weights in ([0.1, 0.7, 0.2], [0.3, 0.3, 0.4])
+    ]
+    edit_json(run / "run.json", layers=["0", "1", "2"], folds=folds)
+    return run, store, report(run, store)
+
+
+def test_report_is_one_self_contained_file(example):
+    run, _, page = example
+    assert page.fetched
+    assert all(uri.startswith("data:image/svg+xml;base64,") for uri in page.fetched)
+    text = (run / "report.html").read_text("utf-8")
+    assert not re.search(r"@import|url\(|<script|<link|<iframe", text)
+    for picture in pictures(run):
+        svg = base64.b64decode(picture).decode()
+        references = re.findall(r'(?:href|src)="([^"]*)"', svg)
+        assert all(reference.startswith(("#", "data:image/png;base64,")) for reference in references)
+    assert not [name for name in run.iterdir() if name.suffix == ".tmp"]
+
+
+def test_every_image_says_what_it_shows(example):
+    _, _, page = example
+    assert len(page.alts) == 8
+    assert all(len(alt) > 20 for alt in page.alts)
+
+
+def test_report_says_what_matters_in_words(example):
+    run, _, page = example
+    test = json.loads((run / "metrics.json").read_text())["test"]
+    for words in (
+        "Tested on unseen speakers",
+        f"{100 * test['uar']:.1f} %",
+        f"95 % interval {100 * test['ci95']['uar'][0]:.1f} % to {100 * test['ci95']['uar'][1]:.1f} %",
+        "Guessing: 25.0 %",
+        "hubert-tiny",
+        "192 clips of 8 speakers from ravdess",
+        "Each group was tested once",
+        "kfold:4",
+        "not a diagnosis",
+        "zero-mean-unit-variance",
+    ):
+        assert words in page.text, words
+    assert "Synthetic" not in page.text
+
+
+def test_the_same_run_gives_the_same_report(example):
+    run, store, _ = example
+    before = (run / "report.html").read_bytes()
+    write_report(run, store)
+    assert (run / "report.html").read_bytes() == before
+
+
+def test_shared_speakers_are_a_warning(tmp_path):
+    page = report(*fabricate(tmp_path, protocol="random", disjoint=False))
+    assert "Test speakers were also heard in training" in page.text
+    assert "Tested on unseen speakers" not in page.text
+
+
+def test_synthetic_speech_is_labelled(tmp_path):
+    page = report(*fabricate(tmp_path, corpus="demo", synthetic=True))
+    assert "Synthetic speech" in page.text
+    assert "demo (synthetic)" in page.text
+
+
+def test_hostile_names_are_escaped(tmp_path):
+    script = "<script>alert('x')</script>"
+    labels = ("happy", "sad", '"><img src=http://x.y/z>')
+    run, store = fabricate(tmp_path, corpus=script, speakers=(f"{script}/1", "{{ 7 * 7 }}", "$\\frac{"), labels=labels)
+    page = report(run, store)
+    assert "script" not in page.tags
+    assert len(page.alts) == page.tags.count("img") == 7
+    assert all(uri.startswith("data:") for uri in page.fetched)
+    assert script in html.unescape(page.text)
+
+
+@pytest.mark.parametrize("protocol", ["speaker", "random", "kfold:4", "loso", "cross:ravdess:emodb"])
+def test_every_protocol_is_put_in_words(protocol):
+    assert re.search(r"(divided|tested) (into|at random|once|on)", protocol_in_words(protocol))
+    assert protocol_in_words("palmistry") == ""
+
+
+def test_sections_without_data_are_left_out(tmp_path):
+    """One speaker, no epochs, a class no test clip has, no conditions, no intervals."""
+    run, store = fabricate(tmp_path, speakers=("ravdess/01",), folds=1)
+    (run / "history.csv").unlink()
+    predictions = pd.read_csv(run / "predictions.csv")
+    predictions[predictions["label"] != "sad"].to_csv(run / "predictions.csv", index=False)
+    metrics = json.loads((run / "metrics.json").read_text())
+    del metrics["test"]["ci95"], metrics["test"]["macro_f1"]
+    edit_json(run / "metrics.json", test=metrics["test"], conditions={})
+    page = report(run, store)
+    assert [alt.split()[0] for alt in page.alts] == ["Confusion", "ROC", "Clips", "Histogram", "The"]
+    assert "sad" not in next(alt for alt in page.alts if alt.startswith("ROC"))
+    for heading in ("From voice to voice", "How it learned", "With and without knowing the speaker", "Macro-F1"):
+        assert heading not in page.text
+
+
+def test_a_run_without_probabilities_or_known_clips_still_has_a_report(tmp_path):
+    run, store = fabricate(tmp_path)
+    predictions = pd.read_csv(run / "predictions.csv")
+    predictions = predictions.drop(columns=[f"p_{label}" for label in LABELS])
+    predictions.assign(utterance_id="other/" + predictions["utterance_id"]).to_csv(run / "predictions.csv", index=False)
+    settings = json.loads((run / "run.json").read_text())["settings"]
+    edit_json(run / "run.json", settings={**settings, "corpus": ["other"]})
+    page = report(run, store)
+    assert [alt.split()[0] for alt in page.alts] == ["Confusion", "Accuracy", "Loss"]
+
+
+def test_conditions_are_listed_with_their_meaning(tmp_path):
+    run, store = fabricate(tmp_path)
+    figures = {"accuracy": 0.5, "uar": 0.4321, "macro_f1": None}
+    edit_json(run / "metrics.json", conditions={"closed": figures, "enrolled:5": {"uar": 0.6}, "novel": figures})
+    page = report(run, store)
+    assert "closed 43.2 % 50.0 % – the speaker was heard in training" in page.text
+    assert "enrolled:5 60.0 % – – some unlabelled clips" in page.text
+    assert "novel 43.2 %" in page.text
+
+
+def test_vectors_of_another_encoder_are_refused(tmp_path):
+    run, _ = fabricate(tmp_path / "a")
+    _, other = fabricate(tmp_path / "b", spec=replace(SPEC, model="wavlm", digest="d2"))
+    with pytest.raises(InputError, match="wavlm"):
+        write_report(run, other)
+    assert not (run / "report.html").exists()
+
+
+def test_roc_equals_scikit_learn(example):
+    results = Results.load(example[0])
+    curves = one_vs_rest(results.tested, LABELS)
+    probabilities = results.tested[[f"p_{label}" for label in LABELS]].to_numpy()
+    expected = roc_auc_score(results.tested["label"], probabilities, multi_class="ovr", average=None, labels=LABELS)
+    assert [curve.label for curve in curves] == list(LABELS)
+    np.testing.assert_allclose([curve.auc for curve in curves], expected)
+    np.testing.assert_allclose([np.trapezoid(curve.points[1], curve.points[0]) for curve in curves], expected)
+    alt = next(alt for alt in example[2].alts if alt.startswith("ROC"))
+    assert alt.endswith(", ".join(f"{curve.label} {curve.auc:.3f}" for curve in curves))
+
+
+def test_speaker_accuracy_is_sorted_and_weighs_back_to_the_whole(example):
+    tested = Results.load(example[0]).tested
+    accuracy = speaker_accuracy(tested)
+    assert accuracy.is_monotonic_increasing
+    assert accuracy.mean() == pytest.approx((tested["label"] == tested["prediction"]).mean())  # equally many clips each
+
+
+def test_commonest_mistakes_come_first():
+    counts = np.array([[6, 4, 0], [1, 19, 0], [10, 10, 80]])
+    found = [(mistake.acted, mistake.called, mistake.share) for mistake in frequent_confusions(counts, "xyz")]
+    assert found == [("x", "y", 0.4), ("z", "x", 0.1), ("z", "y", 0.1)]
+    assert frequent_confusions(np.diag([5, 0]), "xy") == []
+
+
+def test_projection_is_the_pca_of_standardised_vectors(example):
+    with Store(example[1]) as store:
+        rows = np.arange(5, 60)
+        found = project(store, rows, 1)
+        vectors = store.read(rows, [1])[:, 0].astype(float)
+        np.testing.assert_array_equal(found.speakers, store.utterances["speaker"].iloc[rows])
+    vectors = (vectors - vectors.mean(axis=0)) / vectors.std(axis=0)
+    expected = PCA(svd_solver="full").fit(vectors)
+    assert found.layer == "1"
+    np.testing.assert_allclose(found.explained, expected.explained_variance_ratio_[:2], rtol=1e-6)
+    np.testing.assert_allclose(np.abs(found.points), np.abs(expected.transform(vectors)[:, :2]), atol=1e-6)
+
+
+def test_projection_of_frames_is_that_of_their_means(tmp_path):
+    _, clips = fabricate(tmp_path / "a")
+    _, frames = fabricate(tmp_path / "b", spec=replace(SPEC, pooling="frames"))
+    rows = np.arange(40)
+    with Store(clips) as one, Store(frames) as other:
+        np.testing.assert_allclose(project(one, rows, 2).points, project(other, rows, 2).points, atol=1e-5)
+
+
+def test_large_runs_are_sampled_and_stay_small(tmp_path):
+    """As many clips and speakers as CREMA-D has."""
+    speakers = tuple(f"crema-d/{number}" for number in range(1001, 1092))
+    case = Case(corpus="crema-d", speakers=speakers, labels=(*LABELS, "disgust", "fear"), clips_each=14, folds=5)
+    run, store = fabricate(tmp_path, case)
+    page = report(run, store)
+    assert f"The vectors of {MOST_POINTS} clips" in " ".join(page.alts)
+    assert (run / "report.html").stat().st_size < 1_500_000
+
+
+def test_clips_of_a_single_split_are_told_apart(tmp_path):
+    run, store = fabricate(tmp_path, protocol="speaker")
+    predictions = pd.read_csv(run / "predictions.csv")
+    predictions[predictions["fold"] == 0].to_csv(run / "predictions.csv", index=False)
+    predictions[predictions["fold"] == 1].to_csv(run / "validation.csv", index=False)
+    with Store(store) as opened:
+        parts = used_clips(Results.load(run), opened)["part"].value_counts()
+    assert parts.to_dict() == {"training": 96, "validation": 48, "test": 48}
+    assert "dark to pale: training, validation, test" in report(run, store).text
+
+
+def test_settings_are_flattened():
+    values = {"seed": 0, "settings": {"split": [0.6, 0.4], "deep": {"a": None}}, "empty": {}}
+    assert list(flatten(values)) == [("seed", "0"), ("settings.split", "0.6, 0.4"), ("settings.deep.a", "None")]
