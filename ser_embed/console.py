@@ -62,7 +62,7 @@ def add_options(parser: argparse.ArgumentParser, settings: type) -> None:
             flag["type"] = field.metadata["parse"]
         if field.default is dataclasses.MISSING:
             flag["required"] = True
-        elif field.default not in (None, False, ()):
+        elif field.default not in (None, ()) and field.default is not False:  # 0 is a default worth showing
             text += f" (default: {field.default})"
         name = "--" + field.name.replace("_", "-")
         parser.add_argument(name, default=argparse.SUPPRESS, help=text.replace("%", "%%"), **flag)
