@@ -1,0 +1,29 @@
+"""What can be chosen about the demo corpus."""
+
+import dataclasses
+
+from ser_embed.console import option
+from ser_embed.errors import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class DemoSettings:
+    """Size and seed of the demo corpus: speakers x 6 emotions x sentences clips.
+
+    A clip depends on the seed and on its own name alone, so a smaller corpus is a part of a larger one.
+    """
+
+    speakers: int = option(16, help="number of speakers, half of them women (1 to 16)", parse=int, metavar="N")
+    sentences: int = option(12, help="number of CREMA-D's sentences each one says (1 to 12)", parse=int, metavar="N")
+    seed: int = option(0, help="draws other speakers and takes", parse=int, metavar="N")
+
+    def __post_init__(self) -> None:
+        """Check the ranges.
+
+        Raises:
+            InputError: a number is out of its range.
+        """
+        for name, lowest, highest in (("speakers", 1, 16), ("sentences", 1, 12), ("seed", 0, 2**31 - 1)):
+            value = getattr(self, name)
+            if not lowest <= value <= highest:
+                raise InputError(f"{name} has to be from {lowest} to {highest}, not {value}")
