@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             print_json(dataclasses.asdict(report))
         else:
             print(
-                f"{report.folder}: {report.clips} synthetic clips, {report.duration_s / 60:.0f} min, "
+                f"{report.folder}: {report.clips} synthetic clips, {report.duration_s / 60:.1f} min, "
                 f"{report.speakers} speakers x {report.emotions} emotions x {report.sentences} sentences"
             )
         return EXIT_DONE

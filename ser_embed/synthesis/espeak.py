@@ -8,10 +8,13 @@ whatever was spoken before. It is not thread-safe either, hence the lock.
 
 import ctypes
 import dataclasses
+import os
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import espeakng_loader
 import numpy as np
@@ -30,6 +33,7 @@ _DO_NOT_EXIT = 0x8000  # espeakINITIALIZE_DONT_EXIT: report missing data instead
 _UTF_8 = 1  # espeakCHARS_UTF8
 _RATE, _VOLUME, _PITCH, _RANGE = 1, 2, 3, 4  # espeak_PARAMETER
 _HEADROOM = 60  # volume of 100 is normal, at which the loudest voices clip
+_LONGEST_PATH = 120  # bytes; espeak-ng keeps its data path, and names of files in it, in buffers of 160 and up
 _Receive = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
 _lock = threading.Lock()
 
@@ -39,7 +43,7 @@ class Delivery:
     """How espeak-ng says something.
 
     Attributes:
-        voice: its name for a language and a variant, such as "en-us+f3".
+        voice: a language and a variant, such as "en-us+f3". An unknown variant is silently ignored by espeak-ng.
         rate_wpm: words per minute, 80 to 450.
         pitch: 0 to 100; 50 is the voice's own.
         pitch_range: 0 (monotone) to 100; 50 is the voice's own.
@@ -76,11 +80,10 @@ def speak(text: str, delivery: Delivery, seed: int) -> np.ndarray:
     with _lock, _fresh_library() as library:
         if library.espeak_SetVoiceByName(delivery.voice.encode()) != 0:
             raise InputError(f"espeak-ng has no voice {delivery.voice!r}")
-        settings = {
-            _RATE: delivery.rate_wpm, _VOLUME: _HEADROOM, _PITCH: delivery.pitch, _RANGE: delivery.pitch_range
-        }  # fmt: skip
-        for parameter, value in settings.items():
-            library.espeak_SetParameter(parameter, value, 0)
+        library.espeak_SetParameter(_RATE, delivery.rate_wpm, 0)
+        library.espeak_SetParameter(_VOLUME, _HEADROOM, 0)
+        library.espeak_SetParameter(_PITCH, delivery.pitch, 0)
+        library.espeak_SetParameter(_RANGE, delivery.pitch_range, 0)
         library.espeak_ng_SetRandSeed(ctypes.c_long(seed))
         library.espeak_SetSynthCallback(receive)
         words = text.encode() + b"\0"
@@ -90,12 +93,24 @@ def speak(text: str, delivery: Delivery, seed: int) -> np.ndarray:
 
 @contextmanager
 def _fresh_library() -> Iterator[ctypes.CDLL]:
-    data = espeakng_loader.get_data_path()
     library = ctypes.CDLL(espeakng_loader.get_library_path())
     try:
-        if library.espeak_Initialize(_SYNCHRONOUS, 0, str(data).encode(), _DO_NOT_EXIT) != RATE_HZ:
-            raise InputError(f"espeak-ng cannot read its voices in {data}")
-        yield library
+        with _short_path(espeakng_loader.get_data_path()) as data:
+            if library.espeak_Initialize(_SYNCHRONOUS, 0, os.fsencode(data), _DO_NOT_EXIT) != RATE_HZ:
+                raise InputError(f"espeak-ng cannot read its voices in {data}")
+            yield library
     finally:
         library.espeak_Terminate()
         _unload(library._handle)
+
+
+@contextmanager
+def _short_path(path: str | Path) -> Iterator[str | Path]:
+    """Give a path that fits into espeak-ng's buffer: the path itself, or else a link to it."""
+    if len(os.fsencode(path)) <= _LONGEST_PATH:
+        yield path
+        return
+    with TemporaryDirectory() as folder:
+        link = Path(folder, "voices")
+        link.symlink_to(path, target_is_directory=True)
+        yield link

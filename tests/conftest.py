@@ -1,0 +1,15 @@
+"""Fixtures that every test may use."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The folder of the real corpora: $SER_DATA, or ../shared/data beside the repository."""
+    folder = Path(os.environ.get("SER_DATA") or Path(__file__).parents[2] / "shared" / "data")
+    if not folder.is_dir():
+        pytest.skip(f"the real corpora are not here: no folder {folder}; set SER_DATA to theirs")
+    return folder
