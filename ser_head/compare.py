@@ -47,7 +47,7 @@ def _csv(comparison: "Comparison") -> bytes:
 
 
 def _json(comparison: "Comparison") -> bytes:
-    return json.dumps(comparison.to_json(), indent=2, ensure_ascii=False).encode()
+    return json.dumps(comparison.to_json(), indent=2, ensure_ascii=False, allow_nan=False).encode()
 
 
 def _markdown(comparison: "Comparison") -> bytes:

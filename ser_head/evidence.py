@@ -110,7 +110,7 @@ def frequent_confusions(counts: np.ndarray, labels: Sequence[str], most: int = 3
     return sorted(found, key=lambda confusion: -confusion.share)[:most]
 
 
-def project(store: Store, rows: np.ndarray, layer: int, seed: int = 0) -> Projection:
+def project(store: Store, rows: np.ndarray, layer: int, seed: int = 0) -> Projection | None:
     """Project clips on the first two principal components of their standardised vectors.
 
     Args:
@@ -118,12 +118,17 @@ def project(store: Store, rows: np.ndarray, layer: int, seed: int = 0) -> Projec
         rows: the clips, as row numbers of the store; more than `MOST_POINTS` are sampled.
         layer: position on the store's layer axis.
         seed: draws the sample.
+
+    Returns:
+        The map, or None where there are fewer than two clips or two numbers that differ between clips.
     """
     if len(rows) > MOST_POINTS:
         rows = np.sort(np.random.default_rng(seed).choice(rows, MOST_POINTS, replace=False))
     vectors = clip_vectors(store, rows, layer)
-    spread = vectors.std(axis=0)
-    vectors = (vectors - vectors.mean(axis=0))[:, spread > 0] / spread[spread > 0]
+    vectors = vectors[:, np.ptp(vectors, axis=0) > 0]
+    if min(vectors.shape) < 2:
+        return None
+    vectors = (vectors - vectors.mean(axis=0)) / vectors.std(axis=0)
     analysis = PCA(n_components=2, random_state=seed)
     points = analysis.fit_transform(vectors)
     clips = store.utterances.iloc[rows]

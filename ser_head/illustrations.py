@@ -14,8 +14,6 @@ from ser_head.figures.style import Picture, picture
 from ser_head.predictions import PROBABILITY
 from ser_head.results import PARTS, Results
 
-_FEWEST_CLIPS = 3  # on a map of vectors
-
 
 def illustrate(results: Results, store: Store, clips: pd.DataFrame) -> dict[str, Picture]:
     """Draw every picture the run has the data for.
@@ -47,7 +45,7 @@ def _training(results: Results) -> Iterator[tuple[str, Picture]]:
     if len(history) > 1 and "loss" in history:
         folds, epochs = history["fold"].nunique(), history["epoch"].nunique()
         alt = f"Loss and accuracy over up to {epochs} epochs of training, {folds} round(s), training against validation"
-        yield "training", picture(training_curves(history), alt)
+        yield "training", picture(training_curves(history, results.kept_epochs), alt)
 
 
 def _confusion(results: Results) -> Iterator[tuple[str, Picture]]:
@@ -95,8 +93,9 @@ def _lengths(clips: pd.DataFrame) -> Iterator[tuple[str, Picture]]:
 
 
 def _map(results: Results, store: Store, clips: pd.DataFrame) -> Iterator[tuple[str, Picture]]:
-    if len(clips) >= _FEWEST_CLIPS:
-        projection = project(store, clips.index.to_numpy(), _shown_layer(results, store))
+    rows = clips.index.to_numpy()
+    projection = project(store, rows, _shown_layer(results, store)) if len(rows) else None
+    if projection:
         first, second = projection.explained
         alt = (
             f"The vectors of {len(projection.points)} clips (layer {projection.layer}) on their first two principal "

@@ -14,6 +14,7 @@ from ser_head.figures.style import emotion_colors
 from ser_head.illustrations import illustrate
 from ser_head.pages import render_page
 from ser_head.results import Results
+from ser_head.wording import UNKNOWN
 
 _PROTOCOLS = {
     "speaker": "The speakers were divided into three groups: one to learn from, one to choose the best moment of the "
@@ -23,10 +24,9 @@ _PROTOCOLS = {
     "loso": "Each speaker was tested once, by a head trained on all the other speakers.",
     "cross": "The head was trained on one corpus and tested on another one.",
 }
-_RECORDED = ("settings", "versions")  # what of run.json a reader may want to repeat the run
 _CONDITIONS = {
     "closed": "the speaker was heard in training",
-    "unknown": "nothing is known about the speaker",
+    "unknown": "the head is not told who speaks",
     "enrolled": "some unlabelled clips of the speaker were given beforehand, never the ones scored",
     "transductive": "all clips of the speaker were used, without their labels, the scored ones included",
 }
@@ -106,8 +106,11 @@ def _context(results: Results, store: Store) -> dict[str, Any]:
             for name, figures in metrics.get("conditions", {}).items()
         ],
         "pictures": illustrate(results, store, clips),
-        "choices": list(flatten({key: results.run.about[key] for key in _RECORDED if key in results.run.about})),
-        "spec": list(flatten(vars(store.spec))),
+        "record": {
+            "Settings": list(in_words(results.run.settings.to_dict())),
+            "Vectors": list(in_words(vars(store.spec))),
+            "Versions": list(in_words(results.run.about.get("versions", {}))),
+        },
     }
 
 
@@ -137,16 +140,16 @@ def _hours(durations_s: pd.Series) -> float | None:
     return durations_s.sum() / 3600 if durations_s.notna().all() else None
 
 
-def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Yield every leaf of nested mappings as (dotted name, text).
+def in_words(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield each value as (name, text).
 
-    >>> list(flatten({"seed": 0, "settings": {"split": [0.6, 0.2, 0.2]}}))
-    [('seed', '0'), ('settings.split', '0.6, 0.2, 0.2')]
+    >>> list(in_words({"seed": 0, "personalized": False, "split": [0.6, 0.4], "trim_db": None}))
+    [('seed', '0'), ('personalized', 'no'), ('split', '0.6, 0.4'), ('trim_db', '–')]
     """
     for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from flatten(value, f"{prefix}{name}.")
+        if isinstance(value, bool):
+            yield name, "yes" if value else "no"
         elif isinstance(value, list | tuple):
-            yield prefix + name, ", ".join(map(str, value))
+            yield name, ", ".join(map(str, value)) or UNKNOWN
         else:
-            yield prefix + name, str(value)
+            yield name, UNKNOWN if value in (None, "") else str(value)

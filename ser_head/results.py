@@ -69,6 +69,11 @@ class Results:
         return [protocol.train, protocol.test] if protocol.kind == "cross" else list(self.run.settings.corpus)
 
     @property
+    def kept_epochs(self) -> dict[int, int]:
+        """The epoch whose weights were kept, per fold."""
+        return {fold["fold"]: fold["best_epoch"] for fold in self.run.about["folds"] if "best_epoch" in fold}
+
+    @property
     def layer_weights(self) -> dict[str, float]:
         """How much the head listens to each layer, the mean over folds; empty for a head on one layer."""
         folds = [fold["layer_weights"] for fold in self.run.about["folds"] if fold.get("layer_weights")]

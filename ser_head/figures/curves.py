@@ -1,6 +1,6 @@
 """Pictures of lines: training curves over epochs, and ROC curves."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -15,18 +15,24 @@ _DASHES = ("-", "--", "-.", ":")  # a second cue beside the colour
 
 
 @styled
-def training_curves(history: pd.DataFrame) -> Figure:
+def training_curves(history: pd.DataFrame, kept: Mapping[int, int]) -> Figure:
     """Draw loss and accuracy over epochs, training against validation; folds thin, their mean thick.
 
     Args:
         history: columns fold, epoch, loss, accuracy and, where there was a validation set, val_loss, val_accuracy.
+        kept: the epoch whose weights were kept, per fold; marked by a dot.
     """
     measures = [name for name in ("loss", "accuracy") if name in history]
     figure, panels = new_figure(FULL_WIDTH, 3.2, len(measures))
+    size = 6 if len(kept) <= 12 else 3
     for axes, name in zip(panels, measures, strict=True):
         _fold_lines(axes, history, name, "training", FIRST, "-")
         if f"val_{name}" in history:
             _fold_lines(axes, history, f"val_{name}", "validation", SECOND, "--")
+            chosen = history[history["epoch"] == history["fold"].map(kept)]
+            axes.plot(
+                chosen["epoch"], chosen[f"val_{name}"], "o", color=SECOND, markersize=size, markeredgecolor="white"
+            )
         axes.set(xlabel="epoch", title=name)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(axis="y")
@@ -37,7 +43,8 @@ def training_curves(history: pd.DataFrame) -> Figure:
 def _fold_lines(axes: Axes, history: pd.DataFrame, column: str, name: str, color: str, dashes: str) -> None:
     folds = history.pivot_table(index="epoch", columns="fold", values=column)
     if folds.shape[1] > 1:
-        axes.plot(folds.index, folds, color=color, linewidth=0.7, alpha=0.35)
+        faint = min(0.35, 4 / folds.shape[1])  # a hundred lines must not hide their mean
+        axes.plot(folds.index, folds, color=color, linewidth=0.7, alpha=faint, rasterized=True)
     # Folds stop at different epochs; a mean of the few that went on would jump about.
     mean = folds[folds.notna().sum(axis=1) * 2 >= folds.shape[1]].mean(axis=1)
     axes.plot(mean.index, mean, dashes, color=color, linewidth=2.2, label=name)

@@ -76,7 +76,10 @@ def about(case: Case) -> dict:
         "labels": list(case.labels),
         "layers": [case.spec.layers[-1]],
         "versions": {"python": "3.11.0"},
-        "folds": [{"head": "head.keras", "known": [], "layer_weights": None}],
+        "folds": [
+            {"fold": 1 + fold, "head": "head.keras", "known": [], "layer_weights": None, "best_epoch": 12 + fold}
+            for fold in range(case.folds)
+        ],
     }
 
 
@@ -126,7 +129,7 @@ def predict(case: Case, clips: pd.DataFrame) -> pd.DataFrame:
     for column, label in enumerate(case.labels):
         table["p_" + label] = probabilities[:, column]
     folds = {speaker: number % case.folds for number, speaker in enumerate(case.speakers)}
-    return table.assign(fold=clips["speaker"].map(folds), condition="unknown")
+    return table.assign(fold=1 + clips["speaker"].map(folds), condition="unknown")
 
 
 def measure(case: Case, predictions: pd.DataFrame) -> dict:
@@ -162,7 +165,7 @@ def history(case: Case) -> pd.DataFrame:
     random = np.random.default_rng(case.seed + 2)
     rows = [
         {
-            "fold": fold,
+            "fold": 1 + fold,
             "epoch": epoch,
             "loss": 1.6 * 0.9**epoch + random.normal(0, 0.03),
             "accuracy": 1 - 0.75 * 0.93**epoch + random.normal(0, 0.01),

@@ -15,6 +15,7 @@ import ser_head
 from ser_embed.errors import InputError
 from ser_head.compare import main
 from ser_head.paired import paired_difference
+from ser_head.wording import count, decimal, p_value, percent, signed
 
 HEADER = "utterance_id,speaker,label,prediction,fold,condition\n"
 
@@ -93,6 +94,16 @@ def test_no_difference_is_rarely_found_where_there_is_none():
     pairs = [(clips(seed, 12, 10), clips(seed + 1000, 12, 10)) for seed in range(50)]
     found = [paired_difference(*pair, resamples=500).p_value < 0.05 for pair in pairs]
     assert sum(found) <= 7
+
+
+def test_a_clip_of_an_unknown_speaker_counts_by_itself():
+    first, second = (clips(seed, speakers=3).assign(speaker="") for seed in (1, 2))
+    assert paired_difference(first, second).num_speakers == len(first)
+
+
+def test_figures_are_written_for_people():
+    assert [p_value(value) for value in (None, 0.0002, 0.04)] == ["–", "<0.001", "0.040"]
+    assert (percent(0.1234), decimal(None), signed(0.5), count(7442)) == ("12.3 %", "–", "+0.500", "7\u202f442")
 
 
 def test_only_shared_clips_are_paired_and_one_speaker_gives_no_interval():

@@ -42,7 +42,7 @@ def every_figure(names):
     values = np.linspace(0.2, 0.9, len(names))
     line = np.array([[0, 0.1, 1], [0, 0.8, 1]])
     return {
-        "training": training_curves(history(Case())),
+        "training": training_curves(history(Case()), {1: 5}),
         "roc": roc_curves([RocCurve(name, line, 0.85) for name in names]),
         "confusion": confusion_matrix(np.eye(len(names), dtype=int), names),
         "map": vector_map(projection(names * 3, names * 3)),
@@ -103,14 +103,14 @@ def test_confusion_matrix_shows_counts_and_shares_of_the_row():
     assert shown == ["75%", "3", "25%", "1", "0%", "0", "0%", "0"]
 
 
-def test_mean_training_curve_stops_when_most_folds_have():
+def test_mean_training_curve_stops_when_most_folds_have_and_kept_epochs_are_marked():
     table = pd.DataFrame({"fold": [0] * 4 + [1] * 2 + [2] * 2, "epoch": [1, 2, 3, 4, 1, 2, 1, 2]})
     table["loss"] = [3.0, 2, 1, 0, 5, 4, 7, 6]
-    (axes,) = training_curves(table).axes
-    mean = axes.lines[-1]
+    (axes,) = training_curves(table.assign(val_loss=9.0), {0: 3, 1: 2, 2: 1}).axes
+    mean = axes.lines[3]
     np.testing.assert_array_equal(mean.get_xdata(), [1, 2])
     np.testing.assert_allclose(mean.get_ydata(), [5, 4])
-    assert len(axes.lines) == 4
+    assert sorted(axes.lines[-1].get_xdata()) == [1, 2, 3]
 
 
 def test_roc_legend_names_each_area_and_their_mean():

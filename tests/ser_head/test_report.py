@@ -17,7 +17,7 @@ from sklearn.metrics import roc_auc_score
 from ser_embed.errors import InputError
 from ser_embed.store import Store
 from ser_head.evidence import MOST_POINTS, frequent_confusions, one_vs_rest, project, speaker_accuracy
-from ser_head.report import flatten, protocol_in_words, used_clips, write_report
+from ser_head.report import in_words, protocol_in_words, used_clips, write_report
 from ser_head.results import Results
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
@@ -119,14 +119,10 @@ def test_the_same_run_gives_the_same_report(example):
     assert (run / "report.html").read_bytes() == before
 
 
-def test_shared_speakers_are_a_warning(tmp_path):
-    page = report(*fabricate(tmp_path, protocol="random", disjoint=False))
+def test_shared_speakers_and_synthetic_speech_are_warned_of(tmp_path):
+    page = report(*fabricate(tmp_path, corpus="demo", synthetic=True, protocol="random", disjoint=False))
     assert "Test speakers were also heard in training" in page.text
     assert "Tested on unseen speakers" not in page.text
-
-
-def test_synthetic_speech_is_labelled(tmp_path):
-    page = report(*fabricate(tmp_path, corpus="demo", synthetic=True))
     assert "Synthetic speech" in page.text
     assert "demo (synthetic)" in page.text
 
@@ -232,6 +228,13 @@ def test_projection_is_the_pca_of_standardised_vectors(example):
     np.testing.assert_allclose(np.abs(found.points), np.abs(expected.transform(vectors)[:, :2]), atol=1e-6)
 
 
+def test_vectors_that_do_not_spread_have_no_map(tmp_path):
+    _, path = fabricate(tmp_path, spec=replace(SPEC, width=1))
+    with Store(path) as store:
+        assert project(store, np.arange(20), 0) is None
+        assert project(store, np.arange(1), 0) is None
+
+
 def test_projection_of_frames_is_that_of_their_means(tmp_path):
     _, clips = fabricate(tmp_path / "a")
     _, frames = fabricate(tmp_path / "b", spec=replace(SPEC, pooling="frames"))
@@ -241,9 +244,9 @@ def test_projection_of_frames_is_that_of_their_means(tmp_path):
 
 
 def test_large_runs_are_sampled_and_stay_small(tmp_path):
-    """As many clips and speakers as CREMA-D has."""
+    """As many clips and speakers as CREMA-D has, and a round for each speaker."""
     speakers = tuple(f"crema-d/{number}" for number in range(1001, 1092))
-    case = Case(corpus="crema-d", speakers=speakers, labels=(*LABELS, "disgust", "fear"), clips_each=14, folds=5)
+    case = Case(corpus="crema-d", speakers=speakers, labels=(*LABELS, "disgust", "fear"), clips_each=14, folds=91)
     run, store = fabricate(tmp_path, case)
     page = report(run, store)
     assert f"The vectors of {MOST_POINTS} clips" in " ".join(page.alts)
@@ -253,14 +256,14 @@ def test_large_runs_are_sampled_and_stay_small(tmp_path):
 def test_clips_of_a_single_split_are_told_apart(tmp_path):
     run, store = fabricate(tmp_path, protocol="speaker")
     predictions = pd.read_csv(run / "predictions.csv")
-    predictions[predictions["fold"] == 0].to_csv(run / "predictions.csv", index=False)
-    predictions[predictions["fold"] == 1].to_csv(run / "validation.csv", index=False)
+    predictions[predictions["fold"] == 1].to_csv(run / "predictions.csv", index=False)
+    predictions[predictions["fold"] == 2].to_csv(run / "validation.csv", index=False)
     with Store(store) as opened:
         parts = used_clips(Results.load(run), opened)["part"].value_counts()
     assert parts.to_dict() == {"training": 96, "validation": 48, "test": 48}
     assert "dark to pale: training, validation, test" in report(run, store).text
 
 
-def test_settings_are_flattened():
-    values = {"seed": 0, "settings": {"split": [0.6, 0.4], "deep": {"a": None}}, "empty": {}}
-    assert list(flatten(values)) == [("seed", "0"), ("settings.split", "0.6, 0.4"), ("settings.deep.a", "None")]
+def test_settings_are_put_in_words():
+    values = {"seed": 0, "personalized": True, "split": (0.6, 0.4), "corpus": (), "trim_db": None, "revision": ""}
+    assert [text for _, text in in_words(values)] == ["0", "yes", "0.6, 0.4", "–", "–", "–"]
