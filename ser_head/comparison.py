@@ -13,6 +13,18 @@ from ser_head.results import Results
 from ser_head.wording import decimal, p_value, signed
 
 
+_COLUMNS = (
+    "run", "corpora", "encoder", "head", "personalised", "protocol", "disjoint", "n_test", "accuracy",
+    "UAR [95 %]", "macro-F1", "difference [95 %]", "p",
+)  # fmt: skip
+# What of metrics.json has to be the same for figures to be compared.
+_HAS_TO_AGREE = {
+    "protocol": "protocol",
+    "speaker_disjoint": "whether test speakers were kept out of training",
+    "labels": "classes",
+}
+
+
 @dataclass(frozen=True)
 class Comparison:
     """Runs side by side, best UAR first.
@@ -44,12 +56,6 @@ class Comparison:
             return "\n".join("  ".join(line).rstrip() for line in lines)
         lines.insert(1, ["-" * width for width in widths])
         return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
-
-
-_COLUMNS = (
-    "run", "corpora", "encoder", "head", "personalised", "protocol", "disjoint", "n_test", "accuracy",
-    "UAR [95 %]", "macro-F1", "difference [95 %]", "p",
-)  # fmt: skip
 
 
 def compare_runs(folders: Sequence[str | Path]) -> Comparison:
@@ -115,11 +121,7 @@ def _obstacles(runs: Sequence[Results], names: Sequence[str]) -> Iterator[str]:
         shared = len(frozenset.intersection(*clips.values()))
         sizes = ", ".join(f"{name}: {len(ids)}" for name, ids in clips.items())
         yield f"the runs were tested on different clips ({sizes}; in all of them: {shared})"
-    for key, what in (
-        ("protocol", "protocol"),
-        ("speaker_disjoint", "whether test speakers were kept out of training"),
-        ("labels", "classes"),
-    ):
+    for key, what in _HAS_TO_AGREE.items():
         having: dict[str, list[str]] = {}
         for name, run in zip(names, runs, strict=True):
             having.setdefault(_in_words(run.metrics[key]), []).append(name)

@@ -22,7 +22,7 @@ _PROTOCOLS = {
     "random": "The clips were divided at random into training, validation and test, whoever speaks in them.",
     "kfold": "The speakers were divided into groups. Each group was tested once, by a head trained on the others.",
     "loso": "Each speaker was tested once, by a head trained on all the other speakers.",
-    "cross": "The head was trained on one corpus and tested on another one.",
+    "cross": "The head was trained on one corpus, {}, and tested on another, {}.",
 }
 _CONDITIONS = {
     "closed": "the speaker was heard in training",
@@ -72,7 +72,8 @@ def used_clips(results: Results, store: Store) -> pd.DataFrame:
 
 def protocol_in_words(protocol: str) -> str:
     """Return how the clips were parted, for people; "" for a protocol this module does not know."""
-    return _PROTOCOLS.get(protocol.partition(":")[0], "")
+    kind, *corpora = protocol.split(":")
+    return _PROTOCOLS.get(kind, "").format(*corpora)
 
 
 def _context(results: Results, store: Store) -> dict[str, Any]:

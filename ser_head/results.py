@@ -77,8 +77,7 @@ class Results:
     def layer_weights(self) -> dict[str, float]:
         """How much the head listens to each layer, the mean over folds; empty for a head on one layer."""
         folds = [fold["layer_weights"] for fold in self.run.about["folds"] if fold.get("layer_weights")]
-        means = np.mean(folds, axis=0).tolist() if folds else []
-        return dict(zip(self.run.about["layers"], means, strict=False))
+        return dict(zip(self.run.about["layers"], np.mean(folds, axis=0).tolist(), strict=True)) if folds else {}
 
 
 def _read_metrics(path: Path) -> dict[str, Any]:

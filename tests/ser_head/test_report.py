@@ -140,8 +140,9 @@ def test_hostile_names_are_escaped(tmp_path):
 
 @pytest.mark.parametrize("protocol", ["speaker", "random", "kfold:4", "loso", "cross:ravdess:emodb"])
 def test_every_protocol_is_put_in_words(protocol):
-    assert re.search(r"(divided|tested) (into|at random|once|on)", protocol_in_words(protocol))
+    assert re.search(r"(divided|tested|trained) (into|at random|once|on)", protocol_in_words(protocol))
     assert protocol_in_words("palmistry") == ""
+    assert "trained on one corpus, a, and tested on another, b." in protocol_in_words("cross:a:b")
 
 
 def test_sections_without_data_are_left_out(tmp_path):
