@@ -31,7 +31,7 @@ def merged_clips(manifest: pd.DataFrame, cache: Cache) -> pd.DataFrame:
     fresh = present.assign(**{name: found[name].to_numpy() for name in (*FACTS, *SOURCE) if name in found})
     others = cache.clips[~cache.clips.index.isin(manifest["utterance_id"])].reset_index()
     tables = [table for table in (fresh, others) if len(table)]
-    return combine(tables) if tables else manifest.iloc[:0]
+    return combine(tables) if tables else fresh
 
 
 def merged_unreadable(*lists: pd.DataFrame) -> pd.DataFrame:

@@ -62,7 +62,7 @@ class ExtractReport:
         layers = f"{len(self.spec.layers)} layer{'s' if len(self.spec.layers) > 1 else ''} x {self.spec.width}"
         speed = f" ({self.audio_s / self.elapsed_s:.1f} audio-seconds per second)" if self.audio_s else ""
         return (
-            f"{self.store}: {self.clips} clips, {layers}, {self.spec.pooling} of {self.spec.model}\n"
+            f"{self.store}: {self.clips} clips, {layers}, {self.spec.pooling} of {self.spec.name}\n"
             f"{self.extracted} extracted{speed}, {self.unchanged} unchanged, {len(self.unreadable)} unreadable"
         )
 
@@ -161,7 +161,7 @@ def _encode_pending(
     reading = Reading(settings.data, preparation, settings.workers, settings.batch_seconds)
     chunks = cut_chunks(pending, settings.chunk, parts.next_number())
     start, audio_s = time.perf_counter(), 0.0
-    with tqdm(total=len(pending), desc=encoder.spec.model, unit="clip", disable=quiet()) as bar:
+    with tqdm(total=len(pending), desc=encoder.spec.name, unit="clip", disable=quiet()) as bar:
 
         def advance(clips: int, seconds: float) -> None:
             nonlocal audio_s

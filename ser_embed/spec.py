@@ -20,7 +20,7 @@ class EmbeddingSpec:
     """The full description of how vectors were made.
 
     Attributes:
-        model: short name, Hub id or folder name of the encoder.
+        model: what loads the encoder: a name of the catalogue, a Hub id, or a folder's absolute path.
         revision: commit of a Hub model, or "" for a local folder or classical features.
         digest: hash of the encoder's weights and settings; two folders with equal weights agree.
         layers: names of the stored layers, in the order of the store's second axis.
@@ -44,6 +44,11 @@ class EmbeddingSpec:
     trim_db: float | None
     level_db: float | None
     arithmetic: str
+
+    @property
+    def name(self) -> str:
+        """The model's short name: the last part of its Hub id or folder."""
+        return self.model.replace("\\", "/").rstrip("/").rpartition("/")[2]
 
     def to_json(self) -> str:
         """Return the spec as one JSON object, keys in the order of the fields."""

@@ -14,13 +14,13 @@ single rename once it is whole and on disk. Vectors are not compressed: float32 
 uncompressed chunk lets HDF5 read one row or one layer without the rest.
 """
 
+import io
 import json
 import os
 import zlib
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import h5py
@@ -118,13 +118,14 @@ class Store:
         """
         rows = np.asarray(rows, dtype=np.int64)
         wanted, where = np.unique(rows, return_inverse=True)
-        picked = slice(None) if layers is None else layers
-        shape = (len(wanted), len(self.layers) if layers is None else len(layers), self.spec.width)
-        values = np.empty(shape, np.float32)
+        picked = np.arange(len(self.layers)) if layers is None else np.asarray(layers)
+        low, high = picked.min(), picked.max() + 1
+        values = np.empty((len(wanted), len(picked), self.spec.width), np.float32)
         # HDF5 is fast on runs and slow on lists of points, so every run of neighbours is read as one slice.
-        starts = np.flatnonzero(np.diff(wanted, prepend=-2) != 1)
-        for start, stop in zip(starts, [*starts[1:], len(wanted)], strict=True):
-            values[start:stop] = self.vectors[wanted[start] : wanted[stop - 1] + 1][:, picked]
+        for run in np.split(np.arange(len(wanted)), np.flatnonzero(np.diff(wanted) != 1) + 1):
+            if len(run):
+                block = self.vectors[wanted[run[0]] : wanted[run[-1]] + 1, low:high]
+                values[run[0] : run[-1] + 1] = block[:, picked - low]
         return values if np.array_equal(where, np.arange(len(rows))) else values[where]
 
     def read_clip(self, row: int) -> np.ndarray:
@@ -164,7 +165,8 @@ class StoreWriter:
         self.path = path
         self._temporary = path.with_name(f"{path.name}.tmp-{os.getpid()}")
         self._frames = spec.pooling == "frames"
-        self._file = h5py.File(self._temporary, "w")
+        self._disk = _CheckedFile(self._temporary, "w+")
+        self._file = h5py.File(self._disk, "w")
         self._file.attrs.update(
             format=FORMAT, version=VERSION, spec=spec.to_json(), software=json.dumps(dict(software))
         )
@@ -196,6 +198,7 @@ class StoreWriter:
         self._vectors[start:] = rows
         self._clips.append(clips)
         self._checksums += [checksum(vector) for vector in vectors]
+        self._check_disk()
 
     def add_unreadable(self, clips: pd.DataFrame) -> None:
         """Append clips that could not be read: utterance_id, path, reason."""
@@ -209,19 +212,53 @@ class StoreWriter:
         _write_table(self._file.create_group("unreadable"), pd.concat([empty, *self._unreadable], ignore_index=True))
         self._file.create_dataset("checksums", data=np.array(self._checksums, dtype=np.uint32))
         self._file.close()
-        flush_to_disk(self._temporary)
+        self._check_disk()
+        os.fsync(self._disk.fileno())
         os.replace(self._temporary, self.path)
         flush_to_disk(self.path.parent)
 
     def __enter__(self) -> "StoreWriter":
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._file:
             self._file.close()
+        self._disk.close()
         self._temporary.unlink(missing_ok=True)
+
+    def _check_disk(self) -> None:
+        if self._disk.error is not None:
+            raise OSError(
+                self._disk.error.errno, f"cannot write the store: {self._disk.error.strerror}", str(self.path)
+            )
+
+
+class _CheckedFile(io.FileIO):
+    """A file that remembers the first failed write and lets the later ones pass.
+
+    A full disk met inside HDF5 leaves it unable to close its file, which it then reports at length and at the wrong
+    time. It is never told here; the writer looks at `error` and gives up in good order.
+    """
+
+    error: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        """Write all of `data`, or remember why not."""
+        rest = memoryview(data).cast("B")
+        while len(rest) and self.error is None:
+            try:
+                rest = rest[super().write(rest) :]
+            except OSError as error:
+                self.error = error
+        return len(memoryview(data).cast("B"))
+
+    def truncate(self, size: int | None = None) -> int:
+        """Set the file's size, or remember why not."""
+        try:
+            return super().truncate(size)
+        except OSError as error:
+            self.error = self.error or error
+            return size or 0
 
 
 def checksum(vectors: np.ndarray) -> int:

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from ser_embed.console import note
-from ser_embed.encoders.catalogue import short_name, source_of
+from ser_embed.encoders.catalogue import source_of
 from ser_embed.encoders.encoder import EncoderOptions
 from ser_embed.encoders.transformer import TransformerEncoder
 from ser_embed.errors import InputError
@@ -41,7 +41,8 @@ def load_transformer(model: str, options: EncoderOptions) -> TransformerEncoder:
         network = _load_weights(source, config, cached_only)
         normalize = _normalizes(source, config, cached_only)
     revision = getattr(config, "_commit_hash", None) or ""
-    return TransformerEncoder(network, short_name(model), revision, weights_digest(network), normalize, options)
+    name = str(Path(model).resolve()) if Path(source).is_dir() else model  # what loads it again from anywhere
+    return TransformerEncoder(network, name, revision, weights_digest(network), normalize, options)
 
 
 def weights_digest(network: torch.nn.Module) -> str:

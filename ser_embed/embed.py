@@ -1,0 +1,123 @@
+"""Vectors of new audio, without a store: what a trained head is given to score.
+
+>>> vectors = ser_embed.embed(["a.mp3", "b.wav"], model="hubert-base")  # doctest: +SKIP
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ser_embed.console import CommandModule
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ser_embed.encoders import EncoderOptions
+    from ser_embed.spec import EmbeddingSpec
+
+
+class Embedder:
+    """An encoder with the reading of audio in front, loaded once for many clips.
+
+    Attributes:
+        spec: what its vectors are.
+    """
+
+    def __init__(self, model: str, options: "EncoderOptions | None" = None) -> None:
+        """Load an encoder by name, Hub id or folder.
+
+        Raises:
+            InputError: there is no such model, or an option does not fit it.
+        """
+        from ser_embed.encoders import EncoderOptions, load_encoder
+
+        self._encoder = load_encoder(model, options or EncoderOptions())
+        self.spec = self._encoder.spec
+
+    @classmethod
+    def of(cls, spec: "EmbeddingSpec", model: str | None = None, device: str = "auto") -> "Embedder":
+        """Load the encoder that makes vectors of `spec`.
+
+        Args:
+            spec: what the vectors have to be, for example a run's.
+            model: where the encoder is, if not where the spec's name says.
+            device: where to compute.
+
+        Raises:
+            InputError: the encoder found makes other vectors; the message says in what they differ.
+        """
+        from ser_embed.encoders import EncoderOptions
+
+        embedder = cls(model or spec.model, EncoderOptions.of(spec, device))
+        spec.require_same(embedder.spec, "the run")
+        return embedder
+
+    def embed_files(self, paths: Sequence[str | Path]) -> "np.ndarray":
+        """Embed audio files; see `embed_waveforms` for the result and `ser_embed.audio.load_clip` for the errors."""
+        from ser_embed.audio import Preparation, load_clip
+
+        preparation = Preparation(self.spec.trim_db, self.spec.level_db)
+        return self._embed([load_clip(Path(path), preparation)[0] for path in paths])
+
+    def embed_waveforms(self, waveforms: "Sequence[np.ndarray]") -> "np.ndarray":
+        """Embed waveforms.
+
+        Args:
+            waveforms: float32 (samples,) each, mono at 16 kHz.
+
+        Returns:
+            float32 (clips, layers, width); with frames pooling an object array of (frames, layers, width).
+
+        Raises:
+            ClipError: a waveform is silent, too short, or not finite.
+        """
+        from ser_embed.audio import Preparation, check_waveform
+
+        for waveform in waveforms:
+            check_waveform(waveform)
+        preparation = Preparation(self.spec.trim_db, self.spec.level_db)
+        return self._embed([preparation.apply(waveform) for waveform in waveforms])
+
+    def _embed(self, waveforms: "list[np.ndarray]") -> "np.ndarray":
+        import numpy as np
+
+        from ser_embed.batching import make_batches
+        from ser_embed.spec import RATE_HZ
+
+        vectors: list[np.ndarray] = [np.empty(0)] * len(waveforms)
+        budget = round(self._encoder.batch_seconds * RATE_HZ)
+        for batch in make_batches([len(waveform) for waveform in waveforms], budget):
+            for position, vector in zip(batch, self._encoder.encode([waveforms[i] for i in batch])(), strict=True):
+                vectors[position] = vector
+        if self.spec.pooling != "frames":
+            return np.stack(vectors)
+        ragged = np.empty(len(vectors), dtype=object)
+        ragged[:] = vectors
+        return ragged
+
+
+def embed(
+    clips: "Sequence[str | Path | np.ndarray]", model: str, options: "EncoderOptions | None" = None
+) -> "np.ndarray":
+    """Embed audio files or waveforms in one call.
+
+    Args:
+        clips: paths, or float32 16 kHz waveforms of shape (samples,).
+        model: encoder name, Hub id, or folder of a saved model.
+        options: layers, pooling, device and arithmetic.
+
+    Returns:
+        float32 (clips, layers, width).
+
+    Raises:
+        InputError: there is no such model.
+        ClipError: a clip cannot be used.
+    """
+    embedder = Embedder(model, options)
+    if any(isinstance(clip, (str, Path)) for clip in clips):
+        return embedder.embed_files([Path(clip) for clip in clips])  # type: ignore[arg-type]
+    return embedder.embed_waveforms(clips)  # type: ignore[arg-type]
+
+
+sys.modules[__name__].__class__ = CommandModule

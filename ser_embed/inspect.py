@@ -1,0 +1,97 @@
+"""What is in a store: `python -m ser_embed.inspect STORE`, `ser_embed.inspect(store)`."""
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Any
+
+from ser_embed.console import CommandModule, CommandParser, print_json, run_command
+from ser_embed.errors import EXIT_DONE, EXIT_FAILED
+
+
+def inspect(store: str | Path, verify: bool = False, data: str | Path | None = None) -> dict[str, Any]:
+    """Describe a store, and check it if asked to.
+
+    Args:
+        store: the HDF5 file.
+        verify: reread every vector and every source clip.
+        data: the folder the clips are in; None takes the one they were extracted from.
+
+    Returns:
+        Plain JSON values: path, spec, software, clips, shape, audio_s, corpora, emotions, speakers, unreadable, and
+        with `verify` the list of disagreements.
+
+    Raises:
+        InputError: it is not a store.
+    """
+    from ser_embed.store import Store
+    from ser_embed.verification import disagreements
+
+    with Store(store) as opened:
+        clips = opened.utterances
+        description: dict[str, Any] = {
+            "store": str(store),
+            "spec": dataclasses.asdict(opened.spec),
+            "software": opened.software,
+            "clips": len(opened),
+            "shape": list(opened.vectors.shape),
+            "audio_s": round(float(clips["duration_s"].sum()), 3),
+            "corpora": clips["corpus"].value_counts().to_dict(),
+            "emotions": clips["emotion"].value_counts().to_dict(),
+            "speakers": int(clips["speaker"].nunique()),
+            "unreadable": opened.unreadable.to_dict("records"),
+        }
+        if verify:
+            description["disagreements"] = disagreements(opened, Path(data or opened.software["data"]))
+    return description
+
+
+def build_parser() -> CommandParser:
+    """Return the command's parser."""
+    parser = CommandParser("python -m ser_embed.inspect", description="Show what is in a store, and check it.")
+    parser.add_argument("store", metavar="STORE", type=Path, help="the HDF5 file")
+    parser.add_argument("--verify", action="store_true", help="reread every vector and every source clip")
+    parser.add_argument("--data", metavar="DIR", type=Path, help="folder of the clips (default: as when extracted)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of a summary")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; return its exit code, 1 if something disagrees."""
+    args = build_parser().parse_args(argv)
+
+    def work() -> int:
+        description = inspect(args.store, args.verify, args.data)
+        if args.json:
+            print_json(description)
+        else:
+            print("\n".join(_lines(description)))
+        return EXIT_FAILED if description.get("disagreements") else EXIT_DONE
+
+    return run_command(work)
+
+
+def _lines(description: dict[str, Any]) -> list[str]:
+    spec = description["spec"]
+    lines = [
+        f"{description['store']}: {description['clips']} clips, {description['audio_s'] / 3600:.2f} h, "
+        f"{description['speakers']} speakers, vectors {tuple(description['shape'])}",
+        *(f"  {name:14} {value}" for name, value in spec.items() if value not in ("", None) and name != "layers"),
+        f"  {'layers':14} {' '.join(spec['layers'])}",
+        *(f"  {name:14} {_counts(description[name])}" for name in ("corpora", "emotions")),
+        *(f"  unreadable     {clip['path']}: {clip['reason']}" for clip in description["unreadable"]),
+    ]
+    if "disagreements" in description:
+        lines += [f"  disagrees      {problem}" for problem in description["disagreements"]]
+        lines.append(f"verified: {len(description['disagreements'])} disagreements")
+    return lines
+
+
+def _counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name or '(none)'} {count}" for name, count in counts.items())
+
+
+sys.modules[__name__].__class__ = CommandModule
+
+if __name__ == "__main__":
+    sys.exit(main())

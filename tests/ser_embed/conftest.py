@@ -1,0 +1,65 @@
+"""Fakes that are real: generated tones as clips, tiny transformers saved as `save_pretrained` writes them."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+FAMILIES = ("hubert", "wav2vec2", "wavlm")
+SHAPES = ("base", "large")
+
+
+def tone(num_samples: int, seed: int = 0) -> np.ndarray:
+    """A gliding tone in noise: float32 (samples,)."""
+    rng = np.random.default_rng(seed)
+    time = np.arange(num_samples) / 16_000
+    glide = np.sin(2 * np.pi * (150 + 10 * seed + 40 * time) * time)
+    return (0.3 * glide + 0.02 * rng.standard_normal(num_samples)).astype(np.float32)
+
+
+def write_corpus(folder: Path, num_clips: int, emotions: tuple[str, ...] = ("angry", "happy", "sad")) -> Path:
+    """Write a folder of tones with a manifest.csv and return the data folder it is in."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = ["path,emotion,speaker,age"]
+    for index in range(num_clips):
+        soundfile.write(folder / f"{index:03}.wav", tone(4_000 + 257 * (index * 7 % 23), index), 16_000)
+        lines.append(f"{index:03}.wav,{emotions[index % len(emotions)]},s{index % 4},{20 + index % 4}")
+    (folder / "manifest.csv").write_text("\n".join(lines) + "\n")
+    return folder.parent
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A data folder with one corpus, `tones`, of 23 clips."""
+    return write_corpus(tmp_path / "data" / "tones", 23)
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Folders of tiny models of random weights: {"hubert-base": ..., "hubert-large": ..., "wav2vec2-base": ...}."""
+    import torch
+    import transformers
+
+    transformers.logging.disable_progress_bar()
+    configs = {"hubert": "Hubert", "wav2vec2": "Wav2Vec2", "wavlm": "WavLM"}
+    tiny = {
+        "hidden_size": 32,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 4,
+        "intermediate_size": 48,
+        "conv_dim": [16] * 7,
+        "num_conv_pos_embeddings": 16,
+        "num_conv_pos_embedding_groups": 4,
+    }
+    large = {"feat_extract_norm": "layer", "conv_bias": True, "do_stable_layer_norm": True}
+    folders = {}
+    for family, prefix in configs.items():
+        for shape in SHAPES:
+            torch.manual_seed(0)
+            config = getattr(transformers, f"{prefix}Config")(**tiny, **(large if shape == "large" else {}))
+            folder = tmp_path_factory.mktemp("models") / f"{family}-{shape}"
+            getattr(transformers, f"{prefix}Model")(config).save_pretrained(folder)
+            folders[f"{family}-{shape}"] = folder
+    transformers.logging.enable_progress_bar()
+    return folders
