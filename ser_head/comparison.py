@@ -12,7 +12,6 @@ from ser_head.paired import paired_difference
 from ser_head.results import Results
 from ser_head.wording import decimal, p_value, signed
 
-
 _COLUMNS = (
     "run", "corpora", "encoder", "head", "personalised", "protocol", "disjoint", "n_test", "accuracy",
     "UAR [95 %]", "macro-F1", "difference [95 %]", "p",
