@@ -16,7 +16,7 @@ from ser_head.figures.curves import roc_curves, training_curves
 from ser_head.figures.maps import confusion_matrix, vector_map
 from ser_head.figures.style import EMOTION_COLORS, emotion_colors, printable, render
 
-HOSTILE = ["$x_{", "<script>alert(1)</script>", "a\x00b\nc", "--", "张三", "x" * 500]
+HOSTILE = ["$x_{$", "<script>alert(1)</script>", "a\x00b\nc", "--", "张三", "x" * 500]
 # Machado, Oliveira and Fernandes 2009, severity 1, on linear RGB.
 VISIONS = {
     "normal": np.eye(3),
