@@ -57,7 +57,7 @@ def pick_corpora(data: Path, places: dict[str, Place], names: Sequence[str]) -> 
     Args:
         data: the data folder.
         places: what `find_corpora` found in it.
-        names: the corpora's names or aliases. A single one may also say what the data folder itself is.
+        names: the corpora's names or aliases. If no corpus was found, a single one may say what the folder itself is.
 
     Raises:
         InputError: a corpus is not there.
@@ -67,26 +67,29 @@ def pick_corpora(data: Path, places: dict[str, Place], names: Sequence[str]) -> 
         known = name if name in places else known_name(name)
         if known in places:
             picked[known] = places[known]
-        elif known and len(names) == 1 and any(CORPORA[known].parse(path) for path in audio_files(data)):
+        elif known and len(names) == 1 and not places and _holds(data, CORPORA[known]):
             picked[known] = Place(known, (data,), CORPORA[known])
         else:
             raise InputError(_not_there(data, name, known, places))
     return list(picked.values())
 
 
+def _holds(data: Path, corpus: Corpus) -> bool:
+    return not corpus.marker and any(corpus.parse(path) for path in audio_files(data))
+
+
 def _identify(folder: Path) -> Place | None:
+    for name, corpus in CORPORA.items():
+        if corpus.marker and (folder / corpus.marker).is_file():
+            return Place(name, (folder,), corpus)
     folder_name = Path(os.path.abspath(folder)).name  # so that "." has its name too
     known = known_name(folder_name)
     if known and not CORPORA[known].marker:
         return Place(known, (folder,), CORPORA[known])
-    for name, corpus in CORPORA.items():
-        if corpus.marker and (folder / corpus.marker).is_file():
-            return Place(name, (folder,), corpus)
     return Place(folder_name, (folder,), None) if (folder / MANIFEST).is_file() else None
 
 
 def _not_there(data: Path, name: str, known: str | None, places: dict[str, Place]) -> str:
-    expected = f"a folder {data / name}" + (
-        f", or clips named {CORPORA[known].grammar} in {data}" if known else f" with a {MANIFEST}"
-    )
+    expected = f"a folder {data / name}"
+    expected += f", or clips in {data} named {CORPORA[known].grammar}" if known else f" with a {MANIFEST}"
     return f"no corpus {name!r}: expected {expected}; corpora found: {', '.join(places) or 'none'}"

@@ -20,7 +20,7 @@ LABELS = {
     "07": "disgust",
     "08": "surprise",
 }
-MODALITIES = {"01": "audio and video", "02": "video only", "03": "audio only"}
+MODALITIES = {"01": "audio-video", "02": "video-only", "03": "audio-only"}
 CHANNELS = {"01": "speech", "02": "song"}
 INTENSITIES = {"01": "normal", "02": "strong"}
 STATEMENTS = {"01": "Kids are talking by the door.", "02": "Dogs are sitting by the door."}
@@ -70,5 +70,5 @@ RAVDESS = Corpus(
         "The copy on Kaggle holds every file twice, the second time in a nested folder.",
     ),
     parse=parse,
-    only={"modality": "audio only", "channel": "speech"},
+    only={"modality": "audio-only", "channel": "speech"},
 )

@@ -1,14 +1,15 @@
 """From a data folder to the manifest of its clips. No audio is read, so thousands of clips take a moment."""
 
 import dataclasses
-from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pandas as pd
 
 from ser_embed.corpora.catalogue import CORPORA
+from ser_embed.corpora.copies import one_file_each
 from ser_embed.corpora.corpus import Corpus
 from ser_embed.corpora.custom import MANIFEST, UnusableCorpus, read_manifest
 from ser_embed.corpora.files import SUFFIXES, audio_files, printable
@@ -16,8 +17,6 @@ from ser_embed.corpora.find import Place, find_corpora, pick_corpora
 from ser_embed.errors import InputError
 from ser_embed.manifest import build_manifest, combine
 from ser_embed.store import UNREADABLE_COLUMNS
-
-Found = tuple[PurePosixPath, dict[str, Any]]  # a file's path in the data folder, and what its name tells
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,8 +39,8 @@ def scan_data(data: str | Path, corpora: Sequence[str] = ()) -> Scan:
 
     Args:
         data: a folder that holds corpora in subfolders, or is a corpus itself.
-        corpora: names of the corpora wanted; without any, all that can be used. Of a single known one `data` may be
-            the corpus folder whatever it is called.
+        corpora: names of the corpora wanted; without any, all that can be used. A single known one may also say what
+            `data` itself is, whatever the folder is called.
 
     Raises:
         InputError: no such folder, no corpus in it, a corpus asked for that is not there or holds no clips, or a
@@ -94,15 +93,12 @@ def _scan_corpus(data: Path, corpus: Corpus, folders: Sequence[Path]) -> Scan:
     wanted = [(path, fields) for path, fields in clips if not _other_form(corpus, fields)]
     if not wanted:
         raise UnusableCorpus(f"expected clips named {corpus.grammar} in {where}, found {printable(found[0][0])}")
-    chosen = _one_file_each(data, wanted)
+    chosen = one_file_each(data, wanted)
     manifest = build_manifest(_row(corpus, path, fields) for path, fields in chosen)
     return Scan(
         manifest=corpus.add_tables(manifest, folders) if corpus.add_tables else manifest,
         unreadable=_table_of_unreadable([_stranger(corpus, path) for path, fields in found if fields is None]),
-        notes=(
-            *_note_other_forms(corpus, [_other_form(corpus, fields) for _, fields in clips]),
-            *_note_copies(corpus, len(wanted) - len(chosen)),
-        ),
+        notes=tuple(_notes(corpus, [_other_form(corpus, fields) for _, fields in clips], len(wanted) - len(chosen))),
     )
 
 
@@ -127,51 +123,14 @@ def _other_form(corpus: Corpus, fields: Mapping[str, Any]) -> str:
     return next((fields[name] for name, value in corpus.only.items() if fields[name] != value), "")
 
 
-def _one_file_each(data: Path, files: Sequence[Found]) -> list[Found]:
-    """Return one file per clip: of several formats the best, of several copies the least nested.
-
-    Raises:
-        InputError: two files of one format claim to be the same clip but differ in size.
-    """
-    copies: dict[str, list[Found]] = defaultdict(list)
-    for path, fields in files:
-        copies[fields["clip"]].append((path, fields))
-    for clip, claimants in copies.items():
-        if len(claimants) > 1:
-            claimants.sort(key=_preference)
-            _require_equal_sizes(data, clip, [path for path, _ in claimants])
-    return [claimants[0] for claimants in copies.values()]
-
-
-def _preference(file: Found) -> tuple[int, int, PurePosixPath]:
-    path = file[0]
-    return SUFFIXES.index(path.suffix.lower()), len(path.parts), path
-
-
-def _require_equal_sizes(data: Path, clip: str, paths: Sequence[PurePosixPath]) -> None:
-    first = paths[0]
-    for path in paths[1:]:
-        if path.suffix.lower() == first.suffix.lower() and _size(data / path) != _size(data / first):
-            raise InputError(f"two different files in {data} are named as clip {clip}: {first} and {path}")
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else -1
-
-
-def _note_copies(corpus: Corpus, count: int) -> list[str]:
-    return [f"{corpus.name}: left out {count} files that hold a clip again, as a copy or in another format"] * (
-        count > 0
-    )
-
-
-def _note_other_forms(corpus: Corpus, forms: Sequence[str]) -> list[str]:
+def _notes(corpus: Corpus, forms: Sequence[str], num_copies: int) -> Iterator[str]:
     counts = Counter(filter(None, forms))
-    if not counts:
-        return []
-    used = " ".join(corpus.only.values())
-    parts = ", ".join(f"{count} {form}" for form, count in counts.most_common())
-    return [f"{corpus.name}: left out {counts.total()} clips, since only {used} is used: {parts}"]
+    if counts:
+        used = " ".join(corpus.only.values())
+        parts = ", ".join(f"{count} {form}" for form, count in counts.most_common())
+        yield f"{corpus.name}: left out {counts.total()} clips, since only {used} is used: {parts}"
+    if num_copies:
+        yield f"{corpus.name}: left out {num_copies} files that hold a clip again, as a copy or in another format"
 
 
 def _stranger(corpus: Corpus, path: PurePosixPath) -> dict[str, str]:

@@ -77,6 +77,19 @@ class TestFinding:
         assert scan.manifest["synthetic"].tolist() == ["yes"]
         assert ids(scan_data(tmp_path / "mine")) == ids(scan)
 
+    @pytest.mark.parametrize("folder", ["crema-d", "demo"])
+    def test_the_demo_corpus_does_not_pass_for_another(self, tmp_path, folder):
+        put(tmp_path / folder, "1001_IEO_DIS_LO.wav", MARKER)
+        assert ids(scan_data(tmp_path)) == ["demo/1001_IEO_DIS_LO"]
+        for data in (tmp_path, tmp_path / folder):
+            with pytest.raises(InputError, match="no corpus 'crema-d': .*; corpora found: demo"):
+                scan_data(data, ["crema-d"])
+
+    def test_other_clips_do_not_pass_for_the_demo_corpus(self, tmp_path):
+        put(tmp_path / "mine", "1001_IEO_DIS_LO.wav")
+        with pytest.raises(InputError, match="no corpus 'demo'"):
+            scan_data(tmp_path / "mine", ["demo"])
+
     def test_two_demo_corpora_are_not_two_takes_of_one(self, tmp_path):
         put(tmp_path, f"a/{MARKER}", f"b/{MARKER}")
         put(tmp_path, "a/1001_IEO_DIS_LO.wav")
@@ -155,9 +168,7 @@ class TestFiles:
         put(tmp_path / "ravdess", "03-02-01-01-01-01-02.wav")
         scan = scan_data(tmp_path)
         assert ids(scan) == ["ravdess/03-01-01-01-01-01-01"]
-        assert scan.notes == (
-            "ravdess: left out 3 clips, since only audio only speech is used: 2 song, 1 audio and video",
-        )
+        assert scan.notes == ("ravdess: left out 3 clips, since only audio-only speech is used: 2 song, 1 audio-video",)
         assert not {"modality", "channel"} & set(scan.manifest)
 
     def test_a_link_that_leads_nowhere_stays_for_the_decoder_to_report(self, tmp_path):

@@ -61,6 +61,12 @@ class TestBytes:
             np.testing.assert_array_equal(one, other)
         assert len({speech.tobytes() for speech in first}) == len(VOICES)
 
+    def test_the_seed_draws_the_noise_of_a_breathy_voice(self):
+        breathy = espeak.Delivery("en-us+f5", 180, 60, 60)
+        one, other = (espeak.speak("The surface is slick.", breathy, seed) for seed in (1, 2))
+        assert len(one) == len(other)
+        assert (one != other).any()
+
     def test_a_long_installation_path_changes_nothing(self, monkeypatch):
         delivery = espeak.Delivery("en-us+f2", 180, 60, 60)
         before = espeak.speak("The surface is slick.", delivery, seed=5)
