@@ -188,7 +188,7 @@ def windows(path: Path, window_s: float, hop_s: float) -> Iterator[tuple[float, 
     """
     read_head(path)
     try:
-        with soundfile.SoundFile(path) as file:
+        with _Stream(path) as file:
             rate_hz = file.samplerate
             yield from _windows_of(file, round(window_s * rate_hz), round(hop_s * rate_hz), rate_hz)
     except soundfile.LibsndfileError as error:
@@ -200,6 +200,14 @@ def read_head(path: Path) -> None:
     if path.is_file() and path.stat().st_size > len(_LFS_POINTER) * 10:
         return
     read_bytes(path)
+
+
+class _Stream(soundfile.SoundFile):
+    """A file read from front to back. soundfile seeks after every read, which makes an mp3 decoder lose its place."""
+
+    def seekable(self) -> bool:
+        """Say no, so that nothing seeks."""
+        return False
 
 
 def _windows_of(

@@ -137,6 +137,18 @@ def _score(head: Any, vectors: np.ndarray, rows: np.ndarray) -> np.ndarray:
     return np.concatenate(scored).astype(np.float64)
 
 
+def newest_run(folder: Path = RUNS) -> Path:
+    """Return the run in `folder` that was written last.
+
+    Raises:
+        InputError: there is none.
+    """
+    runs = [path.parent for path in folder.glob("*/run.json")]
+    if not runs:
+        raise InputError(f"no run in {folder}/; train one with: python -m ser_head.train, or name one with --run")
+    return max(runs, key=lambda run: run.stat().st_mtime)
+
+
 class RunWriter:
     """Writes a new run in one piece: its folder appears with `commit`, whole, or not at all.
 

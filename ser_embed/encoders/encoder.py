@@ -10,6 +10,7 @@ from ser_embed.audio import Preparation
 from ser_embed.errors import InputError
 from ser_embed.spec import POOLINGS, EmbeddingSpec
 
+MAX_CLIP_S = 300.0  # for transformers, whose attention grows with the square of a clip's length
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 

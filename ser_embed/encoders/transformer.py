@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch.nn.utils import parametrize
 
-from ser_embed.encoders.encoder import EncoderOptions, choose_layers
+from ser_embed.encoders.encoder import MAX_CLIP_S, EncoderOptions, choose_layers
 from ser_embed.encoders.frontend import TILE_FRAMES, FrontEnd
 from ser_embed.errors import InputError
 from ser_embed.pooling import pool_batch, pooled_width
@@ -27,7 +27,6 @@ from ser_embed.spec import RATE_HZ, EmbeddingSpec
 CPU_BATCH_S = 10.0  # four clips of 2.5 s: enough rows for the matrix products, small enough for the cache
 GPU_BATCH_S = 320.0  # beyond this an accelerator's matrix units are full and only memory grows
 GPU_BYTES_PER_S = 64 * 2**20  # of activations in a HuBERT-large, generously; keeps small cards from overflowing
-MAX_CLIP_S = 300.0  # attention grows with the square of a clip's length
 
 
 class TransformerEncoder:

@@ -135,3 +135,12 @@ def test_windows_of_a_bad_file_say_why(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "b.wav", tone(100), 16_000)
     with pytest.raises(ClipError, match="too short"):
         list(windows(tmp_path / "b.wav", 3, 1.5))
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_windows_hear_what_the_whole_file_holds(tmp_path: Path, name: str) -> None:
+    path = tmp_path / f"long.{name}"
+    path.write_bytes(encoded(tone(80_000), 16_000, name))
+    whole, _ = load_clip(path, Preparation())
+    pieces = [waveform for _, _, waveform in windows(path, 1.3, 1.3)]
+    np.testing.assert_allclose(np.concatenate(pieces), whole, atol=1e-6)
