@@ -49,7 +49,7 @@ def figures(table: pd.DataFrame, labels: Sequence[str]) -> dict[str, Any]:
     """
     names = list(labels)
     probabilities = probabilities_of(table, names).astype(np.float64)
-    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    probabilities = probabilities / probabilities.sum(axis=1, keepdims=True)
     targets = table["label"].map(names.index).to_numpy(np.int64)
     confusion = confusion_matrix(table["label"], table["prediction"], labels=names)
     per_class = _per_class(table, names)

@@ -41,6 +41,8 @@ def fit_scaling(windows: Iterable[np.ndarray]) -> Scaling:
     """
     count, mean, squares = 0, np.zeros(()), np.zeros(())
     for window in windows:
+        if not np.isfinite(window).all():
+            raise InputError("vectors have to be finite numbers, but the store holds NaN or infinite ones")
         vectors = window.astype(np.float64)
         added = len(vectors)
         shift = vectors.mean(axis=0) - mean
@@ -48,7 +50,5 @@ def fit_scaling(windows: Iterable[np.ndarray]) -> Scaling:
         squares = squares + shift**2 * (count * added / (count + added))
         mean = mean + shift * (added / (count + added))
         count += added
-    if not np.isfinite(squares).all():
-        raise InputError("vectors have to be finite numbers, but the store holds NaN or infinite ones")
     constant = np.sqrt(squares / count) <= _SMALLEST_RELATIVE_SPREAD * np.abs(mean)
     return Scaling(mean, np.where(constant, 1.0, squares / count))

@@ -5,6 +5,7 @@ Every random choice of a fold (first weights, dropout, batches, speakers left ou
 fold's number, so folds do not depend on one another.
 """
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -91,8 +92,7 @@ class Trainer:
             fold: the clips, and what was measured on them.
             on_epoch: called after each epoch.
         """
-        random = np.random.default_rng([self._settings.seed, fold.split.fold])
-        self._restart(int(random.integers(2**31)))
+        random = self._start(fold)
         history: list[dict[str, float]] = []
         best_epoch, lowest, weights = 0, np.inf, None
         epochs = self._settings.epochs_for(len(fold.split.train))
@@ -109,6 +109,19 @@ class Trainer:
             )
         self.network.set_weights(weights)
         return Fitted(history, best_epoch)
+
+    def refit(self, fold: Fold, epochs: int) -> None:
+        """Train afresh on the training and the validation clips together, for as many epochs as validation chose.
+
+        Args:
+            fold: the clips; scaling, speakers and class weights stay those of the training clips.
+            epochs: passes over the clips.
+        """
+        everything = np.union1d(fold.split.train, fold.split.validation)
+        whole = dataclasses.replace(fold, split=dataclasses.replace(fold.split, train=everything))
+        random = self._start(fold)
+        for _ in range(epochs):
+            self._train_epoch(whole, random)
 
     def predict(self, fold: Fold, indices: np.ndarray, strangers: bool = False) -> np.ndarray:
         """Score clips with the network as it stands.
@@ -165,9 +178,16 @@ class Trainer:
     def _untrained(self, seed: int) -> keras.Model:
         return build_network(HEADS[self._settings.head], self._shape, self._settings.dropout, seed)
 
-    def _restart(self, seed: int) -> None:
-        """Give the compiled network fresh weights, fresh dropout and an optimiser that has not moved."""
-        for held, fresh in zip(self.network.variables, self._untrained(seed).variables, strict=True):
+    def _start(self, fold: Fold) -> np.random.Generator:
+        """Give the compiled network the fold's first weights and dropout, and an optimiser that has not moved.
+
+        Returns:
+            The generator of the fold's other random choices.
+        """
+        random = np.random.default_rng([self._settings.seed, fold.split.fold])
+        untrained = self._untrained(int(random.integers(2**31)))
+        for held, fresh in zip(self.network.variables, untrained.variables, strict=True):
             held.assign(fresh)
         for held, start in zip(self.network.optimizer.variables, self._optimizer_start, strict=True):
             held.assign(start)
+        return random

@@ -1,0 +1,99 @@
+"""Tiny stores of random vectors that know something of the emotion and of the speaker."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ser_embed.manifest import build_manifest
+from ser_embed.spec import EmbeddingSpec
+from ser_embed.store import StoreWriter
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a store is made of: every speaker of every corpus says every emotion `takes` times.
+
+    `signal` is how far apart the emotions lie, in standard deviations of the noise, in the layers `informative`
+    (None: all); `voice` the same for the speakers.
+    """
+
+    corpora: Sequence[str] = ("demo",)
+    speakers: int = 6
+    emotions: Sequence[str] = ("sad", "angry", "happy")
+    takes: int = 4
+    layers: tuple[str, ...] = ("0",)
+    width: int = 8
+    signal: float = 2.0
+    voice: float = 0.0
+    informative: tuple[str, ...] | None = None
+    named: bool = True
+    seed: int = 0
+
+
+def rows_of(recipe: Recipe) -> list[dict[str, str]]:
+    """The clips of a recipe, as rows for `build_manifest`."""
+    return [
+        {
+            "utterance_id": f"{corpus}/{speaker}-{emotion}-{take}",
+            "path": f"{corpus}/{speaker}-{emotion}-{take}.wav",
+            "corpus": corpus,
+            "speaker": f"{corpus}/{speaker}" if recipe.named else "",
+            "emotion": emotion,
+        }
+        for corpus in recipe.corpora
+        for speaker in range(1, recipe.speakers + 1)
+        for emotion in recipe.emotions
+        for take in range(recipe.takes)
+    ]
+
+
+def write_store(path: Path, recipe: Recipe, rows: list[dict[str, str]] | None = None) -> Path:
+    """Write the store of a recipe, or of other rows with its vectors, and return its path."""
+    clips = build_manifest(rows_of(recipe) if rows is None else rows)
+    random = np.random.default_rng(recipe.seed)
+    shape = (len(recipe.layers), recipe.width)
+    places = {
+        name: random.normal(size=shape)
+        for name in dict.fromkeys([*sorted(clips["emotion"]), *sorted(clips["speaker"])])
+    }
+    heard = np.array([recipe.informative is None or name in recipe.informative for name in recipe.layers])[:, None]
+    vectors = [
+        (
+            10.0
+            + heard * recipe.signal * places[clip.emotion]
+            + recipe.voice * places[clip.speaker]
+            + random.normal(size=shape)
+        ).astype(np.float32)
+        for clip in clips.itertuples()
+    ]
+    spec = EmbeddingSpec(
+        model="tiny",
+        revision="",
+        digest="d1",
+        layers=recipe.layers,
+        width=recipe.width,
+        pooling="mean",
+        rate_hz=16_000,
+        normalization="none",
+        trim_db=None,
+        level_db=None,
+        arithmetic="float32",
+    )
+    with StoreWriter(path, spec, {}) as writer:
+        for start in range(0, len(clips), 100):
+            writer.add(clips.iloc[start : start + 100], vectors[start : start + 100])
+        writer.commit()
+    return path
+
+
+@pytest.fixture
+def make_store(tmp_path: Path) -> Callable[..., Path]:
+    """Write a store by recipe: `make_store(speakers=4, layers=("0", "1"))`."""
+
+    def make(name: str = "tiny.h5", rows: list[dict[str, str]] | None = None, **recipe: object) -> Path:
+        return write_store(tmp_path / name, Recipe(**recipe), rows)
+
+    return make
