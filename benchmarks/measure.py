@@ -1,0 +1,125 @@
+"""What the benchmarks share: timing in turn, a table, the machine's description, models of random weights."""
+
+import dataclasses
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One line of the table.
+
+    Attributes:
+        question: what was measured.
+        result: the figure, with its unit.
+        peer: what it is held against, with its figure.
+        ratio: result against peer, or "".
+    """
+
+    question: str
+    result: str
+    peer: str = ""
+    ratio: str = ""
+
+
+def in_turn(sides: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+    """Time each side once per round, in turn, after one round that does not count.
+
+    Returns:
+        Seconds of each side, round by round.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in sides}
+    for round_number in range(rounds + 1):
+        for name, side in sides.items():
+            start = time.perf_counter()
+            side()
+            if round_number:
+                seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+def ratio(slow: list[float], fast: list[float]) -> str:
+    """Return how many times faster `fast` was: the median over rounds, with the smallest and largest."""
+    ratios = [one / other for one, other in zip(slow, fast, strict=True)]
+    return f"{statistics.median(ratios):.2f}x ({min(ratios):.2f} to {max(ratios):.2f})"
+
+
+def table(rows: list[Row]) -> str:
+    """Return the rows as a Markdown table."""
+    lines = ["| what | here | peer | ratio |", "|---|---|---|---|"]
+    return "\n".join(lines + [f"| {row.question} | {row.result} | {row.peer} | {row.ratio} |" for row in rows])
+
+
+def machine() -> str:
+    """Describe the processor, its bfloat16 support, memory, accelerators and versions in one paragraph."""
+    import torch
+    import transformers
+
+    from ser_embed.encoders.transformer import has_amx
+
+    name = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        name = next((line.split(":")[1].strip() for line in info.open() if line.startswith("model name")), name)
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    devices = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    return (
+        f"{name}, {os.cpu_count()} cores, AMX {'yes' if has_amx() else 'no'}, {memory:.0f} GiB, "
+        f"{', '.join(devices) or 'no accelerator'}; Python {platform.python_version()}, torch {torch.__version__}, "
+        f"transformers {transformers.__version__}"
+    )
+
+
+def random_hubert(folder: Path, size: str = "large") -> Path:
+    """Save a HuBERT of a published shape and random weights, and return its folder."""
+    import torch
+    import transformers
+
+    shapes = {
+        "base": {},
+        "large": {
+            "hidden_size": 1024,
+            "num_hidden_layers": 24,
+            "num_attention_heads": 16,
+            "intermediate_size": 4096,
+            "feat_extract_norm": "layer",
+            "conv_bias": True,
+            "do_stable_layer_norm": True,
+        },
+    }
+    torch.manual_seed(0)
+    transformers.HubertModel(transformers.HubertConfig(**shapes[size])).save_pretrained(folder / f"hubert-{size}")
+    return folder / f"hubert-{size}"
+
+
+def crema_d_lengths(count: int) -> np.ndarray:
+    """Draw clip lengths in samples at 16 kHz as CREMA-D has them, or from its range where its table is not at hand."""
+    durations = Path(os.environ.get("SER_DATA", "../shared/data")) / "crema-d" / "durations.csv"
+    random = np.random.default_rng(0)
+    if durations.exists():
+        lengths = np.loadtxt(durations, delimiter=",", skiprows=1, usecols=1, dtype=np.int64)
+        return random.choice(lengths, count, replace=False)
+    return random.integers(20_000, 80_000, count)
+
+
+def noise(lengths: np.ndarray) -> list[np.ndarray]:
+    """Return a float32 waveform of quiet noise of each length."""
+    random = np.random.default_rng(1)
+    return [(0.1 * random.standard_normal(length)).astype(np.float32) for length in lengths]
+
+
+def peak_memory_mib(arguments: list[str]) -> tuple[float, str]:
+    """Run a Python module of this package in a process of its own; return its peak memory in MiB and its output."""
+    code = "import resource, runpy, sys; sys.argv = sys.argv[1:]; runpy.run_module(sys.argv[0], run_name='__main__'); "
+    code += "print('peak', resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
+    output, _, peak = done.stdout.rpartition("peak ")
+    return float(peak), output

@@ -1,0 +1,120 @@
+"""Where does the time of an extraction go, and how near is it to what the processor can do?
+
+    python -m benchmarks.stages [--clips 16] [--rounds 3]
+
+Stages of a HuBERT-large of random weights in the arithmetic "auto" chooses, each timed alone on the same clips; the
+front end against transformers' own; the whole against the matrix peak measured with a large product.
+"""
+
+import argparse
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+import transformers
+
+from benchmarks.measure import Row, crema_d_lengths, in_turn, noise, random_hubert, ratio, table
+from ser_embed.audio import Preparation, load_clip
+from ser_embed.encoders import EncoderOptions, load_encoder
+from ser_embed.encoders.frontend import FrontEnd
+from ser_embed.encoders.transformer import choose_dtype
+from ser_embed.manifest import build_manifest
+from ser_embed.parts import PartFolder
+from ser_embed.pooling import pool_batch
+
+LAYERS, WIDTH, INNER = 24, 1024, 4096
+THEIRS = "transformers' front end"
+
+
+def flops(num_samples: int) -> float:
+    """Return the multiply-adds of a HuBERT-large on one clip, times two: convolutions, projections, attention."""
+    total, frames, channels = 0.0, num_samples, 1
+    for kernel, stride in zip((10, 3, 3, 3, 3, 2, 2), (5, 2, 2, 2, 2, 2, 2), strict=True):
+        frames = (frames - kernel) // stride + 1
+        total += frames * kernel * channels * 512
+        channels = 512
+    block = 4 * WIDTH * WIDTH + 2 * WIDTH * INNER
+    total += frames * (512 * WIDTH + WIDTH * (WIDTH // 16) * 128 + LAYERS * block) + LAYERS * 2 * frames**2 * WIDTH
+    return 2 * total
+
+
+def matrix_peak(dtype: torch.dtype) -> float:
+    """Return the most floating-point operations per second seen in products of 2048 x 2048 matrices."""
+    left, right = torch.randn(2048, 2048).to(dtype), torch.randn(2048, 2048).to(dtype)
+    seconds = in_turn({"product": lambda: left @ right}, 20)["product"]
+    return 2 * 2048**3 / min(seconds)
+
+
+def run(num_clips: int = 16, rounds: int = 3) -> list[Row]:
+    """Measure and return the rows."""
+    clips = noise(crema_d_lengths(num_clips))
+    seconds = sum(len(clip) for clip in clips) / 16_000
+    dtype = choose_dtype("auto", "cpu")
+    with tempfile.TemporaryDirectory() as name, torch.inference_mode():
+        folder = Path(name)
+        model = random_hubert(folder)
+        network = transformers.AutoModel.from_pretrained(model).eval().to(dtype)
+        front_end = FrontEnd(network.feature_extractor)
+        encoder = load_encoder(str(model), EncoderOptions())
+        for index, clip in enumerate(clips):
+            soundfile.write(folder / f"{index}.wav", clip, 16_000)
+        waveforms = [torch.from_numpy(clip) for clip in clips]
+        frames = [front_end(waveform) for waveform in waveforms]
+        hidden = [network.feature_projection(clip)[None] for clip in frames]
+        valid = [torch.ones(clip.shape[:2], dtype=torch.bool) for clip in hidden]
+        vectors = [encoder.encode([clip])()[0] for clip in clips]
+        rows = [
+            {"utterance_id": f"n/{i}", "path": f"{i}.wav", "corpus": "n", "speaker": "", "emotion": ""}
+            for i in range(num_clips)
+        ]
+        manifest = build_manifest(rows)
+        parts = PartFolder(folder / "s.h5")
+        taken = in_turn(
+            {
+                "decode": lambda: [load_clip(folder / f"{i}.wav", Preparation()) for i in range(num_clips)],
+                "front end": lambda: [front_end(waveform) for waveform in waveforms],
+                THEIRS: lambda: [network.feature_extractor(w[None].to(dtype)) for w in waveforms],
+                "transformer": lambda: [network.encoder(clip.clone()) for clip in hidden],
+                "pooling": lambda: [
+                    pool_batch(clip, mask, "mean")
+                    for clip, mask in zip(hidden, valid, strict=True)
+                    for _ in range(LAYERS + 2)
+                ],
+                "write": lambda: parts.write(0, encoder.spec, manifest, vectors, manifest.iloc[:0].assign(reason="")),
+                "whole": lambda: [encoder.encode([clip])() for clip in clips],
+            },
+            rounds,
+        )
+    median = {stage: float(np.median(values)) for stage, values in taken.items()}
+    name = str(dtype).removeprefix("torch.")
+    stages = ("decode", "front end", "transformer", "pooling", "write")
+    peak = matrix_peak(dtype)
+    reached = sum(flops(len(clip)) for clip in clips) / median["whole"]
+    return [
+        *(
+            Row(f"stage: {stage}, {name}", f"{1000 * median[stage] / seconds:.2f} ms per audio-second")
+            for stage in stages
+        ),
+        Row(
+            f"front end, {name}",
+            f"{seconds / median['front end']:.0f} audio-s/s",
+            f"transformers': {seconds / median[THEIRS]:.0f}",
+            ratio(taken[THEIRS], taken["front end"]),
+        ),
+        Row(
+            f"share of the matrix peak, {name}",
+            f"{reached / 1e9:.0f} GFLOP/s",
+            f"2048 x 2048 product: {peak / 1e9:.0f} GFLOP/s",
+            f"{reached / peak:.0%}",
+        ),
+    ]
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--clips", type=int, default=16)
+    parser.add_argument("--rounds", type=int, default=3)
+    args = parser.parse_args()
+    print(table(run(args.clips, args.rounds)))
