@@ -64,6 +64,7 @@ class Store:
             self.spec = EmbeddingSpec.from_json(str(self._file.attrs["spec"]))
             self.software: dict[str, Any] = json.loads(str(self._file.attrs["software"]))
             self.layers = tuple(str(name) for name in self._file["layers"].asstr()[:])
+            self._chunk_offsets: dict[int, int] = {}
         except (KeyError, OSError, ValueError) as error:
             self._file.close()
             if isinstance(error, InputError):
@@ -93,6 +94,19 @@ class Store:
         """The clips that could not be read, with the reason for each."""
         return _read_table(self._file["unreadable"])[list(UNREADABLE_COLUMNS)]
 
+    @cached_property
+    def _rows_per_chunk(self) -> int:
+        return self.vectors.chunks[0]
+
+    @cached_property
+    def _is_filtered(self) -> bool:
+        return self.vectors.id.get_create_plist().get_nfilters() > 0
+
+    @cached_property
+    def _raw(self) -> io.FileIO:
+        """The file itself, for reading what HDF5 has located."""
+        return io.FileIO(self.path)
+
     @property
     def checksums(self) -> np.ndarray:
         """CRC-32 of each clip's vectors, uint32 (clips,)."""
@@ -116,17 +130,35 @@ class Store:
         Returns:
             float32 (rows, layers, width).
         """
-        rows = np.asarray(rows, dtype=np.int64)
-        wanted, where = np.unique(rows, return_inverse=True)
-        picked = np.arange(len(self.layers)) if layers is None else np.asarray(layers)
-        low, high = picked.min(), picked.max() + 1
-        values = np.empty((len(wanted), len(picked), self.spec.width), np.float32)
-        # HDF5 is fast on runs and slow on lists of points, so every run of neighbours is read as one slice.
-        for run in np.split(np.arange(len(wanted)), np.flatnonzero(np.diff(wanted) != 1) + 1):
-            if len(run):
-                block = self.vectors[wanted[run[0]] : wanted[run[-1]] + 1, low:high]
-                values[run[0] : run[-1] + 1] = block[:, picked - low]
-        return values if np.array_equal(where, np.arange(len(rows))) else values[where]
+        wanted, where = np.unique(np.asarray(rows, dtype=np.int64), return_inverse=True)
+        picked = slice(None) if layers is None else layers
+        num_layers = len(self.layers) if layers is None else len(layers)
+        values = np.empty((len(wanted), num_layers, self.spec.width), np.float32)
+        # Neighbours within a chunk lie side by side in the file, so each run of them is one read.
+        ends = np.flatnonzero((np.diff(wanted) != 1) | (wanted[1:] % self._rows_per_chunk == 0)) + 1
+        start = 0
+        for end in [*ends.tolist(), len(wanted)] if len(wanted) else []:
+            values[start:end] = self._neighbours(int(wanted[start]), end - start)[:, picked]
+            start = end
+        return values if np.array_equal(where, np.arange(len(where))) else values[where]
+
+    def _neighbours(self, start: int, count: int) -> np.ndarray:
+        """Read rows that follow one another within a chunk: float32 (count, layers, width).
+
+        HDF5 says where in the file a chunk lies. Reading it from there takes microseconds, where a selection through
+        HDF5 takes a fifth of a millisecond, which a batch of 150 scattered rows pays 150 times.
+        """
+        if self._is_filtered:  # repacked by other software: only HDF5 can decode it
+            return self.vectors[start : start + count]
+        chunk, row = divmod(start, self._rows_per_chunk)
+        offset = self._chunk_offsets.get(chunk)
+        if offset is None:
+            offset = self.vectors.id.get_chunk_info_by_coord((start - row, 0, 0)).byte_offset
+            self._chunk_offsets[chunk] = offset
+        shape = (count, len(self.layers), self.spec.width)
+        row_bytes = 4 * shape[1] * shape[2]
+        self._raw.seek(offset + row * row_bytes)
+        return np.frombuffer(self._raw.read(count * row_bytes), "<f4").reshape(shape)
 
     def read_clip(self, row: int) -> np.ndarray:
         """Read all the vectors of clip `row`: float32 (1, layers, width), or (frames, layers, width)."""
@@ -142,6 +174,8 @@ class Store:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+        if "_raw" in vars(self):
+            self._raw.close()
 
     def __enter__(self) -> "Store":
         return self

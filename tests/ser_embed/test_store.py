@@ -66,6 +66,18 @@ def test_rows_are_read_as_numpy_would(big: tuple[Path, np.ndarray], rows: list[i
         np.testing.assert_array_equal(store.read(rows, layers), expected)
 
 
+def test_a_store_repacked_by_other_software_reads_the_same(big: tuple[Path, np.ndarray], tmp_path: Path) -> None:
+    path, vectors = big
+    with h5py.File(path) as old, h5py.File(tmp_path / "s.h5", "w") as new:
+        for name in old:
+            if name != "vectors":
+                old.copy(name, new)
+        new.create_dataset("vectors", data=old["vectors"][:], chunks=(64, 2, 5), compression="gzip")
+        new.attrs.update(old.attrs)
+    with Store(tmp_path / "s.h5") as store:
+        np.testing.assert_array_equal(store.read([200, 3, 64, 63]), vectors[[200, 3, 64, 63]])
+
+
 @pytest.fixture(scope="module")
 def big(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, np.ndarray]:
     path = tmp_path_factory.mktemp("store") / "big.h5"

@@ -1,0 +1,78 @@
+"""Does a store larger than memory train? A million clips: how long to open it, how fast are random batches?
+
+    python -m benchmarks.large_store [--clips 1000000]
+
+The peer is the same number of rows read from the same file in order, which is as fast as the disk gives them.
+"""
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.measure import Row, table
+from ser_embed.manifest import build_manifest
+from ser_embed.spec import EmbeddingSpec
+from ser_embed.store import Store, StoreWriter
+
+WIDTH, BLOCK, BATCH = 1024, 10_000, 150
+
+
+def write_store(path: Path, num_clips: int) -> None:
+    """Write a store of random vectors, block by block."""
+    spec = EmbeddingSpec("stub", "", "stub", ("0",), "mean", WIDTH, 16_000, "none", None, None, "float32")
+    vectors = np.random.default_rng(0).standard_normal((BLOCK, 1, WIDTH)).astype(np.float32)
+    with StoreWriter(path, spec, {}) as writer:
+        for start in range(0, num_clips, BLOCK):
+            names = range(start, min(start + BLOCK, num_clips))
+            rows = [
+                {
+                    "utterance_id": f"m/{i:07}",
+                    "path": f"{i}.wav",
+                    "corpus": "m",
+                    "speaker": f"m/{i % 90}",
+                    "emotion": "sad",
+                }
+                for i in names
+            ]
+            writer.add(build_manifest(rows), list(vectors[: len(rows)]))
+        writer.commit()
+
+
+def run(num_clips: int = 1_000_000, batches: int = 200) -> list[Row]:
+    """Measure and return the rows."""
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name) / "s.h5"
+        write_store(path, num_clips)
+        started = time.perf_counter()
+        store = Store(path)
+        opened = time.perf_counter() - started
+        random = np.random.default_rng(1)
+        with store:
+            started = time.perf_counter()
+            for _ in range(batches):
+                store.read(random.integers(0, num_clips, BATCH))
+            scattered = batches / (time.perf_counter() - started)
+            started = time.perf_counter()
+            for index in range(batches):
+                store.read(np.arange(index * BATCH, (index + 1) * BATCH) % num_clips)
+            in_order = batches / (time.perf_counter() - started)
+            size = path.stat().st_size / 2**30
+    return [
+        Row(f"opening a store of {num_clips} x {WIDTH} ({size:.1f} GiB)", f"{1000 * opened:.0f} ms", "wanted: 1000 ms"),
+        Row(
+            f"random batches of {BATCH} from it",
+            f"{scattered:.0f} batches/s",
+            f"in order: {in_order:.0f} batches/s",
+            f"{scattered / in_order:.2f}x",
+        ),
+    ]
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--clips", type=int, default=1_000_000)
+    args = parser.parse_args()
+    print(table(run(args.clips)))
