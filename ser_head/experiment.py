@@ -90,14 +90,14 @@ def _plan(store: Store, settings: TrainSettings) -> tuple[Dataset, list[Split]]:
 def _train_folds(data: Dataset, splits: list[Split], settings: TrainSettings, folder: Path) -> list[_FoldResult]:
     most_known = max(len(set(data.speakers[split.train])) for split in splits) if settings.personalized else 0
     trainer = Trainer(data, settings, most_known)
-    epochs = [settings.epochs_for(len(split.train)) for split in splits]
+    planned = np.cumsum([settings.epochs_for(len(split.train)) * (1 + settings.refits) for split in splits])
     results = []
-    with tqdm(total=sum(epochs), unit="epoch", disable=None) as bar:
-        for split, planned in zip(splits, epochs, strict=True):
+    with tqdm(total=planned[-1], unit="epoch", disable=None) as bar:
+        for split, reached in zip(splits, planned, strict=True):
             bar.set_description(f"fold {split.fold}/{len(splits)}")
-            fold = prepare_fold(data, split, settings.personalized)
+            fold = prepare_fold(data, split, settings)
             fitted = trainer.fit(fold, bar.update)
-            bar.update(planned - len(fitted.history))
+            bar.update(reached - bar.n)  # early stopping saved these
             head = Path("head.keras") if len(splits) == 1 else Path(f"fold_{split.fold}/head.keras")
             (folder / head).parent.mkdir(exist_ok=True)
             with_scaling(trainer.network, fold.scaling).save(folder / head)
@@ -116,14 +116,14 @@ def _score_fold(data: Dataset, trainer: Trainer, fold: Fold, fitted: Fitted, hea
     strangers = tested[:0]
     if len(again):
         strangers = prediction_rows(data, again, trainer.predict(fold, again, strangers=True), split.fold, UNKNOWN)
-    scores = trainer.predict(fold, split.validation)
-    validated = prediction_rows(data, split.validation, scores, split.fold, VALIDATION)
+    validated = prediction_rows(data, split.validation, fitted.validated, split.fold, VALIDATION)
     history = pd.DataFrame(fitted.history)
     history.insert(0, "fold", split.fold)
     about = {
         "fold": split.fold,
         "head": head.as_posix(),
         "best_epoch": fitted.best_epoch,
+        "refit": trainer.settings.refits,
         "layer_weights": layer_weights(trainer.network),
         "known": list(fold.known),
         "speakers": {

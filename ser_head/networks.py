@@ -17,6 +17,9 @@ from ser_head.heads import HeadSpec
 from ser_head.scaling import Scaling
 
 SPEAKER_WIDTH = 16  # numbers per row of the speaker table, before its dense layer
+# Adam moves a logit by about the learning rate per step, however clear the gradient: at 0.0011, a few hundred steps
+# would leave the mix at the plain mean.
+MIX_PACE = 30.0
 # Keras' 0.99 averages over the last hundreds of steps, more than many trainings have: early validation scores would be
 # those of half-initialised statistics.
 BATCH_NORM_MOMENTUM = 0.9
@@ -35,8 +38,11 @@ class LayerMix(keras.layers.Layer):
 
     def call(self, vectors: Any) -> Any:
         """Mix the layers."""
-        weights = keras.ops.softmax(self.logits)
-        return keras.ops.sum(vectors * keras.ops.reshape(weights, (1, -1, 1)), axis=1)
+        return keras.ops.sum(vectors * keras.ops.reshape(self.weighting(), (1, -1, 1)), axis=1)
+
+    def weighting(self) -> Any:
+        """Return the weight of each layer, (layers,), adding up to 1."""
+        return keras.ops.softmax(MIX_PACE * self.logits)
 
 
 @dataclass(frozen=True)
@@ -56,29 +62,43 @@ class NetworkShape:
     speakers: int = 0
 
 
-def build_network(spec: HeadSpec, shape: NetworkShape, dropout: float, seed: int) -> keras.Model:
+@dataclass(frozen=True)
+class Regularization:
+    """What makes learning harder, while training only.
+
+    Attributes:
+        dropout: share of each hidden layer's units left out per step.
+        noise: standard deviation of the noise added to what enters the dense stack.
+    """
+
+    dropout: float
+    noise: float
+
+
+def build_network(spec: HeadSpec, shape: NetworkShape, regularization: Regularization, seed: int) -> keras.Model:
     """Build an untrained head on standardised vectors.
 
     Args:
         spec: the dense stack.
         shape: sizes of input and output.
-        dropout: share of each hidden layer's units left out per step.
-        seed: draws first weights and dropout; Keras' global generator is not used.
+        regularization: what makes learning harder.
+        seed: draws first weights, dropout and noise; Keras' global generator is not used.
     """
-    seeds = iter(np.random.SeedSequence(seed).generate_state(2 * len(spec.hidden) + 3).tolist())
+    seeds = iter(np.random.SeedSequence(seed).generate_state(2 * len(spec.hidden) + 4).tolist())
     vectors = keras.Input((shape.layers, shape.width), name="vectors")
     inputs = [vectors]
-    clipped = keras.ops.clip(vectors, -OUTLIER, OUTLIER)
-    hidden = LayerMix(name="layer_mix")(clipped) if shape.layers > 1 else keras.layers.Flatten()(clipped)
+    hidden = keras.ops.clip(vectors, -OUTLIER, OUTLIER)
+    hidden = LayerMix(name="layer_mix")(hidden) if shape.layers > 1 else keras.layers.Flatten()(hidden)
     if shape.speakers:
         rows = keras.Input((), dtype="int32", name="speaker")
         inputs.append(rows)
         first = keras.initializers.RandomNormal(stddev=0.05, seed=next(seeds))
         voice = keras.layers.Embedding(shape.speakers, SPEAKER_WIDTH, embeddings_initializer=first, name="voice")(rows)
         hidden = keras.layers.Add()([hidden, _dense(shape.width, next(seeds), name="voice_dense")(voice)])
+    hidden = keras.layers.GaussianNoise(regularization.noise, seed=next(seeds))(hidden)
     for units in spec.hidden:
         hidden = _dense(units, next(seeds), activation="relu")(hidden)
-        hidden = keras.layers.Dropout(dropout, seed=next(seeds))(hidden)
+        hidden = keras.layers.Dropout(regularization.dropout, seed=next(seeds))(hidden)
         hidden = keras.layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM)(hidden)
     output = _dense(shape.classes, next(seeds), activation="softmax", name="emotion")(hidden)
     return keras.Model(inputs if shape.speakers else vectors, output)
@@ -112,7 +132,7 @@ def load_head(path: Path) -> keras.Model:
 def layer_weights(network: keras.Model) -> list[float] | None:
     """Return what the mix gives each layer, or None where there is but one."""
     mixes = [layer for layer in network.layers if isinstance(layer, LayerMix)]
-    return keras.ops.convert_to_numpy(keras.ops.softmax(mixes[0].logits)).tolist() if mixes else None
+    return keras.ops.convert_to_numpy(mixes[0].weighting()).tolist() if mixes else None
 
 
 def _dense(units: int, seed: int, **options: Any) -> keras.layers.Dense:

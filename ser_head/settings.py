@@ -15,6 +15,7 @@ RUNS = Path("runs")
 # Brown's 20 epochs on CREMA-D are 600 steps: 4465 training clips in batches of 150. Smaller corpora get as many.
 STEPS = 600
 EPOCHS = 20
+REFITS = ("always", "never", "folds")
 
 
 def shares(text: str) -> tuple[float, ...]:
@@ -49,12 +50,24 @@ class TrainSettings:
         help=f"passes over the training clips at most (default: {EPOCHS}, or more where that is under {STEPS} steps)",
     )
     patience: float = option(
-        0.5, parse=float, metavar="P", help="share of the epochs to wait for a lower validation loss before stopping"
+        0.3, parse=float, metavar="P", help="share of the epochs to wait for a lower validation loss before stopping"
     )
     batch_size: int = option(150, parse=int, metavar="N", help="clips per step")
     learning_rate: float = option(1.1e-3, parse=float, metavar="X", help="step size of Adam")
     dropout: float = option(0.5, parse=float, metavar="P", help="share of each hidden layer's units left out per step")
     weight_decay: float = option(1.0, parse=float, metavar="X", help="decoupled decay of the kernels, per unit step")
+    noise: float = option(
+        0.3, parse=float, metavar="X", help="deviation of the noise added to standardised vectors in training"
+    )
+    balance: float = option(
+        1.0, parse=float, metavar="X", help="how far rare emotions weigh more: 0 not at all, 1 as much as frequent ones"
+    )
+    refit: str = option(
+        "folds",
+        metavar="WHEN",
+        help="train again on training and validation clips once the epoch is chosen: always, never, or "
+        "folds (with kfold and loso)",
+    )
     seed: int = option(0, parse=int, metavar="N", help="draws splits, first weights, dropout and batches")
     out: Path | None = option(None, parse=Path, metavar="DIR", help="run folder (default: a new one in runs/)")
 
@@ -84,12 +97,25 @@ class TrainSettings:
         _require(self.learning_rate > 0, "learning-rate", "positive", self.learning_rate)
         _require(0 <= self.dropout < 1, "dropout", "at least 0 and below 1", self.dropout)
         _require(self.weight_decay >= 0, "weight-decay", "zero or positive", self.weight_decay)
+        _require(self.noise >= 0, "noise", "zero or positive", self.noise)
+        _require(0 <= self.balance <= 1, "balance", "from 0 to 1", self.balance)
+        _require(self.refit in REFITS, "refit", f"one of {', '.join(REFITS)}", self.refit)
         _require(self.seed >= 0, "seed", "zero or positive", self.seed)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as plain JSON values; `TrainSettings(**values)` reads them back."""
         plain = dataclasses.asdict(self)
         return {name: str(value) if isinstance(value, Path) else value for name, value in plain.items()}
+
+    @property
+    def refits(self) -> bool:
+        """Whether the head is trained again with the validation clips, once they have chosen the epoch.
+
+        With one split, its shares say how much is trained on. In folds the validation block is only there for want of
+        another, and a head without it would learn from a sixth of the speakers less than it may.
+        """
+        folds = Protocol.parse(self.protocol).kind in ("kfold", "loso")
+        return self.refit == "always" or (self.refit == "folds" and folds)
 
     def epochs_for(self, num_clips: int) -> int:
         """Return how many epochs `num_clips` training clips get."""

@@ -15,7 +15,7 @@ from ser_embed.errors import InputError
 from ser_head.backend import keras
 from ser_head.dataset import Dataset
 from ser_head.heads import HEADS
-from ser_head.networks import NetworkShape, build_network
+from ser_head.networks import NetworkShape, Regularization, build_network
 from ser_head.scaling import Scaling, fit_scaling
 from ser_head.settings import TrainSettings
 from ser_head.speakers import drop_speakers, speaker_rows
@@ -48,20 +48,22 @@ class Fitted:
 
     Attributes:
         history: one row per epoch: epoch, loss, accuracy, val_loss, val_accuracy. Losses are weighted by class.
-        best_epoch: the epoch with the lowest validation loss, whose weights the network now has; the first is 1.
+        best_epoch: the epoch with the lowest validation loss; the first is 1.
+        validated: probabilities of the validation clips after that epoch, float32 (clips, classes).
     """
 
     history: list[dict[str, float]]
     best_epoch: int
+    validated: np.ndarray
 
 
-def prepare_fold(data: Dataset, split: Split, personalized: bool) -> Fold:
-    """Measure scaling, class weights and speakers on the training clips of `split`."""
+def prepare_fold(data: Dataset, split: Split, settings: TrainSettings) -> Fold:
+    """Measure scaling, class weights and speakers on the training clips of `split`; it has some of every class."""
     scaling = fit_scaling(data.read(window) for window in data.windows(split.train))
     counts = np.bincount(data.targets[split.train], minlength=len(data.labels))
-    weights = (len(split.train) / (len(counts) * counts)).astype(np.float32)
-    known = tuple(sorted(set(data.speakers[split.train]) - {""})) if personalized else ()
-    return Fold(split, scaling, known, weights)
+    weights = (len(split.train) / (len(counts) * counts)) ** settings.balance
+    known = tuple(sorted(set(data.speakers[split.train]) - {""})) if settings.personalized else ()
+    return Fold(split, scaling, known, weights.astype(np.float32))
 
 
 class Trainer:
@@ -76,7 +78,7 @@ class Trainer:
             most_known: speakers a fold knows at most; 0 for a head that is not personalised.
         """
         self._data = data
-        self._settings = settings
+        self.settings = settings
         self._shape = NetworkShape(*data.shape, len(data.labels), most_known + 1 if most_known else 0)
         self.network = self._untrained(0)
         optimizer = keras.optimizers.AdamW(settings.learning_rate, weight_decay=settings.weight_decay)
@@ -86,42 +88,35 @@ class Trainer:
         self._optimizer_start = [keras.ops.convert_to_numpy(each) for each in optimizer.variables]
 
     def fit(self, fold: Fold, on_epoch: Callable[[], object]) -> Fitted:
-        """Train from fresh weights; the network then has the weights of the best validation epoch.
+        """Train from fresh weights; the network then has those of the best validation epoch, or of a refit.
 
         Args:
             fold: the clips, and what was measured on them.
             on_epoch: called after each epoch.
+
+        Raises:
+            InputError: the loss is not a number.
         """
         random = self._start(fold)
         history: list[dict[str, float]] = []
         best_epoch, lowest, weights = 0, np.inf, None
-        epochs = self._settings.epochs_for(len(fold.split.train))
+        epochs = self.settings.epochs_for(len(fold.split.train))
         for epoch in range(1, epochs + 1):
             history.append({"epoch": epoch, **self._train_epoch(fold, random), **self._validate(fold)})
             on_epoch()
             if history[-1]["val_loss"] < lowest:
                 best_epoch, lowest, weights = epoch, history[-1]["val_loss"], self.network.get_weights()
-            elif epoch - best_epoch >= self._settings.patience * epochs:
+            elif epoch - best_epoch >= self.settings.patience * epochs:
                 break
         if weights is None:
             raise InputError(
                 f"training diverged: the validation loss is {history[-1]['val_loss']}; lower --learning-rate"
             )
         self.network.set_weights(weights)
-        return Fitted(history, best_epoch)
-
-    def refit(self, fold: Fold, epochs: int) -> None:
-        """Train afresh on the training and the validation clips together, for as many epochs as validation chose.
-
-        Args:
-            fold: the clips; scaling, speakers and class weights stay those of the training clips.
-            epochs: passes over the clips.
-        """
-        everything = np.union1d(fold.split.train, fold.split.validation)
-        whole = dataclasses.replace(fold, split=dataclasses.replace(fold.split, train=everything))
-        random = self._start(fold)
-        for _ in range(epochs):
-            self._train_epoch(whole, random)
+        validated = self.predict(fold, fold.split.validation)
+        if self.settings.refits:
+            self._refit(fold, best_epoch, on_epoch)
+        return Fitted(history, best_epoch, validated)
 
     def predict(self, fold: Fold, indices: np.ndarray, strangers: bool = False) -> np.ndarray:
         """Score clips with the network as it stands.
@@ -143,6 +138,15 @@ class Trainer:
                 scored.append(self.network.predict_on_batch(self._inputs(vectors[part], rows[part])))
         return np.concatenate(scored)
 
+    def _refit(self, fold: Fold, epochs: int, on_epoch: Callable[[], object]) -> None:
+        """Train afresh on training and validation clips; scaling, speakers and class weights stay as they were."""
+        both = np.union1d(fold.split.train, fold.split.validation)
+        whole = dataclasses.replace(fold, split=dataclasses.replace(fold.split, train=both))
+        random = self._start(fold)
+        for _ in range(epochs):
+            self._train_epoch(whole, random)
+            on_epoch()
+
     def _train_epoch(self, fold: Fold, random: np.random.Generator) -> dict[str, float]:
         """Go once through the training clips; return their mean loss and accuracy on the way."""
         totals = np.zeros(2)
@@ -160,7 +164,7 @@ class Trainer:
         """Yield shuffled clips with their standardised vectors, in batches of like size: none is a tiny remainder."""
         for window in self._data.windows(fold.split.train, random):
             vectors = fold.scaling.apply(self._data.read(window))
-            steps = -(-len(window) // self._settings.batch_size)
+            steps = -(-len(window) // self.settings.batch_size)
             for part in np.array_split(random.permutation(len(window)), steps):
                 yield window[part], vectors[part]
 
@@ -176,7 +180,8 @@ class Trainer:
         return [vectors, rows] if self._shape.speakers else vectors
 
     def _untrained(self, seed: int) -> keras.Model:
-        return build_network(HEADS[self._settings.head], self._shape, self._settings.dropout, seed)
+        regularization = Regularization(self.settings.dropout, self.settings.noise)
+        return build_network(HEADS[self.settings.head], self._shape, regularization, seed)
 
     def _start(self, fold: Fold) -> np.random.Generator:
         """Give the compiled network the fold's first weights and dropout, and an optimiser that has not moved.
@@ -184,7 +189,7 @@ class Trainer:
         Returns:
             The generator of the fold's other random choices.
         """
-        random = np.random.default_rng([self._settings.seed, fold.split.fold])
+        random = np.random.default_rng([self.settings.seed, fold.split.fold])
         untrained = self._untrained(int(random.integers(2**31)))
         for held, fresh in zip(self.network.variables, untrained.variables, strict=True):
             held.assign(fresh)

@@ -12,6 +12,11 @@ from ser_embed.spec import EmbeddingSpec
 from ser_embed.store import StoreWriter
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Let Keras' own use of NumPy pass; every other warning is still an error."""
+    config.addinivalue_line("filterwarnings", "ignore:__array__ implementation doesn't accept:DeprecationWarning")
+
+
 @dataclass(frozen=True)
 class Recipe:
     """What a store is made of: every speaker of every corpus says every emotion `takes` times.

@@ -1,0 +1,72 @@
+"""Networks: the scaling inside a saved head, the layer mix, the strangers' row, nothing unsafe loaded."""
+
+import numpy as np
+import pytest
+
+from ser_embed.errors import InputError
+from ser_head.backend import keras
+from ser_head.heads import HEADS
+from ser_head.networks import NetworkShape, Regularization, build_network, load_head, with_scaling
+from ser_head.scaling import Scaling
+
+REGULARIZATION = Regularization(dropout=0.3, noise=0.2)
+SHAPES = [NetworkShape(1, 6, 3), NetworkShape(4, 6, 3), NetworkShape(4, 6, 3, speakers=5)]
+
+
+def inputs_for(shape, vectors):
+    return [vectors, np.arange(len(vectors), dtype=np.int32) % shape.speakers] if shape.speakers else vectors
+
+
+def score(network, inputs):
+    return keras.ops.convert_to_numpy(network(inputs, training=False))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("name", HEADS)
+def test_a_saved_head_turns_raw_vectors_into_the_trained_networks_probabilities(tmp_path, shape, name):
+    random = np.random.default_rng(0)
+    size = (shape.layers, shape.width)
+    scaling = Scaling(random.normal(0, 100, size), random.uniform(1, 50, size))
+    vectors = (scaling.mean + random.normal(size=(9, *size)) * np.sqrt(scaling.variance)).astype(np.float32)
+    network = build_network(HEADS[name], shape, REGULARIZATION, seed=1)
+    with_scaling(network, scaling).save(tmp_path / "head.keras")
+    scored = score(load_head(tmp_path / "head.keras"), inputs_for(shape, vectors))
+    assert scored == pytest.approx(score(network, inputs_for(shape, scaling.apply(vectors))), abs=1e-5)
+    assert scored.sum(axis=1) == pytest.approx(1, abs=1e-5)
+
+
+def test_hidden_layers_are_dense_relu_dropout_batch_normalisation():
+    layers = build_network(HEADS["deep"], NetworkShape(1, 6, 3), REGULARIZATION, seed=0).layers
+    stack = layers[[isinstance(layer, keras.layers.Dense) for layer in layers].index(True) :]
+    units = [layer.units for layer in stack if isinstance(layer, keras.layers.Dense)]
+    assert units == [1024, 256, 64, 64, 3]
+    assert [type(layer).__name__ for layer in stack] == ["Dense", "Dropout", "BatchNormalization"] * 4 + ["Dense"]
+    assert {layer.rate for layer in stack if isinstance(layer, keras.layers.Dropout)} == {0.3}
+
+
+def test_first_weights_come_from_the_seed_alone():
+    shape = NetworkShape(2, 6, 3, speakers=4)
+    keras.utils.set_random_seed(5)
+    first = build_network(HEADS["mlp"], shape, REGULARIZATION, seed=3).get_weights()
+    again = build_network(HEADS["mlp"], shape, REGULARIZATION, seed=3).get_weights()
+    other = build_network(HEADS["mlp"], shape, REGULARIZATION, seed=4).get_weights()
+    assert all(map(np.array_equal, first, again))
+    assert not all(map(np.array_equal, first, other))
+
+
+def test_outliers_say_no_more_than_three_deviations():
+    network = build_network(HEADS["mlp"], NetworkShape(1, 6, 3), REGULARIZATION, seed=0)
+    assert np.array_equal(score(network, np.full((1, 1, 6), 3.0)), score(network, np.full((1, 1, 6), 1e6)))
+
+
+def test_what_is_not_a_head_is_refused(tmp_path):
+    (tmp_path / "head.keras").write_text("no archive")
+    with pytest.raises(InputError, match="cannot be read as one"):
+        load_head(tmp_path / "head.keras")
+
+
+def test_a_head_that_brings_code_is_refused(tmp_path):
+    inputs = keras.Input((2,))
+    keras.Model(inputs, keras.layers.Lambda(lambda values: values)(inputs)).save(tmp_path / "head.keras")
+    with pytest.raises(InputError, match="cannot be read as one"):
+        load_head(tmp_path / "head.keras")

@@ -1,0 +1,72 @@
+"""Settings: one line for each impossible value, a round trip through JSON, epochs by steps, the only store."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ser_embed.errors import InputError
+from ser_head.settings import TrainSettings, find_store
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"head": "transformer"}, "--head has to be one of mlp, deep, not 'transformer'"),
+        ({"protocol": "kfold:two"}, "protocol has to be speaker"),
+        ({"split": (0.8, 0.2)}, "--split has to be three positive shares"),
+        ({"split": (0.8, 0.2, 0.2)}, "add up to 1"),
+        ({"split": (1.2, -0.1, -0.1)}, "three positive shares"),
+        ({"epochs": 0}, "--epochs has to be at least 1, not 0"),
+        ({"patience": 0.0}, "--patience has to be above 0"),
+        ({"batch_size": 1}, "--batch-size has to be at least 2"),
+        ({"learning_rate": 0.0}, "--learning-rate has to be positive"),
+        ({"learning_rate": float("nan")}, "--learning-rate has to be positive"),
+        ({"dropout": 1.0}, "--dropout has to be at least 0 and below 1"),
+        ({"weight_decay": -1.0}, "--weight-decay has to be zero or positive"),
+        ({"noise": -1.0}, "--noise has to be zero or positive"),
+        ({"balance": 2.0}, "--balance has to be from 0 to 1"),
+        ({"refit": "maybe"}, "--refit has to be one of always, never, folds"),
+        ({"seed": -1}, "--seed has to be zero or positive"),
+    ],
+)
+def test_impossible_values_are_refused_in_one_line(changes, message):
+    with pytest.raises(InputError, match=message) as caught:
+        TrainSettings(**changes)
+    assert "\n" not in str(caught.value)
+
+
+def test_settings_survive_json():
+    settings = TrainSettings(store="a/b.h5", corpus=["ravdess"], split=[0.8, 0.1, 0.1], epochs=3, out=Path("r"))
+    assert TrainSettings(**json.loads(json.dumps(settings.to_dict()))) == settings
+
+
+def test_one_corpus_may_be_given_as_text():
+    assert TrainSettings(corpus="emodb").corpus == ("emodb",)
+
+
+@pytest.mark.parametrize(("num_clips", "epochs"), [(4465, 20), (100_000, 20), (960, 86), (430, 200), (10, 600)])
+def test_small_corpora_get_as_many_steps_as_crema_d(num_clips, epochs):
+    assert TrainSettings().epochs_for(num_clips) == epochs
+
+
+def test_epochs_that_are_given_are_taken_literally():
+    assert TrainSettings(epochs=3).epochs_for(10) == 3
+
+
+@pytest.mark.parametrize(
+    ("refit", "protocol", "expected"),
+    [("folds", "speaker", False), ("folds", "loso", True), ("never", "kfold:3", False), ("always", "random", True)],
+)
+def test_only_folds_train_again_with_the_validation_clips_unless_asked(refit, protocol, expected):
+    assert TrainSettings(refit=refit, protocol=protocol).refits is expected
+
+
+def test_the_only_store_is_found(tmp_path):
+    with pytest.raises(InputError, match="no store in .*; make one with: python -m ser_embed.extract"):
+        find_store(tmp_path)
+    (tmp_path / "a.h5").touch()
+    assert find_store(tmp_path) == tmp_path / "a.h5"
+    (tmp_path / "b.h5").touch()
+    with pytest.raises(InputError, match="found a.h5, b.h5; choose with --store"):
+        find_store(tmp_path)

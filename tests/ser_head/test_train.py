@@ -1,0 +1,240 @@
+"""Training end to end on tiny stores: what is in a run, that its figures are honest, and what is refused."""
+
+import hashlib
+import json
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import Recipe, rows_of, write_store
+
+import ser_head
+from ser_embed.errors import EXIT_BAD_INPUT, EXIT_DONE, InputError
+from ser_embed.store import Store
+from ser_head.dataset import Dataset
+from ser_head.metrics import figures
+from ser_head.networks import load_head
+from ser_head.predictions import judged, probabilities_of, read_predictions
+from ser_head.runs import Run
+from ser_head.settings import TrainSettings
+from ser_head.splits import Clips, Protocol, make_splits
+from ser_head.train import main
+from ser_head.training import Trainer, prepare_fold
+
+RECIPE = Recipe(layers=("0", "1"), voice=1.0)
+FOLDS = 3
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return write_store(tmp_path_factory.mktemp("store") / "tiny.h5", RECIPE)
+
+
+@pytest.fixture(scope="module")
+def trained(store, tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "folds"
+    return ser_head.train(store=store, protocol=f"kfold:{FOLDS}", epochs=6, out=out)
+
+
+@pytest.fixture(scope="module")
+def personalized(store, tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "personalized"
+    return ser_head.train(store=store, protocol="random", personalized=True, epochs=4, out=out)
+
+
+def test_a_run_has_all_its_files(trained):
+    heads = {f"fold_{fold}/head.keras" for fold in range(1, FOLDS + 1)}
+    files = {"run.json", "metrics.json", "predictions.csv", "validation.csv", "history.csv", "report.html"}
+    assert {path.relative_to(trained.run).as_posix() for path in trained.run.rglob("*.*")} == files | heads
+
+
+def test_every_clip_is_scored_once_and_speakers_are_apart(trained):
+    table = read_predictions(trained.run / "predictions.csv")
+    assert sorted(table["utterance_id"]) == sorted(row["utterance_id"] for row in rows_of(RECIPE))
+    assert trained.metrics["speaker_disjoint"] is True
+    assert set(trained.metrics["conditions"]) == {"unknown"}
+    assert trained.metrics["labels"] == ["angry", "happy", "sad"]
+
+
+def test_every_figure_comes_from_the_predictions_on_disk(trained):
+    metrics = json.loads((trained.run / "metrics.json").read_text())
+    assert metrics == trained.metrics
+    assert figures(judged(read_predictions(trained.run / "predictions.csv")), metrics["labels"]) == metrics["test"]
+    assert figures(read_predictions(trained.run / "validation.csv"), metrics["labels"]) == metrics["validation"]
+
+
+def test_the_saved_heads_alone_make_the_predictions(trained, store):
+    table = read_predictions(trained.run / "predictions.csv")
+    run = Run.load(trained.run)
+    with Store(store) as opened:
+        ids = opened.utterances["utterance_id"].tolist()
+        for fold, rows in table.groupby("fold"):
+            vectors = opened.read([ids.index(name) for name in rows["utterance_id"]])
+            scored = np.asarray(load_head(trained.run / f"fold_{fold}/head.keras")(vectors))
+            assert scored == pytest.approx(probabilities_of(rows, run.labels), abs=1e-5)
+
+
+def test_the_scaling_is_that_of_the_training_clips(trained, store):
+    run = Run.load(trained.run)
+    with Store(store) as opened:
+        vectors, speakers = opened.read(range(len(opened))), opened.column("speaker")
+    for fold, head in zip(run.about["folds"], run.heads, strict=True):
+        mean, variance = head.get_layer("scaling").get_weights()[:2]
+        inside = vectors[np.isin(speakers, fold["speakers"]["train"])].astype(np.float64)
+        assert mean == pytest.approx(inside.mean(axis=0), rel=1e-6)
+        assert variance == pytest.approx(inside.var(axis=0), rel=1e-5)
+        assert not set(fold["speakers"]["train"]) & set(fold["speakers"]["test"])
+
+
+def test_history_has_every_epoch_of_every_fold(trained):
+    history = pd.read_csv(trained.run / "history.csv")
+    assert history.columns.tolist() == ["fold", "epoch", "loss", "accuracy", "val_loss", "val_accuracy"]
+    for fold, rows in history.groupby("fold"):
+        assert rows["epoch"].tolist() == list(range(1, len(rows) + 1))
+        best = Run.load(trained.run).about["folds"][fold - 1]["best_epoch"]
+        assert rows["val_loss"].idxmin() == rows.index[best - 1]
+
+
+def test_the_same_seed_gives_the_same_metrics_whatever_else_was_drawn(trained, store, tmp_path):
+    np.random.seed(99)
+    again = ser_head.train(store=store, protocol=f"kfold:{FOLDS}", epochs=6, out=tmp_path / "again")
+    metrics = [hashlib.sha256((run / "metrics.json").read_bytes()).digest() for run in (trained.run, again.run)]
+    assert metrics[0] == metrics[1]
+
+
+def test_a_run_scores_by_the_mean_of_its_folds(trained, store):
+    run = Run.load(trained.run)
+    with Store(store) as opened:
+        vectors = opened.read(range(10))
+        expected = np.mean([np.asarray(head(vectors)) for head in run.heads], axis=0)
+        assert run.probabilities(vectors, spec=opened.spec) == pytest.approx(expected, abs=1e-6)
+        assert run.probabilities(vectors[:0]).shape == (0, 3)
+        with pytest.raises(InputError, match="holds vectors with digest 'd1', not 'd2'"):
+            run.probabilities(vectors, spec=replace(opened.spec, digest="d2"))
+    with pytest.raises(InputError, match=r"takes vectors of shape \(clips, 2, 8\), not \(10, 1, 8\)"):
+        run.probabilities(vectors[:, :1])
+
+
+def test_a_personalised_head_is_scored_with_and_without_the_speaker(personalized, store):
+    metrics = personalized.metrics
+    assert metrics["speaker_disjoint"] is False
+    assert metrics["test"] == metrics["conditions"]["closed"]
+    assert metrics["conditions"]["unknown"]["n"] == metrics["n_test"]
+    table = read_predictions(personalized.run / "predictions.csv")
+    run = Run.load(personalized.run)
+    with Store(store) as opened:
+        ids = opened.utterances["utterance_id"].tolist()
+        for condition, rows in table.groupby("condition"):
+            vectors = opened.read([ids.index(name) for name in rows["utterance_id"]])
+            names = rows["speaker"] if condition == "closed" else ["nobody"] * len(rows)
+            scored = run.probabilities(vectors, names.tolist() if condition == "closed" else names)
+            assert scored == pytest.approx(probabilities_of(rows, run.labels), abs=1e-5)
+        strangers = run.probabilities(vectors)
+        assert strangers == pytest.approx(run.probabilities(vectors, ["nobody"] * len(vectors)))
+        known = run.probabilities(vectors, rows["speaker"].tolist())
+        assert np.abs(known - strangers).max() > 1e-3
+
+
+def test_the_mix_finds_the_layer_that_knows(make_store, tmp_path):
+    path = make_store(layers=("0", "1", "2"), informative=("1",), signal=1.0, takes=20)
+    trained = ser_head.train(store=path, epochs=60, patience=1.0, dropout=0.0, out=tmp_path / "run")
+    weights = Run.load(trained.run).about["folds"][0]["layer_weights"]
+    assert np.argmax(weights) == 1
+    assert weights[1] > 0.4
+
+
+def test_a_store_left_on_disk_trains_as_well(make_store):
+    settings = TrainSettings(epochs=10)
+    with Store(make_store(takes=20, signal=3.0)) as opened:
+        data = Dataset(opened, memory_bytes=0)
+        clips = Clips(data.speakers, data.clips["corpus"].to_numpy(object), data.targets)
+        (split,) = make_splits(Protocol("speaker"), clips, settings.split, seed=0)
+        trainer = Trainer(data, settings, most_known=0)
+        fold = prepare_fold(data, split, settings)
+        trainer.fit(fold, lambda: None)
+        scored = trainer.predict(fold, split.test)
+    assert np.mean(scored.argmax(axis=1) == data.targets[split.test]) > 0.8
+
+
+def test_cross_corpus_is_scored_on_the_shared_emotions(make_store, tmp_path):
+    rows = rows_of(Recipe(corpora=("a",), emotions=("sad", "angry", "calm")))
+    rows += rows_of(Recipe(corpora=("b",), emotions=("sad", "angry", "fear")))
+    path = make_store(rows=rows)
+    trained = ser_head.train(store=path, protocol="cross:a:b", epochs=1, out=tmp_path / "run")
+    assert trained.metrics["labels"] == ["angry", "sad"]
+    assert trained.metrics["n_test"] == 48
+    assert trained.metrics["speaker_disjoint"] is True
+
+
+@pytest.mark.parametrize(
+    ("recipe", "flags", "message"),
+    [
+        ({"emotions": ("",)}, [], "at least two emotions"),
+        ({"emotions": ("sad",)}, [], "at least two emotions"),
+        ({"speakers": 1}, [], "1 speakers cannot be parted"),
+        ({"named": False}, [], "72 clips name none; use --protocol random"),
+        ({"named": False}, ["--personalized", "--protocol", "random"], "the training clips name no speaker"),
+        ({}, ["--head", "gpt"], "--head has to be one of"),
+        ({}, ["--layer", "12"], "expected a layer of"),
+        ({}, ["--corpus", "iemocap"], "has no corpus 'iemocap'"),
+        ({}, ["--protocol", "kfold:7"], "needs a corpus of at least 7 speakers"),
+        ({}, ["--protocol", "cross:demo:other"], "has no corpus 'other'"),
+        ({}, ["--protocol", "cross:demo:other", "--corpus", "demo"], "leave out --corpus"),
+        ({}, ["--split", "0.5;0.5"], "--split"),
+        ({}, ["--store", "nowhere.h5"], "no store at nowhere.h5"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line_and_leaves_nothing(make_store, tmp_path, capsys, recipe, flags, message):
+    store, out = make_store(**recipe), tmp_path / "runs" / "run"
+    try:
+        code = main(["--store", str(store), "--out", str(out), *flags])
+    except SystemExit as stop:
+        code = stop.code
+    output = capsys.readouterr()
+    assert code == EXIT_BAD_INPUT
+    assert output.out == ""
+    assert output.err.startswith("error: ")
+    assert output.err.count("\n") == 1
+    assert message in output.err
+    assert not out.parent.exists()
+
+
+def test_an_emotion_that_no_training_speaker_has_is_named(make_store, tmp_path):
+    rows = [row for row in rows_of(Recipe()) if row["emotion"] != "sad" or row["speaker"] == "demo/3"]
+    with pytest.raises(InputError, match="fold 1 of kfold:3 has no training clip that is sad"):
+        ser_head.train(store=make_store(rows=rows), protocol="kfold:3", out=tmp_path / "run")
+
+
+def test_a_training_that_diverges_says_so_and_leaves_nothing(store, tmp_path):
+    with pytest.raises(InputError, match="training diverged"):
+        ser_head.train(store=store, learning_rate=1e38, epochs=2, out=tmp_path / "run")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_is_never_written_over(trained, store):
+    with pytest.raises(InputError, match="expected a new folder for the run, but .*folds exists"):
+        ser_head.train(store=store, out=trained.run)
+
+
+def test_the_command_by_itself_uses_the_only_store_and_prints_one_object(tmp_path):
+    (tmp_path / "embeddings").mkdir()
+    write_store(tmp_path / "embeddings" / "tiny.h5", Recipe())
+    command = [sys.executable, "-m", "ser_head.train", "--epochs", "1", "--json"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (EXIT_DONE, "")
+    document = json.loads(done.stdout)
+    assert document["run"] == "runs/tiny-mlp-speaker"
+    assert document["test"]["n"] == document["n_test"]
+    assert Run.load(tmp_path / document["run"]).labels == ("angry", "happy", "sad")
+
+
+def test_the_summary_says_whether_speakers_were_apart(store, tmp_path, capsys):
+    for protocol, words in (("speaker", "no speaker in both"), ("random", "SPEAKERS SHARED")):
+        out = tmp_path / protocol
+        assert main(["--store", str(store), "--protocol", protocol, "--epochs", "1", "--out", str(out)]) == EXIT_DONE
+        output = capsys.readouterr().out
+        assert words in output
+        assert str(out) in output
