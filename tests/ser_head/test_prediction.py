@@ -1,0 +1,110 @@
+"""New audio through a run that was trained on tones: `mfcc` vectors, two epochs."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+
+import ser_embed
+import ser_head
+from ser_embed.encoders import features
+from ser_embed.errors import InputError
+from ser_embed.store import Store
+from ser_head.predict import main
+from ser_head.prediction import SILENT
+from ser_head.runs import Run, newest_run
+from tests.ser_embed.conftest import tone, write_corpus
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("trained")
+    data = write_corpus(folder / "data" / "tones", 24)
+    ser_embed.extract("mfcc", data=data, store=folder / "mfcc.h5")
+    return ser_head.train(store=folder / "mfcc.h5", protocol="random", epochs=2, out=folder / "run").run
+
+
+def test_a_file_scores_as_its_stored_vector_does(run: Path) -> None:
+    clip = run.parent / "data" / "tones" / "003.wav"
+    table = ser_head.predict(clip, run=run).table
+    with Store(run.parent / "mfcc.h5") as store:
+        row = store.utterances["utterance_id"].tolist().index("tones/003")
+        expected = Run.load(run).probabilities(store.read([row]))[0]
+    found = table.filter(like="p_").to_numpy()[0]
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert table["emotion"].tolist() == [Run.load(run).labels[expected.argmax()]]
+    assert table["end_s"].iloc[0] == pytest.approx(soundfile.info(clip).duration, abs=1e-3)
+
+
+def test_a_timeline_scores_each_window_alone(run: Path, tmp_path: Path) -> None:
+    sound = np.concatenate([tone(32_000, 1), np.zeros(24_000, np.float32), tone(20_000, 2)])
+    soundfile.write(tmp_path / "long.wav", sound, 16_000, subtype="FLOAT")
+    table = ser_head.predict(tmp_path / "long.wav", run=run, window=1.0, hop=0.5).table
+    np.testing.assert_allclose(table["start_s"], np.arange(len(table)) * 0.5)
+    assert (table["end_s"] - table["start_s"]).max() <= 1.0
+    assert table["end_s"].iloc[-1] == pytest.approx(len(sound) / 16_000, abs=1e-3)
+    silent = table[table["emotion"] == SILENT]
+    assert silent["start_s"].tolist() == [2.0, 2.5]
+    assert silent.filter(like="p_").isna().all(axis=None)
+    soundfile.write(tmp_path / "cut.wav", sound[8_000:24_000], 16_000, subtype="FLOAT")
+    alone = ser_head.predict(tmp_path / "cut.wav", run=run).table
+    np.testing.assert_allclose(alone.filter(like="p_").iloc[0], table.filter(like="p_").iloc[1], atol=1e-6)
+
+
+def test_the_command_writes_lines_csv_and_json(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    soundfile.write(tmp_path / "a.flac", tone(16_000), 44_100)
+    soundfile.write(tmp_path / "b.mp3", tone(48_000), 16_000)
+    (tmp_path / "c.wav").write_bytes(b"words" * 50)
+    out = tmp_path / "out.csv"
+    assert main(["--run", str(run), str(tmp_path), "--output", str(out)]) == 3
+    printed = capsys.readouterr()
+    assert [line.split(": ")[0] for line in printed.out.splitlines()] == [
+        str(tmp_path / "a.flac"),
+        str(tmp_path / "b.mp3"),
+    ]
+    assert printed.err.splitlines() == [f"unreadable: {tmp_path / 'c.wav'}: not audio: Format not recognised."]
+    labels = Run.load(run).labels
+    table = pd.read_csv(out)
+    assert table.columns.tolist() == ["file", "start_s", "end_s", "emotion", "confidence", *(f"p_{x}" for x in labels)]
+    np.testing.assert_allclose(table.filter(like="p_").sum(axis=1), 1, atol=1e-5)
+    assert main(["--run", str(run), str(tmp_path / "a.flac"), "--json", "--window", "0.2"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert [window["start_s"] for window in document["files"][0]["windows"]][:3] == [0.0, 0.1, 0.2]
+
+
+def test_bad_input_is_one_line(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    (tmp_path / "empty").mkdir()
+    clip = str(run.parent / "data" / "tones" / "003.wav")
+    for arguments, expected in [
+        ([clip, "--run", str(tmp_path)], "expected a run folder"),
+        ([str(tmp_path / "empty"), "--run", str(run)], "expected audio"),
+        ([clip, "--run", str(run), "--hop", "1"], "--hop needs a --window"),
+        ([clip, "--run", str(run), "--window", "0.01"], "--window has to be at least"),
+        ([clip, "--run", str(run), "--window", "1", "--hop", "2"], "--hop has to be at most"),
+        ([clip, "--run", str(run), "--output", "out.xls"], "--output has to end in .csv or .json"),
+    ]:
+        assert main(arguments) == 2
+        printed = capsys.readouterr()
+        assert printed.out == ""
+        assert len(printed.err.splitlines()) == 1
+        assert expected in printed.err
+
+
+def test_another_encoder_under_the_same_name_is_refused(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(features.MFCC, "num_mels", 60)
+    with pytest.raises(InputError, match="the run holds vectors with digest"):
+        ser_head.predict(run.parent / "data" / "tones" / "003.wav", run=run)
+
+
+def test_the_newest_run_is_taken_by_default(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no run in"):
+        newest_run(tmp_path)
+    for name in ("b", "a"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "run.json").write_text("{}")
+    os.utime(tmp_path / "b", (1, 1))
+    assert newest_run(tmp_path) == tmp_path / "a"
