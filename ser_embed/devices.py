@@ -32,6 +32,9 @@ def encode_on(encoder: Encoder, others: dict[str, EncoderOptions], model: str, w
         SerError: the process of another device failed; finished parts are kept.
     """
     chunks, reading, parts = work
+    if not others:
+        encode_chunks(encoder, chunks, reading, parts, advance)
+        return
     step = 1 + len(others)
     context = multiprocessing.get_context("spawn")  # CUDA does not survive a fork
     progress = context.Queue()

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch.nn.utils import parametrize
+from torch.nn.utils.rnn import pad_sequence
 
 from ser_embed.encoders.encoder import MAX_CLIP_S, EncoderOptions, choose_layers
 from ser_embed.encoders.frontend import TILE_FRAMES, FrontEnd
@@ -84,8 +85,7 @@ class TransformerEncoder:
             projected = projected[0]
         lengths = torch.tensor(counts, device=self.device)
         valid = torch.arange(max(counts), device=self.device) < lengths[:, None]  # (batch, frames)
-        hidden = projected.new_zeros(*valid.shape, projected.shape[-1])
-        hidden[valid] = projected
+        hidden = pad_sequence(projected.split(counts), batch_first=True)  # (batch, frames, width), zeros as padding
         self._taps.begin(valid)
         mask = None if min(counts) == max(counts) else valid
         output = self._model.encoder(hidden, attention_mask=mask, return_dict=True).last_hidden_state

@@ -1,0 +1,54 @@
+"""The default head on real speech, against a linear SVM on the same vectors and folds: `make test-corpus`."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import recall_score
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+
+import ser_embed
+import ser_head
+from ser_embed.store import Store
+
+pytestmark = [pytest.mark.corpus, pytest.mark.timeout(1200)]
+
+
+@pytest.fixture(scope="module")
+def store(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("egemaps") / "egemaps.h5"
+    assert ser_embed.extract("egemaps", data=data_dir, corpus=("emodb", "ravdess"), store=path).clips == 535 + 1440
+    return path
+
+
+@pytest.mark.parametrize(("corpus", "protocol", "folds"), [("emodb", "loso", 10), ("ravdess", "kfold:6", 6)])
+def test_the_default_head_holds_its_own_against_a_linear_svm(
+    store: Path, tmp_path: Path, corpus: str, protocol: str, folds: int
+) -> None:
+    trained = ser_head.train(store=store, corpus=(corpus,), protocol=protocol, out=tmp_path / "run")
+    predictions = pd.read_csv(trained.run / "predictions.csv")
+    assert predictions["fold"].nunique() == folds
+    assert predictions.groupby("speaker")["fold"].nunique().max() == 1
+    assert trained.metrics["speaker_disjoint"] is True
+    peer = svm_uar(store, predictions)
+    print(f"{corpus} {protocol}: head {trained.metrics['test']['uar']:.3f}, linear SVM {peer:.3f}")
+    assert trained.metrics["test"]["uar"] >= peer - 0.02
+
+
+def svm_uar(store: Path, predictions: pd.DataFrame) -> float:
+    """UAR of scikit-learn's linear SVM, C = 0.01, balanced, trained on all but the fold's clips, scaled on them too."""
+    with Store(store) as opened:
+        rows = {name: row for row, name in enumerate(opened.utterances["utterance_id"])}
+        vectors = opened.read([rows[name] for name in predictions["utterance_id"]])[:, 0]
+    labels = predictions["label"].to_numpy()
+    guessed = labels.copy()
+    for fold in predictions["fold"].unique():
+        tested = (predictions["fold"] == fold).to_numpy()
+        scaler = StandardScaler().fit(vectors[~tested])
+        svm = SVC(kernel="linear", C=0.01, class_weight="balanced").fit(
+            scaler.transform(vectors[~tested]), labels[~tested]
+        )
+        guessed[tested] = svm.predict(scaler.transform(vectors[tested]))
+    return float(recall_score(labels, guessed, average="macro", labels=np.unique(labels)))
