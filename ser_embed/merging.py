@@ -14,7 +14,8 @@ from ser_embed.audio import FACTS
 from ser_embed.cache import SOURCE, Cache
 from ser_embed.manifest import combine
 from ser_embed.spec import EmbeddingSpec
-from ser_embed.store import CLIPS_PER_CHUNK, UNREADABLE_COLUMNS, Store, StoreWriter
+from ser_embed.store import UNREADABLE_COLUMNS, Store
+from ser_embed.writing import CLIPS_PER_CHUNK, StoreWriter
 
 
 def merged_clips(manifest: pd.DataFrame, cache: Cache) -> pd.DataFrame:

@@ -10,7 +10,7 @@ from sklearn.metrics import balanced_accuracy_score, confusion_matrix, f1_score,
 
 from ser_embed.manifest import build_manifest
 from ser_embed.spec import EmbeddingSpec
-from ser_embed.store import StoreWriter
+from ser_embed.writing import StoreWriter
 from ser_head.runs import FORMAT, VERSION
 from ser_head.settings import TrainSettings
 

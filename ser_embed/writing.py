@@ -1,0 +1,151 @@
+"""Writing a store, in one piece: a temporary file beside it replaces the old one once it is whole and on disk."""
+
+import io
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pandas as pd
+
+from ser_embed.manifest import build_manifest, tidy
+from ser_embed.spec import EmbeddingSpec
+from ser_embed.store import FORMAT, UNREADABLE_COLUMNS, VERSION, checksum
+
+CLIPS_PER_CHUNK = 100  # one part file's worth of clips
+FRAMES_PER_CHUNK = 1000  # 20 s of HuBERT frames
+_TEXT = h5py.string_dtype("utf-8")
+
+
+class StoreWriter:
+    """Writes a new store in one piece: nothing appears at `path` before `commit`, and then all of it.
+
+    Used in a `with` statement; leaving it without `commit` removes the temporary file.
+    """
+
+    def __init__(self, path: Path, spec: EmbeddingSpec, software: Mapping[str, Any]) -> None:
+        """Open a temporary file beside `path`.
+
+        Raises:
+            OSError: the folder cannot be written to.
+        """
+        self.path = path
+        self._temporary = path.with_name(f"{path.name}.tmp-{os.getpid()}")
+        self._frames = spec.pooling == "frames"
+        self._disk = _CheckedFile(self._temporary, "w+")
+        self._file = h5py.File(self._disk, "w")
+        self._file.attrs.update(
+            format=FORMAT, version=VERSION, spec=spec.to_json(), software=json.dumps(dict(software))
+        )
+        self._file.create_dataset("layers", data=list(spec.layers), dtype=_TEXT)
+        shape = (len(spec.layers), spec.width)
+        rows = FRAMES_PER_CHUNK if self._frames else CLIPS_PER_CHUNK
+        self._vectors = self._file.create_dataset(
+            "vectors", (0, *shape), "float32", maxshape=(None, *shape), chunks=(rows, *shape)
+        )
+        self._clips: list[pd.DataFrame] = []
+        self._checksums: list[int] = []
+        self._unreadable: list[pd.DataFrame] = []
+
+    def add(self, clips: pd.DataFrame, vectors: list[np.ndarray]) -> None:
+        """Append clips with their vectors.
+
+        Args:
+            clips: manifest rows.
+            vectors: one float32 (layers, width) per clip, or (frames, layers, width) with frames pooling.
+        """
+        if not vectors:
+            return
+        start = self._vectors.shape[0]
+        if self._frames:
+            counts = np.array([len(vector) for vector in vectors], dtype=np.float64)
+            clips = clips.assign(frame_start=start + np.cumsum(counts) - counts, frame_count=counts)
+        rows = np.concatenate(vectors) if self._frames else np.stack(vectors)
+        self._vectors.resize(start + len(rows), axis=0)
+        self._vectors[start:] = rows
+        self._clips.append(clips)
+        self._checksums += [checksum(vector) for vector in vectors]
+        self._check_disk()
+
+    def add_unreadable(self, clips: pd.DataFrame) -> None:
+        """Append clips that could not be read: utterance_id, path, reason."""
+        self._unreadable.append(clips[list(UNREADABLE_COLUMNS)])
+
+    def commit(self) -> None:
+        """Write the tables, flush everything to disk and rename the file to `path`."""
+        empty = pd.DataFrame(columns=list(UNREADABLE_COLUMNS), dtype=object)
+        clips = tidy(pd.concat(self._clips, ignore_index=True)) if self._clips else build_manifest([])
+        _write_table(self._file.create_group("utterances"), clips)
+        _write_table(self._file.create_group("unreadable"), pd.concat([empty, *self._unreadable], ignore_index=True))
+        self._file.create_dataset("checksums", data=np.array(self._checksums, dtype=np.uint32))
+        self._file.close()
+        self._check_disk()
+        os.fsync(self._disk.fileno())
+        os.replace(self._temporary, self.path)
+        flush_to_disk(self.path.parent)
+
+    def __enter__(self) -> "StoreWriter":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file:
+            self._file.close()
+        self._disk.close()
+        self._temporary.unlink(missing_ok=True)
+
+    def _check_disk(self) -> None:
+        if self._disk.error is not None:
+            raise OSError(
+                self._disk.error.errno, f"cannot write the store: {self._disk.error.strerror}", str(self.path)
+            )
+
+
+class _CheckedFile(io.FileIO):
+    """A file that remembers the first failed write and lets the later ones pass.
+
+    A full disk met inside HDF5 leaves it unable to close its file, which it then reports at length and at the wrong
+    time. It is never told here; the writer looks at `error` and gives up in good order.
+    """
+
+    error: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        """Write all of `data`, or remember why not."""
+        rest = memoryview(data).cast("B")
+        while len(rest) and self.error is None:
+            try:
+                rest = rest[super().write(rest) :]
+            except OSError as error:
+                self.error = error
+        return len(memoryview(data).cast("B"))
+
+    def truncate(self, size: int | None = None) -> int:
+        """Set the file's size, or remember why not."""
+        try:
+            return super().truncate(size)
+        except OSError as error:
+            self.error = self.error or error
+            return size or 0
+
+
+def flush_to_disk(path: Path) -> None:
+    """Make the operating system write a file, or a folder's list of names, to the disk before going on."""
+    if os.name == "nt" and path.is_dir():
+        return  # Windows has no such call for folders
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _write_table(group: h5py.Group, table: pd.DataFrame) -> None:
+    for name in table.columns:
+        column = table[name]
+        if pd.api.types.is_numeric_dtype(column):
+            group.create_dataset(name, data=column.to_numpy(np.float64))
+        else:
+            group.create_dataset(name, data=column.to_numpy(object), dtype=_TEXT)
