@@ -13,10 +13,13 @@ import pandas as pd
 
 from ser_embed.errors import InputError
 from ser_embed.manifest import EMOTIONS
-from ser_embed.store import CLIPS_PER_CHUNK, Store
+from ser_embed.store import Store
 
 MEMORY_BYTES = 2**30  # vectors kept in memory; about 10 000 clips of all 25 layers of a large encoder
-WINDOW_BYTES = 2**26  # vectors handled at once: 16 000 clips of one layer of a large encoder
+WINDOW_BYTES = 2**27  # vectors handled at once: 33 000 clips of one layer of a large encoder, 1300 of all 25
+# Neighbours in a store are often of one speaker. A window made of runs this short mixes many, and each run is still
+# read in one piece.
+_CLIPS_PER_RUN = 20
 
 
 class Dataset:
@@ -103,8 +106,8 @@ class Dataset:
 
         Args:
             indices: clips, ascending.
-            random: shuffles them; None keeps the order. On disk the store's chunks are shuffled and each is read whole,
-                and a window holds many of them; in memory every order is equally likely.
+            random: shuffles them; None keeps the order. In memory every order is equally likely; on disk short runs of
+                neighbours are shuffled, and a window holds many of them.
 
         Yields:
             One or more arrays that together hold each of `indices` once.
@@ -112,9 +115,8 @@ class Dataset:
         if random is not None and self._kept is not None:
             indices = random.permutation(indices)
         elif random is not None:
-            starts = np.flatnonzero(np.diff(self._rows[indices] // CLIPS_PER_CHUNK)) + 1
-            chunks = np.split(indices, starts)
-            indices = np.concatenate([chunks[i] for i in random.permutation(len(chunks))])
+            runs = np.array_split(indices, -(-len(indices) // _CLIPS_PER_RUN))
+            indices = np.concatenate([runs[place] for place in random.permutation(len(runs))])
         most = max(1, WINDOW_BYTES // self._clip_bytes)
         yield from np.array_split(indices, -(-len(indices) // most))
 

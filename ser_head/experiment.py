@@ -24,6 +24,8 @@ from ser_head.settings import TrainSettings, find_store
 from ser_head.splits import Clips, Protocol, Split, are_disjoint, make_splits
 from ser_head.training import Fitted, Fold, Trainer, prepare_fold
 
+_PARTS = ("train", "validation", "test")
+
 
 @dataclass(frozen=True)
 class Trained:
@@ -126,10 +128,7 @@ def _score_fold(data: Dataset, trainer: Trainer, fold: Fold, fitted: Fitted, hea
         "refit": trainer.settings.refits,
         "layer_weights": layer_weights(trainer.network),
         "known": list(fold.known),
-        "speakers": {
-            part: sorted(set(data.speakers[indices]))
-            for part, indices in (("train", split.train), ("validation", split.validation), ("test", split.test))
-        },
+        "speakers": {part: sorted(set(data.speakers[getattr(split, part)])) for part in _PARTS},
     }
     return _FoldResult(tested, strangers, validated, history, about)
 

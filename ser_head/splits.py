@@ -156,7 +156,8 @@ def _speaker_blocks(clips: Clips, folds: int) -> list[list[str]]:
 
 def _loso_blocks(clips: Clips) -> list[list[str]]:
     speakers = _ordered_speakers(clips, np.ones(len(clips.speakers), bool))
-    _require_enough(len(speakers), "loso")
+    if len(speakers) < _FEWEST_SPEAKERS:
+        raise InputError(f"loso needs at least {_FEWEST_SPEAKERS} speakers; there are {len(speakers)}")
     return [[name] for name in speakers]
 
 
@@ -213,8 +214,3 @@ def _require_speakers(clips: Clips) -> None:
         raise InputError(
             f"speakers have to be known to be kept apart, but {unnamed} clips name none; use --protocol random"
         )
-
-
-def _require_enough(num_speakers: int, protocol: str) -> None:
-    if num_speakers < _FEWEST_SPEAKERS:
-        raise InputError(f"{protocol} needs at least {_FEWEST_SPEAKERS} speakers; there are {num_speakers}")

@@ -67,7 +67,12 @@ def prepare_fold(data: Dataset, split: Split, settings: TrainSettings) -> Fold:
 
 
 class Trainer:
-    """Trains the folds of one run, one after another, on the same network."""
+    """Trains the folds of one run, one after another, on the same network.
+
+    Attributes:
+        settings: the run's settings.
+        network: the network as the last fold left it.
+    """
 
     def __init__(self, data: Dataset, settings: TrainSettings, most_known: int) -> None:
         """Build and compile the network.
