@@ -2,8 +2,8 @@
 
     python -m benchmarks.heads [--clips 4465] [--epochs 20]
 
-CREMA-D's training size and settings: vectors of 1024, hidden layers 256 and 64, batches of 150, Adam. Both train as many
-epochs on the same clips; imports and the building of graphs are left out, as a run pays them once.
+CREMA-D's training size and settings: vectors of 1024, hidden layers 256 and 64, batches of 150, Adam. Both train as
+many epochs on the same clips; imports and the building of graphs are left out, as a run pays them once.
 """
 
 import argparse
