@@ -4,9 +4,13 @@ Both have a single layer, named "features". `mfcc` gives frames of 25 ms every 1
 is pooled like any other encoder, by default to mean and standard deviation. `egemaps` gives one vector per clip.
 """
 
+import ctypes
 import importlib.metadata
+import importlib.util
 import json
+import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -80,10 +84,9 @@ def egemaps(options: EncoderOptions) -> FeatureEncoder:
     Raises:
         InputError: opensmile is not installed, or a pooling was asked for.
     """
-    try:
-        import opensmile
-    except ImportError as error:
-        raise InputError("egemaps needs openSMILE; install it with: pip install 'twostage-ser[egemaps]'") from error
+    _load_smile_library()
+    import opensmile
+
     if options.pooling not in (None, "mean"):
         raise InputError(f"egemaps gives one vector per clip; pooling {options.pooling!r} does not apply to it")
     smile = opensmile.Smile(opensmile.FeatureSet.eGeMAPSv02, opensmile.FeatureLevel.Functionals)
@@ -93,6 +96,20 @@ def egemaps(options: EncoderOptions) -> FeatureEncoder:
         return smile.process_signal(waveform, RATE_HZ).to_numpy(np.float32)  # (1, 88)
 
     return FeatureEncoder(_spec("egemaps", digest, smile.num_features, "mean", options), functionals)
+
+
+def _load_smile_library() -> None:
+    """Load openSMILE's native library so that it uses its own C++ symbols.
+
+    Loaded the usual way after TensorFlow, as in a notebook that trains first, it picks up TensorFlow's and aborts the
+    process. A library stays as it was first loaded, so the package finds this one when it asks for it.
+    """
+    package = importlib.util.find_spec("opensmile")
+    if package is None or package.origin is None:
+        raise InputError("egemaps needs openSMILE; install it with: pip install 'twostage-ser[egemaps]'")
+    if hasattr(os, "RTLD_DEEPBIND"):  # Linux
+        for library in Path(package.origin).parent.rglob("libSMILEapi.so"):
+            ctypes.CDLL(str(library), mode=os.RTLD_NOW | os.RTLD_LOCAL | os.RTLD_DEEPBIND)
 
 
 def _spec(name: str, digest: str, width: int, pooling: str, options: EncoderOptions) -> EmbeddingSpec:

@@ -1,5 +1,8 @@
 """Encoders against transformers itself, and against themselves in other batches."""
 
+import subprocess
+import sys
+from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 
@@ -19,8 +22,11 @@ FLOAT32 = EncoderOptions(dtype="float32")
 
 
 @pytest.fixture(autouse=True)
-def _two_threads() -> None:
-    torch.set_num_threads(1)  # sums of tiny tensors gain nothing from more
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)  # tiny tensors gain nothing from more
+    yield
+    torch.set_num_threads(before)
 
 
 def alone(model: Path, waveform: np.ndarray, normalize: bool) -> list[np.ndarray]:
@@ -199,3 +205,14 @@ def test_egemaps_gives_its_88_functionals() -> None:
     (vector,) = load_encoder("egemaps").encode([tone(16_000)])()
     assert vector.shape == (1, 88)
     assert np.isfinite(vector).all()
+
+
+def test_egemaps_works_where_tensorflow_was_loaded_before() -> None:
+    pytest.importorskip("opensmile")
+    code = (
+        "import tensorflow, numpy as np; from ser_embed.encoders import load_encoder;"
+        "wave = np.sin(np.arange(16_000) / 20).astype('f');"
+        "print(load_encoder('egemaps').encode([wave])()[0].shape)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout == "(1, 88)\n", done.stderr[-500:]

@@ -8,7 +8,6 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-from fabricated import Case, edit_json, fabricate
 from sklearn.metrics import balanced_accuracy_score
 
 import ser_head
@@ -16,6 +15,7 @@ from ser_embed.errors import InputError
 from ser_head.compare import main
 from ser_head.paired import paired_difference
 from ser_head.wording import count, decimal, p_value, percent, signed
+from tests.ser_head.fabricated import Case, edit_json, fabricate
 
 HEADER = "utterance_id,speaker,label,prediction,fold,condition\n"
 

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from conftest import Recipe, rows_of
 
 from ser_embed.errors import InputError
 from ser_embed.store import Store
 from ser_head import dataset
 from ser_head.dataset import Dataset
+from tests.ser_head.conftest import Recipe, rows_of
 
 
 def test_classes_are_in_canonical_order_and_unlabelled_clips_left_out(make_store):

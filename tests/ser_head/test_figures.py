@@ -7,7 +7,6 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
-from fabricated import Case, history
 
 from ser_embed.manifest import EMOTIONS
 from ser_head.evidence import Projection, RocCurve
@@ -15,6 +14,7 @@ from ser_head.figures.bars import class_counts, clip_lengths, layer_weights, run
 from ser_head.figures.curves import roc_curves, training_curves
 from ser_head.figures.maps import confusion_matrix, vector_map
 from ser_head.figures.style import EMOTION_COLORS, emotion_colors, printable, render
+from tests.ser_head.fabricated import Case, history
 
 HOSTILE = ["$x_{$", "<script>alert(1)</script>", "a\x00b\nc", "--", "张三", "x" * 500]
 # Machado, Oliveira and Fernandes 2009, severity 1, on linear RGB.

@@ -10,7 +10,6 @@ from html.parser import HTMLParser
 import numpy as np
 import pandas as pd
 import pytest
-from fabricated import LABELS, SPEC, Case, edit_json, fabricate
 from sklearn.decomposition import PCA
 from sklearn.metrics import roc_auc_score
 
@@ -19,6 +18,7 @@ from ser_embed.store import Store
 from ser_head.evidence import MOST_POINTS, frequent_confusions, one_vs_rest, project, speaker_accuracy
 from ser_head.report import in_words, protocol_in_words, used_clips, write_report
 from ser_head.results import Results
+from tests.ser_head.fabricated import LABELS, SPEC, Case, edit_json, fabricate
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 FETCHING = {"src", "href", "srcset", "data", "action", "poster"}

@@ -9,7 +9,6 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import Recipe, rows_of, write_store
 
 import ser_head
 from ser_embed.errors import EXIT_BAD_INPUT, EXIT_DONE, InputError
@@ -23,6 +22,7 @@ from ser_head.settings import TrainSettings
 from ser_head.splits import Clips, Protocol, make_splits
 from ser_head.train import main, summary
 from ser_head.training import Trainer, prepare_fold
+from tests.ser_head.conftest import Recipe, rows_of, write_store
 
 RECIPE = Recipe(layers=("0", "1"), voice=1.0)
 FOLDS = 3
