@@ -16,7 +16,7 @@ from ser_embed.manifest import EMOTIONS
 from ser_embed.store import Store
 
 MEMORY_BYTES = 2**30  # vectors kept in memory; about 10 000 clips of all 25 layers of a large encoder
-WINDOW_BYTES = 2**27  # vectors handled at once: 33 000 clips of one layer of a large encoder, 1300 of all 25
+WINDOW_BYTES = 2**26  # vectors handled at once: 16 000 clips of one layer of a large encoder, 650 of all 25
 # Neighbours in a store are often of one speaker. A window made of runs this short mixes many, and each run is still
 # read in one piece.
 _CLIPS_PER_RUN = 20
