@@ -53,9 +53,9 @@ class Preparation:
     level_db: float | None = None
 
     def __post_init__(self) -> None:
-        if self.trim_db is not None and self.trim_db <= 0:
+        if self.trim_db is not None and not 0 < self.trim_db < np.inf:
             raise InputError(f"the trim threshold has to be positive dB below the peak, not {self.trim_db}")
-        if self.level_db is not None and self.level_db > 0:
+        if self.level_db is not None and not -np.inf < self.level_db <= 0:
             raise InputError(f"the level has to be at most 0 dB of full scale, not {self.level_db}")
 
     def apply(self, waveform: np.ndarray) -> np.ndarray:

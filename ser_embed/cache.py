@@ -13,7 +13,8 @@ from ser_embed.console import quiet
 from ser_embed.errors import ClipError
 from ser_embed.store import UNREADABLE_COLUMNS, Store
 
-SOURCE = ("source", "row")  # the file a clip's vectors are in, and which of its clips they are
+# The file a clip's vectors are in, and which of its clips they are: names that no manifest column can have.
+SOURCE = ("/source", "/row")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,8 +36,8 @@ class Cache:
         unreadable = [pd.DataFrame(columns=[*UNREADABLE_COLUMNS, SOURCE[0]], dtype=object)]
         for path in paths:
             with Store(path) as store:
-                clips.append(store.utterances.assign(source=str(path), row=range(len(store))))
-                unreadable.append(store.unreadable.assign(source=str(path)))
+                clips.append(store.utterances.assign(**{SOURCE[0]: str(path), SOURCE[1]: range(len(store))}))
+                unreadable.append(store.unreadable.assign(**{SOURCE[0]: str(path)}))
         found = [pd.concat([table for table in tables if len(table)] or tables[:1]) for tables in (clips, unreadable)]
         latest = [table.drop_duplicates("utterance_id", keep="last") for table in found]
         return cls(latest[0].set_index("utterance_id"), latest[1].reset_index(drop=True))

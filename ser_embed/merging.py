@@ -65,9 +65,9 @@ def write_merged(
 def _read_block(block: pd.DataFrame) -> list[np.ndarray]:
     """Read the vectors of up to 100 clips, opening each file once."""
     vectors: dict[int, np.ndarray] = {}
-    for source, rows in block.groupby("source", sort=False).groups.items():
+    for source, rows in block.groupby(SOURCE[0], sort=False).groups.items():
         with Store(str(source)) as store:
             for position in rows:
-                values = store.read_clip(int(block["row"].iloc[position]))
+                values = store.read_clip(int(block[SOURCE[1]].iloc[position]))
                 vectors[position] = values if store.spec.pooling == "frames" else values[0]
     return [vectors[position] for position in range(len(block))]

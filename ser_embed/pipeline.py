@@ -113,19 +113,20 @@ def _extract_into(
     parts.check(encoder.spec, drop=settings.force)
     cache = Cache.of([*([] if settings.force else stored), *parts])
     unchanged = cache.unchanged(manifest, settings.data, settings.workers)
-    tried = cache.unreadable.loc[cache.unreadable["source"] != str(path), "utterance_id"]
+    tried = cache.unreadable.loc[cache.unreadable[SOURCE[0]] != str(path), "utterance_id"]
     pending = manifest[~manifest["utterance_id"].isin(unchanged.union(tried))]
     audio_s, elapsed_s = _encode_pending(encoder, others, pending, parts, settings)
 
     cache = Cache.of([*stored, *parts])
-    clips = merged_clips(manifest, cache)
     unreadable = _this_runs(scan, cache, path)
-    listed = merged_unreadable(unreadable, _other_corpora(scan, cache, path))
+    clips = merged_clips(manifest, cache)
+    clips = clips[~clips["utterance_id"].isin(unreadable["utterance_id"])].reset_index(drop=True)
+    listed = merged_unreadable(unreadable, _other_unreadable(scan, manifest, cache, path))
     if settings.force or not _is_current(stored, clips, listed):
         write_merged(path, encoder.spec, _software(settings.data), clips, listed)
     parts.remove()
     _note_gone(scan, settings, clips)
-    extracted = int((clips["source"] != str(path)).sum())
+    extracted = int((clips[SOURCE[0]] != str(path)).sum())
     return ExtractReport(
         store=path,
         spec=encoder.spec,
@@ -175,15 +176,16 @@ def _encode_pending(
 
 def _this_runs(scan: Scan, cache: Cache, path: Path) -> pd.DataFrame:
     """Return the clips of this run that could not be used: misnamed ones and those that failed to decode."""
-    failed = cache.unreadable[cache.unreadable["source"] != str(path)]
+    failed = cache.unreadable[cache.unreadable[SOURCE[0]] != str(path)]
     return pd.concat([scan.unreadable, failed])[list(UNREADABLE_COLUMNS)]
 
 
-def _other_corpora(scan: Scan, cache: Cache, path: Path) -> pd.DataFrame:
-    """Return what the old store lists as unreadable of corpora this run did not look at."""
-    old = cache.unreadable[cache.unreadable["source"] == str(path)]
+def _other_unreadable(scan: Scan, manifest: pd.DataFrame, cache: Cache, path: Path) -> pd.DataFrame:
+    """Return what the old store lists as unreadable and this run did not look at: other corpora, or past --limit."""
+    old = cache.unreadable[cache.unreadable[SOURCE[0]] == str(path)]
+    passed_over = set(scan.manifest["utterance_id"]) - set(manifest["utterance_id"])
     seen = {_corpus_of(name) for name in [*scan.manifest["utterance_id"], *scan.unreadable["utterance_id"]]}
-    return old[~old["utterance_id"].map(_corpus_of).isin(seen)]
+    return old[old["utterance_id"].isin(passed_over) | ~old["utterance_id"].map(_corpus_of).isin(seen)]
 
 
 def _corpus_of(utterance_id: str) -> str:
@@ -192,7 +194,7 @@ def _corpus_of(utterance_id: str) -> str:
 
 def _is_current(stored: list[Path], clips: pd.DataFrame, unreadable: pd.DataFrame) -> bool:
     """Return whether the store on disk says all this already, so that it need not be written again."""
-    if not stored or (clips["source"] != str(stored[0])).any():
+    if not stored or (clips[SOURCE[0]] != str(stored[0])).any():
         return False
     with Store(stored[0]) as store:
         same_clips = combine([clips.drop(columns=list(SOURCE))]).equals(combine([store.utterances]))

@@ -1,6 +1,7 @@
 """The settings of an extraction: the only home of their defaults, for the function and the command alike."""
 
 import dataclasses
+import math
 import os
 from pathlib import Path
 
@@ -49,7 +50,7 @@ class ExtractSettings:
             object.__setattr__(self, "corpus", (self.corpus,))
         for name in ("chunk", "workers", "limit", "batch_seconds"):
             value = getattr(self, name)
-            if value is not None and value <= 0:
+            if value is not None and not 0 < value < math.inf:
                 raise InputError(f"{name.replace('_', ' ')} has to be positive, not {value}")
 
     @property

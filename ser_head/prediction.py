@@ -52,6 +52,7 @@ class Predictions:
         """Write the table as csv, or everything as json, by the suffix of `path`."""
         import json
 
+        path.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix == ".csv":
             self.table.to_csv(path, index=False)
         else:
@@ -80,7 +81,7 @@ class Hearing:
         if self.window_s is None and self.hop_s is not None:
             raise InputError("--hop needs a --window to step with")
         for name, value in (("window", self.window_s), ("hop", self.hop_s)):
-            if value is not None and value < 0.1:
+            if value is not None and not 0.1 <= value < np.inf:
                 raise InputError(f"--{name} has to be at least 0.1 s, not {value}")
         if self.window_s is not None and self.hop_s is not None and self.hop_s > self.window_s:
             raise InputError(f"--hop has to be at most the window ({self.window_s} s), not {self.hop_s}")

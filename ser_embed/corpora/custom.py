@@ -16,6 +16,7 @@ from ser_embed.manifest import COLUMNS, canonical_emotion, safe_path
 
 MANIFEST = "manifest.csv"
 REQUIRED = ("path", "emotion", "speaker")
+_RESERVED = (".", "..", "frame_start", "frame_count")  # what HDF5 and the store mean something else by
 _NUMBER = re.compile(r"[+-]?(0|[1-9]\d*)(\.\d*)?([eE][+-]?\d+)?")
 
 
@@ -58,8 +59,10 @@ def _read_csv(table: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     if "\0" in text:
         raise InputError(f"expected a csv table in UTF-8, but {table} holds binary data")
     for name in header:
-        if "/" in name or (name and header.count(name) > 1):
-            raise InputError(f"expected columns with different names and no '/' in {table}, found {name!r}")
+        if "/" in name or name in _RESERVED or (name and header.count(name) > 1):
+            raise InputError(
+                f"expected columns with different names, no '/' and none of the store's own in {table}, found {name!r}"
+            )
     for line, values in lines:
         if len(values) != len(header):
             raise InputError(f"expected {len(header)} values in {table} line {line}, found {len(values)}")
