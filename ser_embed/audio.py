@@ -7,6 +7,7 @@ is padded. Trimming and levelling are off unless asked for, and are then part of
 import dataclasses
 import hashlib
 import io
+import mmap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import soundfile
 import soxr
 
 from ser_embed.containers import shortfall
-from ser_embed.errors import ClipError, InputError
+from ser_embed.errors import ClipError, InputError, SilentClipError
 from ser_embed.spec import MIN_SAMPLES, RATE_HZ
 
 SILENCE_PEAK = 1e-4  # -80 dB of full scale: three steps of a 16-bit file, quieter than any recording of a voice
@@ -163,7 +164,7 @@ def check_waveform(waveform: np.ndarray) -> None:
         raise ClipError(f"too short: {len(waveform)} samples at 16 kHz, at least {MIN_SAMPLES} are needed")
     peak = float(np.abs(waveform).max())
     if peak < SILENCE_PEAK:
-        raise ClipError(f"silent: its peak is {peak:.1g} of full scale, at least {SILENCE_PEAK:.0e} is expected")
+        raise SilentClipError(f"silent: its peak is {peak:.1g} of full scale, at least {SILENCE_PEAK:.0e} is expected")
 
 
 def digest_of(data: bytes) -> str:
@@ -172,7 +173,7 @@ def digest_of(data: bytes) -> str:
 
 
 def windows(path: Path, window_s: float, hop_s: float) -> Iterator[tuple[float, float, np.ndarray]]:
-    """Cut a long file into overlapping windows, holding no more than one window in memory.
+    """Cut a long file into overlapping windows, decoding no more than one at a time.
 
     Args:
         path: an audio file of any length, rate and number of channels.
@@ -186,20 +187,18 @@ def windows(path: Path, window_s: float, hop_s: float) -> Iterator[tuple[float, 
     Raises:
         ClipError: the file cannot be read or decoded, or is shorter than an encoder takes.
     """
-    read_head(path)
+    if not path.is_file() or path.stat().st_size < 1_000:
+        read_bytes(path)  # says what is wrong with a file that is missing, empty or a pointer
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        short = shortfall(data)
+    if short:
+        raise ClipError(f"truncated: {short}")
     try:
         with _Stream(path) as file:
             rate_hz = file.samplerate
             yield from _windows_of(file, round(window_s * rate_hz), round(hop_s * rate_hz), rate_hz)
     except soundfile.LibsndfileError as error:
         raise ClipError(f"not audio: {error.error_string}") from error
-
-
-def read_head(path: Path) -> None:
-    """Check what can be told of a file without decoding it (see `read_bytes` for the errors)."""
-    if path.is_file() and path.stat().st_size > len(_LFS_POINTER) * 10:
-        return
-    read_bytes(path)
 
 
 class _Stream(soundfile.SoundFile):

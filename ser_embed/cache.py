@@ -36,7 +36,8 @@ class Cache:
         unreadable = [pd.DataFrame(columns=[*UNREADABLE_COLUMNS, SOURCE[0]], dtype=object)]
         for path in paths:
             with Store(path) as store:
-                clips.append(store.utterances.assign(**{SOURCE[0]: str(path), SOURCE[1]: range(len(store))}))
+                rows = pd.DataFrame({SOURCE[0]: str(path), SOURCE[1]: range(len(store))})
+                clips.append(pd.concat([store.utterances, rows], axis="columns"))
                 unreadable.append(store.unreadable.assign(**{SOURCE[0]: str(path)}))
         found = [pd.concat([table for table in tables if len(table)] or tables[:1]) for tables in (clips, unreadable)]
         latest = [table.drop_duplicates("utterance_id", keep="last") for table in found]

@@ -4,6 +4,7 @@ libsndfile decodes a file that was cut short without a word: the missing end of 
 samples. Each check here reads the few header bytes that say how long the file ought to be.
 """
 
+import mmap
 import struct
 
 _OGG_HEADER_BYTES = 27
@@ -12,11 +13,11 @@ _STREAMED = (0, 0xFFFFFFFF)  # data sizes written by programs that did not know 
 _MP3_HAS_FRAMES, _MP3_HAS_BYTES = 0x1, 0x2
 
 
-def shortfall(data: bytes) -> str | None:
+def shortfall(data: bytes | mmap.mmap) -> str | None:
     """Say how a wav, ogg or mp3 file falls short of its own header.
 
     Args:
-        data: the whole file.
+        data: the whole file, read or mapped.
 
     Returns:
         What was promised and what came, such as "64000 bytes of audio promised, 1200 there", or None if the file is
@@ -29,7 +30,7 @@ def shortfall(data: bytes) -> str | None:
     return _mp3_shortfall(data)
 
 
-def _riff_shortfall(data: bytes) -> str | None:
+def _riff_shortfall(data: bytes | mmap.mmap) -> str | None:
     position = 12
     while position + 8 <= len(data):
         name, size = struct.unpack_from("<4sI", data, position)
@@ -40,7 +41,7 @@ def _riff_shortfall(data: bytes) -> str | None:
     return "the wav header has no audio behind it"
 
 
-def _ogg_shortfall(data: bytes) -> str | None:
+def _ogg_shortfall(data: bytes | mmap.mmap) -> str | None:
     last = data.rfind(b"OggS")
     header = data[last : last + _OGG_HEADER_BYTES]
     if len(header) < _OGG_HEADER_BYTES or not header[5] & _OGG_LAST_PAGE:
@@ -50,7 +51,7 @@ def _ogg_shortfall(data: bytes) -> str | None:
     return None if there >= sum(lengths) else _promise(sum(lengths), there)
 
 
-def _mp3_shortfall(data: bytes) -> str | None:
+def _mp3_shortfall(data: bytes | mmap.mmap) -> str | None:
     """Encoders that write a Xing or Info header say in it how many bytes the stream has."""
     start = _after_id3(data)
     for tag in (b"Xing", b"Info"):
@@ -66,7 +67,7 @@ def _mp3_shortfall(data: bytes) -> str | None:
     return None
 
 
-def _after_id3(data: bytes) -> int:
+def _after_id3(data: bytes | mmap.mmap) -> int:
     """Return where an mp3's audio begins: behind the ID3v2 tag, whose size is four 7-bit bytes."""
     if data[:3] != b"ID3" or len(data) < 10:
         return 0

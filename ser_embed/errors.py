@@ -19,3 +19,7 @@ class InputError(SerError, ValueError):
 
 class ClipError(SerError, ValueError):
     """One clip cannot be used. It is listed with this reason and left out; the run goes on (exit code 3)."""
+
+
+class SilentClipError(ClipError):
+    """A clip without a voice: wrong in a corpus, but a pause in a recording that is heard window by window."""

@@ -15,7 +15,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from ser_embed.console import note, quiet
-from ser_embed.errors import ClipError, InputError
+from ser_embed.errors import ClipError, InputError, SilentClipError
 from ser_head.runs import Run
 
 SILENT = "silent"  # what a window without a voice is called; it has no probabilities
@@ -184,7 +184,7 @@ def _windows(file: Path, hearing: Hearing) -> Iterator[Piece]:
     for start_s, end_s, waveform in windows(file, window_s, hearing.hop_s or window_s / 2):
         try:
             check_waveform(waveform)
-        except ClipError:
+        except SilentClipError:
             yield Piece(file, start_s, end_s, None)
         else:
             yield Piece(file, start_s, end_s, waveform)

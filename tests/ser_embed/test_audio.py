@@ -132,6 +132,10 @@ def test_windows_of_a_bad_file_say_why(tmp_path: Path) -> None:
     (tmp_path / "a.wav").write_bytes(b"no sound" * 100)
     with pytest.raises(ClipError, match="not audio"):
         list(windows(tmp_path / "a.wav", 3, 1.5))
+    soundfile.write(tmp_path / "c.wav", tone(80_000), 16_000)
+    (tmp_path / "c.wav").write_bytes((tmp_path / "c.wav").read_bytes()[:90_000])
+    with pytest.raises(ClipError, match="truncated"):
+        list(windows(tmp_path / "c.wav", 3, 1.5))
     soundfile.write(tmp_path / "b.wav", tone(100), 16_000)
     with pytest.raises(ClipError, match="too short"):
         list(windows(tmp_path / "b.wav", 3, 1.5))
