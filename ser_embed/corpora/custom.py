@@ -61,7 +61,7 @@ def _read_csv(table: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     for name in header:
         if "/" in name or name in _RESERVED or (name and header.count(name) > 1):
             raise InputError(
-                f"expected columns with different names that are not the store's own, and no '/' in {table}, found {name!r}"
+                f"expected columns with different names, not the store's, and no '/' in {table}, found {name!r}"
             )
     for line, values in lines:
         if len(values) != len(header):
