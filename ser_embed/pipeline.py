@@ -18,7 +18,7 @@ from ser_embed.console import note, quiet
 from ser_embed.corpora import Scan, scan_data
 from ser_embed.devices import encode_on
 from ser_embed.encoders import Encoder, EncoderOptions, load_encoder
-from ser_embed.encoders.catalogue import FEATURE_SETS, source_of
+from ser_embed.encoders.catalogue import feature_sets, source_of
 from ser_embed.extraction import Reading, cut_chunks
 from ser_embed.locking import only_writer
 from ser_embed.manifest import combine
@@ -75,7 +75,7 @@ def run_extraction(settings: ExtractSettings) -> ExtractReport:
         OSError: something could not be written; the old store and finished parts are untouched.
     """
     path = settings.store_path
-    if settings.model not in FEATURE_SETS:
+    if not feature_sets(settings.model):
         source_of(settings.model)  # a misspelt name is told at once
     scan = scan_data(settings.data, settings.corpus)
     for message in scan.notes:

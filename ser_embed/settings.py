@@ -15,7 +15,10 @@ from ser_embed.spec import POOLINGS
 class ExtractSettings:
     """What to extract, with what, into which store. The fields are the command's flags; see their help."""
 
-    model: str = option(help=f"encoder: {', '.join(NAMES)}, a Hub id, or the folder of a saved model", metavar="NAME")
+    model: str = option(
+        help=f"encoder: {', '.join(NAMES)}, sets joined as in mfcc+egemaps, a Hub id, or a saved model's folder",
+        metavar="NAME",
+    )
     data: Path = option(Path("data"), help="folder that holds the corpora", parse=Path, metavar="DIR")
     corpus: tuple[str, ...] = option((), help="corpora to extract (default: all found)", nargs="+", metavar="NAME")
     store: Path | None = option(None, help="HDF5 file to fill (default: embeddings/<model>.h5)", parse=Path)

@@ -20,6 +20,16 @@ NAMES = (*HUB_IDS, *FEATURE_SETS)
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
+def feature_sets(model: str) -> tuple[str, ...]:
+    """Return the feature sets that a name such as "mfcc+egemaps" stands for; none if it is another kind of model.
+
+    >>> feature_sets("mfcc+egemaps"), feature_sets("hubert-base")
+    (('mfcc', 'egemaps'), ())
+    """
+    names = model.split("+")
+    return tuple(names) if set(names) <= set(FEATURE_SETS) and len(set(names)) == len(names) else ()
+
+
 def source_of(model: str) -> str:
     """Return where a transformer's weights are: a local folder, or else a Hub id.
 
@@ -34,7 +44,10 @@ def source_of(model: str) -> str:
         raise InputError(f"expected a model's folder, but {model} is a file")
     if _HUB_ID.fullmatch(model):
         return model
-    raise InputError(f"unknown model {model!r}; expected one of {', '.join(NAMES)}, a local folder or a Hub id")
+    raise InputError(
+        f"unknown model {model!r}; expected one of {', '.join(NAMES)}, "
+        "feature sets joined by +, a local folder or a Hub id"
+    )
 
 
 def short_name(model: str) -> str:

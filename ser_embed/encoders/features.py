@@ -2,9 +2,11 @@
 
 Both have a single layer, named "features". `mfcc` gives frames of 25 ms every 10 ms, without padding at the ends, and
 is pooled like any other encoder, by default to mean and standard deviation. `egemaps` gives one vector per clip.
+Sets joined by "+", such as `mfcc+egemaps`, give their vectors side by side, each pooled its own way.
 """
 
 import ctypes
+import dataclasses
 import importlib.metadata
 import importlib.util
 import json
@@ -18,7 +20,7 @@ from ser_embed.audio import digest_of
 from ser_embed.encoders.encoder import EncoderOptions, choose_layers
 from ser_embed.errors import InputError
 from ser_embed.pooling import pool_clip, pooled_width
-from ser_embed.spec import RATE_HZ, EmbeddingSpec
+from ser_embed.spec import POOLINGS, RATE_HZ, EmbeddingSpec
 
 LAYER = "features"
 MFCC = {"num_mfcc": 20, "num_mels": 64, "window": 400, "hop": 160, "delta_width": 9}
@@ -41,6 +43,46 @@ class FeatureEncoder:
         frames = [self._frames_of(waveform)[:, np.newaxis] for waveform in waveforms]  # (frames, 1 layer, width)
         vectors = [pool_clip(clip, self.spec.pooling) for clip in frames]
         return lambda: vectors
+
+
+class CombinedEncoder(FeatureEncoder):
+    """Feature sets as one encoder, whose vectors are theirs side by side."""
+
+    def __init__(self, parts: Sequence[FeatureEncoder]) -> None:
+        """Join `parts`, each of which gives one vector per clip."""
+        specs = [part.spec for part in parts]
+        self._parts = parts
+        self.spec = dataclasses.replace(
+            specs[0],
+            model="+".join(spec.model for spec in specs),
+            digest=digest_of(json.dumps([(spec.digest, spec.pooling) for spec in specs]).encode()),
+            width=sum(spec.width for spec in specs),
+            pooling=max((spec.pooling for spec in specs), key=POOLINGS.index),  # mean+std, if one has it
+        )
+
+    def encode(self, waveforms: Sequence[np.ndarray]) -> Callable[[], list[np.ndarray]]:
+        """Encode a batch; see `Encoder.encode`."""
+        columns = [part.encode(waveforms)() for part in self._parts]
+        vectors = [np.concatenate(clip, axis=-1) for clip in zip(*columns, strict=True)]
+        return lambda: vectors
+
+
+def load_features(names: Sequence[str], options: EncoderOptions) -> FeatureEncoder:
+    """Make the encoder of one feature set, or of several combined.
+
+    Raises:
+        InputError: an option does not apply.
+    """
+    if len(names) == 1:
+        return _MAKERS[names[0]](options)
+    own_poolings = dataclasses.replace(options, pooling=None)
+    encoder = CombinedEncoder([_MAKERS[name](own_poolings) for name in names])
+    if options.pooling not in (None, encoder.spec.pooling):
+        raise InputError(
+            f"{encoder.spec.model} pools each of its sets in the set's own way; "
+            f"pooling {options.pooling!r} does not apply to it"
+        )
+    return encoder
 
 
 def mfcc(options: EncoderOptions) -> FeatureEncoder:
@@ -96,6 +138,9 @@ def egemaps(options: EncoderOptions) -> FeatureEncoder:
         return smile.process_signal(waveform, RATE_HZ).to_numpy(np.float32)  # (1, 88)
 
     return FeatureEncoder(_spec("egemaps", digest, smile.num_features, "mean", options), functionals)
+
+
+_MAKERS = {"mfcc": mfcc, "egemaps": egemaps}
 
 
 def _load_smile_library() -> None:

@@ -207,6 +207,23 @@ def test_egemaps_gives_its_88_functionals() -> None:
     assert np.isfinite(vector).all()
 
 
+def test_combined_feature_sets_are_their_vectors_side_by_side() -> None:
+    pytest.importorskip("opensmile")
+    clips = [tone(9_000), tone(16_000, 1)]
+    encoder = load_encoder("mfcc+egemaps")
+    each = [load_encoder(name).encode(clips)() for name in ("mfcc", "egemaps")]
+    expected = [np.concatenate(pair, axis=1) for pair in zip(*each, strict=True)]
+    np.testing.assert_array_equal(encoder.encode(clips)(), expected)
+    spec = encoder.spec
+    assert (spec.model, spec.layers, spec.width) == ("mfcc+egemaps", ("features",), 248 + 88)
+    assert "digest" in spec.differences(load_encoder("egemaps+mfcc").spec)
+    assert load_encoder("mfcc+egemaps", EncoderOptions.of(spec)).spec == spec  # a run finds it again
+    with pytest.raises(InputError, match="pooling 'mean' does not apply"):
+        load_encoder("mfcc+egemaps", EncoderOptions(pooling="mean"))
+    with pytest.raises(InputError, match="unknown model 'mfcc[+]mfcc'"):
+        load_encoder("mfcc+mfcc")
+
+
 def test_egemaps_works_where_tensorflow_was_loaded_before() -> None:
     pytest.importorskip("opensmile")
     code = (
