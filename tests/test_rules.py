@@ -42,7 +42,8 @@ STAGES = {
         synthesis.settings synthesis.espeak synthesis.prosody synthesis.waveform synthesis.corpus synthesis demo
     """,
     "ser_head": """
-        heads splits settings dataset scaling speakers
+        heads splits leakage settings dataset scaling speakers
+        temperature
         backend networks training predictions metrics
         runs results paired evidence wording
         figures.style figures.bars figures.curves figures.maps figures
