@@ -197,8 +197,9 @@ def _is_current(stored: list[Path], clips: pd.DataFrame, unreadable: pd.DataFram
     if not stored or (clips[SOURCE[0]] != str(stored[0])).any():
         return False
     with Store(stored[0]) as store:
-        same_clips = combine([clips.drop(columns=list(SOURCE))]).equals(combine([store.utterances]))
-        return same_clips and store.unreadable.equals(unreadable)
+        tables = (clips.drop(columns=list(SOURCE)), store.utterances)  # whose columns may come in another order
+        now, before = (combine([table]).sort_index(axis="columns") for table in tables)
+        return now.equals(before) and store.unreadable.equals(unreadable)
 
 
 def _note_gone(scan: Scan, settings: ExtractSettings, clips: pd.DataFrame) -> None:

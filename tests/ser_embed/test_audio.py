@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ser_embed.audio import Preparation, check_waveform, decode, load_clip, to_16k_mono, windows
-from ser_embed.errors import ClipError, InputError
+from ser_embed.errors import ClipError, InputError, SilentClipError
 from tests.ser_embed.conftest import tone
 
 FORMATS = {
@@ -97,8 +97,12 @@ def test_trimming_and_levelling_do_what_they_say() -> None:
     levelled = Preparation(level_db=-20).apply(padded)
     assert 20 * np.log10(np.sqrt(np.mean(levelled.astype(float) ** 2))) == pytest.approx(-20, abs=1e-3)
     np.testing.assert_array_equal(Preparation().apply(padded), padded)
-    with pytest.raises(InputError, match="positive"):
-        Preparation(trim_db=-3)
+    for value in (-3, float("nan"), float("inf")):
+        with pytest.raises(InputError, match="positive"):
+            Preparation(trim_db=value)
+    for value in (3, float("nan"), float("-inf")):
+        with pytest.raises(InputError, match="at most 0 dB"):
+            Preparation(level_db=value)
 
 
 def test_equal_audio_in_other_bytes_has_an_equal_audio_digest(tmp_path: Path) -> None:
@@ -139,6 +143,20 @@ def test_windows_of_a_bad_file_say_why(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "b.wav", tone(100), 16_000)
     with pytest.raises(ClipError, match="too short"):
         list(windows(tmp_path / "b.wav", 3, 1.5))
+
+
+def test_a_window_of_nan_is_no_pause(tmp_path: Path) -> None:
+    sound = tone(48_000)
+    sound[16_000:32_000] = 0
+    sound[40_000] = np.nan
+    soundfile.write(tmp_path / "a.wav", sound, 16_000, subtype="FLOAT")
+    voiced, pause, broken = (waveform for _, _, waveform in windows(tmp_path / "a.wav", 1, 1))
+    check_waveform(voiced)
+    with pytest.raises(SilentClipError):
+        check_waveform(pause)
+    with pytest.raises(ClipError, match="NaN") as caught:
+        check_waveform(broken)
+    assert not isinstance(caught.value, SilentClipError)
 
 
 @pytest.mark.parametrize("name", FORMATS)

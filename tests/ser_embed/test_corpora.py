@@ -1,6 +1,7 @@
 """Scanning data folders for corpora."""
 
 import os
+import re
 import time
 from pathlib import Path
 
@@ -267,6 +268,10 @@ class TestManifestCsv:
             ("path,emotion,speaker\nx.wav,sad,s,t\n", "expected 3 values in .* line 2, found 4"),
             ("path,emotion,speaker,a/b\nx.wav,sad,s,t\n", "no '/' in"),
             ("path,emotion,speaker,a,a\nx.wav,sad,s,t,u\n", "different names"),
+            *(
+                (f"path,emotion,speaker,{name}\nx.wav,sad,s,t\n", f"not the store's.* found '{re.escape(name)}'")
+                for name in (".", "..", "frame_start", "frame_count")
+            ),
             ("path,emotion,speaker\nx.wav,sad,s\nx.wav,sad,s\n", "two clips have the utterance_id"),
             ('path,emotion,speaker\n"x.wav,sad,s\n', "cannot be read as one"),
             ("path,emotion,speaker\nx\0.wav,sad,s\n", "cannot be read as one|binary data"),

@@ -133,6 +133,38 @@ def test_clips_that_are_gone_stay_in_the_store_and_are_named(
     assert "1 stored clips are no longer in" in capfd.readouterr().err
 
 
+def test_a_clip_that_became_unreadable_leaves_the_store(data: Path, stubbed: Callable) -> None:
+    stubbed(data)
+    (data / "tones" / "004.wav").write_bytes(b"")
+    report = stubbed(data)
+    assert (report.extracted, report.unchanged, report.clips) == (0, NUM_CLIPS - 1, NUM_CLIPS - 1)
+    assert [clip["utterance_id"] for clip in report.unreadable] == ["tones/004"]
+    with Store(data.parent / "s.h5") as store:
+        assert "tones/004" not in store.utterances["utterance_id"].tolist()
+        assert store.unreadable["utterance_id"].tolist() == ["tones/004"]
+
+
+def test_a_limit_does_not_shorten_the_list_of_unreadable_clips(data: Path, stubbed: Callable) -> None:
+    (data / "tones" / "020.wav").write_bytes(b"")
+    stubbed(data)
+    assert stubbed(data, limit=3).unreadable == ()
+    with Store(data.parent / "s.h5") as store:
+        assert store.unreadable["path"].tolist() == ["tones/020.wav"]
+
+
+def test_a_corpus_may_have_columns_called_source_and_row(data: Path, stubbed: Callable) -> None:
+    header, *lines = (data / "tones" / "manifest.csv").read_text().splitlines()
+    text = [f"{header},source,row", *(f"{line},studio,{number}" for number, line in enumerate(lines))]
+    (data / "tones" / "manifest.csv").write_text("\n".join(text))
+    path = stubbed(data).store
+    with Store(path) as store:
+        assert store.utterances["source"].tolist() == ["studio"] * NUM_CLIPS
+        assert store.utterances["row"].tolist() == list(range(NUM_CLIPS))
+    before = path.stat().st_ino
+    assert stubbed(data).unchanged == NUM_CLIPS
+    assert path.stat().st_ino == before  # nothing in them is taken for news
+
+
 def test_a_store_never_mixes_specs(data: Path, stubbed: Callable, tmp_path: Path) -> None:
     stubbed(data)
     before = (tmp_path / "s.h5").read_bytes()
@@ -316,6 +348,8 @@ def test_bad_usage_is_one_line_and_exit_code_2(
         (["--model", "mfcc", "--data", str(data), "--corpus", "crema-d"], "crema-d"),
         (["--model", "mfcc", "--data", str(data), "--store", str(tmp_path / "bad.h5")], "expected a store"),
         (["--model", "mfcc", "--data", str(data), "--chunk", "0"], "chunk has to be positive, not 0"),
+        (["--model", "mfcc", "--data", str(data), "--batch-seconds", "nan"], "batch seconds has to be positive"),
+        (["--model", "mfcc", "--data", str(data), "--batch-seconds", "inf"], "batch seconds has to be positive"),
         (["--model", model, "--data", str(data), "--layers", "77"], "not '77'"),
         (["--model", "mfcc", "--data", str(data), "--limit", "x"], "invalid int value"),
     ]:
