@@ -1,0 +1,231 @@
+"""Calibrating class probabilities for a speaker: the label counts of similar training speakers, lent as a prior.
+
+PLDC (Tran, Yin and Soleymani, 2023) moves a new speaker's numeric predictions to the label statistics of similar
+training speakers. For classes the statistic is a prior pi over the labels, and what moves is a bias b, one number per
+class, added to the logits. Derivation, for n clips with calibrated logits z_i (log-probabilities will do: a constant
+per clip changes nothing):
+
+- Were the speaker's prior known to be pi, and nothing else different from training, Bayes' rule would give
+  p(y | x) ~ p_train(y | x) pi(y) / pi_train(y): the bias b0 = log(pi / pi_train).
+- Were pi known to be the share of each class among these n clips, the answers should have it as their mean:
+  n pi = sum_i softmax(z_i + b). That is where the gradient of n <pi, b> - sum_i logsumexp(z_i + b) is zero.
+- Between the two stands b* = argmax n <pi, b> - sum_i logsumexp(z_i + b) - (tau / 2) |b - b0|^2: tau to infinity gives
+  b0, tau to 0 the matched marginal, and the more clips there are, the more the marginal counts.
+
+logsumexp is convex, so the objective is concave, and strictly so for tau > 0. A constant added to b changes the penalty
+alone; so b* has the mean of b0 for every tau > 0, and for tau = 0, where any constant would do, it is given the same.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import NamedTuple
+
+import numpy as np
+
+_TOLERANCE = 1e-9  # of each component of the gradient; rounding alone is about 1e-16 n times the largest logit
+_ITERATIONS = 200  # of Newton's method, which needs about ten
+_TRIALS = 100  # of a step's length
+_EASY_SPREAD = 50.0  # of a clip's logits, in nats; beyond it answers are so sure that the objective has corners
+
+
+class Calibration(NamedTuple):
+    """How probabilities are calibrated.
+
+    Attributes:
+        k: speakers borrowed from.
+        alpha: clips' worth of trust in the prior of training.
+        tau: penalty on leaving the correction of the prior alone.
+    """
+
+    k: int
+    alpha: float
+    tau: float
+
+
+GRID = tuple(Calibration(*each) for each in product((1, 5, 20), (10.0, 100.0, 1000.0), (1.0, 10.0, 100.0, np.inf)))
+
+
+class HeldOut(NamedTuple):
+    """A session of a speaker who was held out of training.
+
+    Attributes:
+        enrolled: log-probabilities of the enrolled clips, (n, classes).
+        order: places of the training speakers, the most similar first.
+        scored: log-probabilities of the scored clips, (clips, classes).
+        targets: class of each scored clip, int (clips,).
+    """
+
+    enrolled: np.ndarray
+    order: np.ndarray
+    scored: np.ndarray
+    targets: np.ndarray
+
+
+def borrowed_prior(counts: np.ndarray, nearest: np.ndarray, train_prior: np.ndarray, alpha: float) -> np.ndarray:
+    """Return the prior (alpha pi_train + sum of the borrowed counts) / (alpha + their number), float64 (classes,).
+
+    >>> borrowed_prior(np.array([[3, 1], [9, 9]]), np.array([0]), np.array([0.5, 0.5]), alpha=4.0).tolist()
+    [0.625, 0.375]
+
+    Args:
+        counts: clips of each training speaker by class, (speakers, classes).
+        nearest: places of the speakers borrowed from.
+        train_prior: share of each class in training, (classes,).
+        alpha: clips' worth of trust in `train_prior`, above 0.
+    """
+    borrowed = counts[nearest].sum(axis=0)
+    return (alpha * train_prior + borrowed) / (alpha + borrowed.sum())
+
+
+def find_bias(log_probabilities: np.ndarray, prior: np.ndarray, train_prior: np.ndarray, tau: float) -> np.ndarray:
+    """Find the bias b* of a speaker (see the module).
+
+    Args:
+        log_probabilities: of the speaker's clips, (n, classes), finite.
+        prior: pi, (classes,), all above 0.
+        train_prior: pi_train, (classes,), all above 0.
+        tau: 0 matches the marginal, infinity corrects the prior alone.
+
+    Returns:
+        Bias, float64 (classes,), at which no component of the gradient exceeds 1e-6; 0 where no clips are given, for
+        then nothing is borrowed.
+
+    Raises:
+        ValueError: a prior is not above 0, a logarithm not finite, or tau negative.
+    """
+    if np.min(prior) <= 0 or np.min(train_prior) <= 0 or not np.isfinite(log_probabilities).all() or not tau >= 0:
+        raise ValueError("priors have to be above 0, log-probabilities finite and tau at least 0")
+    if not len(log_probabilities):
+        return np.zeros(len(prior))
+    anchor = np.log(prior) - np.log(train_prior)
+    if np.isinf(tau):
+        return anchor
+    smoothing = max(1.0, float(np.ptp(log_probabilities + anchor, axis=1).max()) / _EASY_SPREAD)
+    bias = anchor
+    while smoothing > 1:
+        bias = _maximise(_Objective(log_probabilities, prior, anchor, tau, smoothing), bias)
+        smoothing /= 2
+    return _maximise(_Objective(log_probabilities, prior, anchor, tau), bias)
+
+
+def shift(log_probabilities: np.ndarray, bias: np.ndarray) -> np.ndarray:
+    """Return the probabilities softmax(log_probabilities + bias), float32 (clips, classes)."""
+    return np.exp(_log_softmax(log_probabilities + bias)).astype(np.float32)
+
+
+def borrowed_bias(
+    calibration: Calibration, enrolled: np.ndarray, order: np.ndarray, counts: np.ndarray, train_prior: np.ndarray
+) -> np.ndarray:
+    """Return the bias of a speaker.
+
+    Args:
+        calibration: how to borrow.
+        enrolled: log-probabilities of the speaker's enrolled clips, (n, classes).
+        order: places of the training speakers, the most similar first.
+        counts: clips of each training speaker by class, (speakers, classes).
+        train_prior: share of each class in training, (classes,), all above 0.
+
+    Returns:
+        float64 (classes,); 0 without enrolled clips.
+    """
+    prior = borrowed_prior(counts, order[: calibration.k], train_prior, calibration.alpha)
+    return find_bias(enrolled, prior, train_prior, calibration.tau)
+
+
+def choose_calibration(
+    held_out: Sequence[HeldOut],
+    counts: np.ndarray,
+    train_prior: np.ndarray,
+    grid: Sequence[Calibration] = GRID,
+) -> Calibration | None:
+    """Choose the calibration with the least log-loss, averaged over sessions of speakers held out of training.
+
+    Args:
+        held_out: the sessions.
+        counts: clips of each training speaker by class, (speakers, classes).
+        train_prior: share of each class in training, (classes,), all above 0.
+        grid: the candidates.
+
+    Returns:
+        The best; None where none is better than no calibration at all.
+    """
+
+    def loss(calibration: Calibration) -> float:
+        biases = (borrowed_bias(calibration, each.enrolled, each.order, counts, train_prior) for each in held_out)
+        return float(np.mean([_log_loss(each, bias) for each, bias in zip(held_out, biases, strict=True)]))
+
+    plain = float(np.mean([_log_loss(each, np.zeros(len(train_prior))) for each in held_out])) if held_out else 0.0
+    losses = [loss(calibration) for calibration in grid] if held_out else []
+    best = int(np.argmin(losses)) if losses else 0
+    return grid[best] if losses and losses[best] < plain else None
+
+
+@dataclass(frozen=True)
+class _Objective:
+    """What `find_bias` maximises, with logsumexp smoothed: s logsumexp(z / s) in its place, which is it for s = 1.
+
+    The solution for a smoothing s is a good start for s / 2, which leads to that for 1 from however far away.
+    """
+
+    logits: np.ndarray
+    prior: np.ndarray
+    anchor: np.ndarray
+    tau: float
+    smoothing: float = 1.0
+
+    def answers(self, bias: np.ndarray) -> np.ndarray:
+        return np.exp(_log_softmax((self.logits + bias) / self.smoothing))
+
+    def gradient(self, bias: np.ndarray) -> np.ndarray:
+        expected = self.answers(bias).sum(axis=0)
+        return len(self.logits) * self.prior - expected - self.tau * (bias - self.anchor)
+
+    def curvature(self, bias: np.ndarray) -> np.ndarray:
+        """Return minus the Hessian, (classes, classes)."""
+        answers = self.answers(bias)
+        spread = np.diag(answers.sum(axis=0)) - answers.T @ answers
+        return spread / self.smoothing + self.tau * np.eye(len(bias))
+
+
+def _maximise(objective: _Objective, bias: np.ndarray) -> np.ndarray:
+    """Climb from `bias` by Newton's method, with a search for each step's length, to where the gradient is 0."""
+    for _ in range(_ITERATIONS):
+        gradient = objective.gradient(bias)
+        steepest = float(np.abs(gradient).max())
+        if steepest < _TOLERANCE:
+            return bias
+        # Where all answers are sure the curvature is 0 in floating point; a ridge that fades towards the solution
+        # leaves a direction to climb and does not slow the end.
+        ridge = 1e-3 * steepest / objective.smoothing * np.eye(len(bias))
+        step = np.linalg.solve(objective.curvature(bias) + ridge, gradient)
+        bias = bias + _length(objective, bias, step - step.mean()) * (step - step.mean())
+    raise ArithmeticError(f"no bias found in {_ITERATIONS} steps; the gradient is still {steepest:.1e}")
+
+
+def _length(objective: _Objective, bias: np.ndarray, step: np.ndarray) -> float:
+    """Return how far to go along a step: to where the slope, which can only fall on the way, is at most half of it.
+
+    Slopes instead of the objective's values: those are too large to tell small gains.
+    """
+    start = float(objective.gradient(bias) @ step)
+    low, high, length = 0.0, np.inf, 1.0
+    for _ in range(_TRIALS):
+        slope = float(objective.gradient(bias + length * step) @ step)
+        if abs(slope) <= start / 2:
+            break
+        if slope > 0:
+            low, length = length, 2 * length if np.isinf(high) else (length + high) / 2
+        else:
+            high, length = length, (low + length) / 2
+    return length
+
+
+def _log_loss(session: HeldOut, bias: np.ndarray) -> float:
+    given = _log_softmax(session.scored + bias)
+    return -float(given[np.arange(len(given)), session.targets].mean())
+
+
+def _log_softmax(logits: np.ndarray) -> np.ndarray:
+    below = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
+    return below - np.log(np.exp(below).sum(axis=1, keepdims=True))
