@@ -82,11 +82,8 @@ def known_sessions(speakers: np.ndarray, indices: np.ndarray, train: np.ndarray)
         indices: positions of the clips to score.
         train: positions of the training clips, none of which is scored.
     """
-    ascending = np.sort(train).astype(np.int64)
-    return [
-        Session(name, ascending[(speakers[ascending] == name) & (name != "")], own)
-        for name, own in _clips_by_speaker(speakers, indices)
-    ]
+    trained = {name: own for name, own in _clips_by_speaker(speakers, train) if name}
+    return [Session(name, trained.get(name, own[:0]), own) for name, own in _clips_by_speaker(speakers, indices)]
 
 
 def _clips_by_speaker(speakers: np.ndarray, indices: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:

@@ -23,7 +23,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-_TOLERANCE = 1e-9  # of each component of the gradient; rounding alone is about 1e-16 n times the largest logit
+# Aimed at and promised for each component of the gradient, whose rounding is about 1e-16 n times the largest logit.
+_TOLERANCE, _PROMISE = 1e-9, 1e-6
 _ITERATIONS = 200  # of Newton's method, which needs about ten
 _TRIALS = 100  # of a step's length
 _EASY_SPREAD = 50.0  # of a clip's logits, in nats; beyond it answers are so sure that the objective has corners
@@ -83,8 +84,8 @@ def find_bias(log_probabilities: np.ndarray, prior: np.ndarray, train_prior: np.
 
     Args:
         log_probabilities: of the speaker's clips, (n, classes), finite.
-        prior: pi, (classes,), all above 0.
-        train_prior: pi_train, (classes,), all above 0.
+        prior: pi, (classes,), all above 0; taken relative to its sum.
+        train_prior: pi_train, (classes,), all above 0; taken relative to its sum.
         tau: 0 matches the marginal, infinity corrects the prior alone.
 
     Returns:
@@ -98,15 +99,19 @@ def find_bias(log_probabilities: np.ndarray, prior: np.ndarray, train_prior: np.
         raise ValueError("priors have to be above 0, log-probabilities finite and tau at least 0")
     if not len(log_probabilities):
         return np.zeros(len(prior))
+    prior, train_prior = (
+        np.asarray(each, np.float64) / np.sum(each, dtype=np.float64) for each in (prior, train_prior)
+    )
     anchor = np.log(prior) - np.log(train_prior)
     if np.isinf(tau):
         return anchor
-    smoothing = max(1.0, float(np.ptp(log_probabilities + anchor, axis=1).max()) / _EASY_SPREAD)
-    bias = anchor
+    logits = log_probabilities + anchor
+    smoothing = max(1.0, float(np.ptp(logits, axis=1).max()) / _EASY_SPREAD)
+    beyond = np.zeros(len(prior))  # b - b0
     while smoothing > 1:
-        bias = _maximise(_Objective(log_probabilities, prior, anchor, tau, smoothing), bias)
+        beyond = _maximise(_Objective(logits, prior, tau, smoothing), beyond)
         smoothing /= 2
-    return _maximise(_Objective(log_probabilities, prior, anchor, tau), bias)
+    return anchor + _maximise(_Objective(logits, prior, tau), beyond)
 
 
 def shift(log_probabilities: np.ndarray, bias: np.ndarray) -> np.ndarray:
@@ -115,20 +120,26 @@ def shift(log_probabilities: np.ndarray, bias: np.ndarray) -> np.ndarray:
 
 
 def borrowed_bias(
-    calibration: Calibration, enrolled: np.ndarray, order: np.ndarray, counts: np.ndarray, train_prior: np.ndarray
+    calibration: Calibration | None,
+    enrolled: np.ndarray,
+    order: np.ndarray,
+    counts: np.ndarray,
+    train_prior: np.ndarray,
 ) -> np.ndarray:
     """Return the bias of a speaker.
 
     Args:
-        calibration: how to borrow.
+        calibration: how to borrow; None for not at all.
         enrolled: log-probabilities of the speaker's enrolled clips, (n, classes).
         order: places of the training speakers, the most similar first.
         counts: clips of each training speaker by class, (speakers, classes).
         train_prior: share of each class in training, (classes,), all above 0.
 
     Returns:
-        float64 (classes,); 0 without enrolled clips.
+        float64 (classes,); 0 without calibration or without enrolled clips.
     """
+    if calibration is None:
+        return np.zeros(len(train_prior))
     prior = borrowed_prior(counts, order[: calibration.k], train_prior, calibration.alpha)
     return find_bias(enrolled, prior, train_prior, calibration.tau)
 
@@ -148,82 +159,84 @@ def choose_calibration(
         grid: the candidates.
 
     Returns:
-        The best; None where none is better than no calibration at all.
+        The best; None where none is better than no calibration at all, or where there are no sessions.
     """
 
-    def loss(calibration: Calibration) -> float:
-        biases = (borrowed_bias(calibration, each.enrolled, each.order, counts, train_prior) for each in held_out)
-        return float(np.mean([_log_loss(each, bias) for each, bias in zip(held_out, biases, strict=True)]))
+    def loss(calibration: Calibration | None) -> float:
+        return sum(
+            _log_loss(each, borrowed_bias(calibration, each.enrolled, each.order, counts, train_prior))
+            for each in held_out
+        )
 
-    plain = float(np.mean([_log_loss(each, np.zeros(len(train_prior))) for each in held_out])) if held_out else 0.0
-    losses = [loss(calibration) for calibration in grid] if held_out else []
-    best = int(np.argmin(losses)) if losses else 0
-    return grid[best] if losses and losses[best] < plain else None
+    return min([None, *grid], key=loss)  # of equals the first
+
+
+def _log_loss(session: HeldOut, bias: np.ndarray) -> float:
+    """Return the mean log-loss of the scored clips."""
+    given = _log_softmax(session.scored + bias)
+    return -float(given[np.arange(len(given)), session.targets].mean())
 
 
 @dataclass(frozen=True)
 class _Objective:
-    """What `find_bias` maximises, with logsumexp smoothed: s logsumexp(z / s) in its place, which is it for s = 1.
+    """What `find_bias` maximises, as a function of b - b0, with s logsumexp(z / s) in place of logsumexp(z).
 
-    The solution for a smoothing s is a good start for s / 2, which leads to that for 1 from however far away.
+    The solution for a smoothing s is a good start for s / 2, and so leads to that for s = 1 from however far away.
     """
 
     logits: np.ndarray
     prior: np.ndarray
-    anchor: np.ndarray
     tau: float
     smoothing: float = 1.0
 
-    def answers(self, bias: np.ndarray) -> np.ndarray:
-        return np.exp(_log_softmax((self.logits + bias) / self.smoothing))
+    def answers(self, beyond: np.ndarray) -> np.ndarray:
+        return np.exp(_log_softmax((self.logits + beyond) / self.smoothing))
 
-    def gradient(self, bias: np.ndarray) -> np.ndarray:
-        expected = self.answers(bias).sum(axis=0)
-        return len(self.logits) * self.prior - expected - self.tau * (bias - self.anchor)
+    def gradient(self, beyond: np.ndarray) -> np.ndarray:
+        return len(self.logits) * self.prior - self.answers(beyond).sum(axis=0) - self.tau * beyond
 
-    def curvature(self, bias: np.ndarray) -> np.ndarray:
+    def curvature(self, beyond: np.ndarray) -> np.ndarray:
         """Return minus the Hessian, (classes, classes)."""
-        answers = self.answers(bias)
+        answers = self.answers(beyond)
         spread = np.diag(answers.sum(axis=0)) - answers.T @ answers
-        return spread / self.smoothing + self.tau * np.eye(len(bias))
+        return spread / self.smoothing + self.tau * np.eye(len(beyond))
 
 
-def _maximise(objective: _Objective, bias: np.ndarray) -> np.ndarray:
-    """Climb from `bias` by Newton's method, with a search for each step's length, to where the gradient is 0."""
+def _maximise(objective: _Objective, start: np.ndarray) -> np.ndarray:
+    """Climb by Newton's method, with a search for each step's length, to where the gradient is 0."""
+    beyond = start
     for _ in range(_ITERATIONS):
-        gradient = objective.gradient(bias)
+        gradient = objective.gradient(beyond)
         steepest = float(np.abs(gradient).max())
         if steepest < _TOLERANCE:
-            return bias
+            break
         # Where all answers are sure the curvature is 0 in floating point; a ridge that fades towards the solution
         # leaves a direction to climb and does not slow the end.
-        ridge = 1e-3 * steepest / objective.smoothing * np.eye(len(bias))
-        step = np.linalg.solve(objective.curvature(bias) + ridge, gradient)
-        bias = bias + _length(objective, bias, step - step.mean()) * (step - step.mean())
-    raise ArithmeticError(f"no bias found in {_ITERATIONS} steps; the gradient is still {steepest:.1e}")
+        ridge = 1e-3 * steepest / objective.smoothing * np.eye(len(beyond))
+        step = np.linalg.solve(objective.curvature(beyond) + ridge, gradient)
+        step -= step.mean()  # 0 but for rounding
+        beyond = beyond + _length(objective, beyond, step) * step
+    if steepest > _PROMISE:
+        raise ArithmeticError(f"no bias found in {_ITERATIONS} steps; the gradient is still {steepest:.1e}")
+    return beyond
 
 
-def _length(objective: _Objective, bias: np.ndarray, step: np.ndarray) -> float:
-    """Return how far to go along a step: to where the slope, which can only fall on the way, is at most half of it.
+def _length(objective: _Objective, beyond: np.ndarray, step: np.ndarray) -> float:
+    """Return how far to go along a step: to where the slope, which only falls on the way, is at most half of it.
 
-    Slopes instead of the objective's values: those are too large to tell small gains.
+    It goes by slopes because the objective's own values are too large to tell small gains.
     """
-    start = float(objective.gradient(bias) @ step)
+    steepness = float(objective.gradient(beyond) @ step)
     low, high, length = 0.0, np.inf, 1.0
     for _ in range(_TRIALS):
-        slope = float(objective.gradient(bias + length * step) @ step)
-        if abs(slope) <= start / 2:
+        slope = float(objective.gradient(beyond + length * step) @ step)
+        if abs(slope) <= steepness / 2:
             break
         if slope > 0:
             low, length = length, 2 * length if np.isinf(high) else (length + high) / 2
         else:
             high, length = length, (low + length) / 2
     return length
-
-
-def _log_loss(session: HeldOut, bias: np.ndarray) -> float:
-    given = _log_softmax(session.scored + bias)
-    return -float(given[np.arange(len(given)), session.targets].mean())
 
 
 def _log_softmax(logits: np.ndarray) -> np.ndarray:
