@@ -1,7 +1,8 @@
 """What a head is worth: figures of one set of predictions, and metrics.json.
 
 Every figure is a function of the predictions alone. UAR, the unweighted average recall, is the mean of the per-class
-recalls; it and macro-F1 average over the classes that have clips.
+recalls; it and macro-F1 average over the classes that have clips. Without classes the head answers with a number, and
+the figures are those of `ser_head.numeric`.
 """
 
 from collections.abc import Sequence
@@ -9,34 +10,76 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import confusion_matrix, log_loss, precision_recall_fscore_support
+from sklearn.metrics import (
+    average_precision_score,
+    confusion_matrix,
+    log_loss,
+    precision_recall_fscore_support,
+    roc_auc_score,
+)
 
+from ser_head.bootstrap import draw, interval, speaker_units
+from ser_head.numeric import agreement, numeric_figures
 from ser_head.predictions import judged, probabilities_of
+from ser_head.reliability import calibration_error, coverage_curve, reliability_table
+from ser_head.subgroups import by_columns
 
 RESAMPLES = 1000
-ECE_BINS = 15  # as Guo et al. have it
+_RANKINGS = {"roc_auc": roc_auc_score, "average_precision": average_precision_score}
 
 
 def metrics_document(
-    protocol: str, speaker_disjoint: bool, labels: Sequence[str], tested: pd.DataFrame, validated: pd.DataFrame
+    protocol: str,
+    speaker_disjoint: bool,
+    labels: Sequence[str],
+    tested: pd.DataFrame,
+    validated: pd.DataFrame,
+    *,
+    leakage: dict[str, Any] | None = None,
+    by: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Return the content of metrics.json.
 
     Args:
         protocol: as on the command line.
         speaker_disjoint: whether no speaker was on both sides of training and test.
-        labels: the classes.
+        labels: the classes; none for a head that answers with a number.
         tested: predictions of the test clips of all folds, under every condition.
         validated: predictions of the validation clips of all folds; a clip may come once per fold.
+        leakage: what the audit found, `ser_head.leakage.Audit.to_dict()`.
+        by: columns to give the figures of the judged clips by; `ser_head.subgroups.with_groups` puts them in `tested`.
+
+    Raises:
+        InputError: `tested` has no such column.
     """
     return {
         "protocol": protocol,
         "speaker_disjoint": speaker_disjoint,
+        **({} if leakage is None else {"leakage": leakage}),
         "labels": list(labels),
-        "n_test": len(judged(tested)),
-        "test": figures(judged(tested), labels),
-        "conditions": {name: figures(rows, labels) for name, rows in tested.groupby("condition")},
+        **scored_figures(tested, labels, by),
         "validation": figures(validated, labels),
+    }
+
+
+def scored_figures(tested: pd.DataFrame, labels: Sequence[str], by: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the parts of metrics.json that tell of the test clips: n_test, test, conditions and, if asked for, by.
+
+    Args:
+        tested: predictions of the test clips of all folds, under every condition.
+        labels: the classes; none for a head that answers with a number.
+        by: columns to give the figures of the judged clips by.
+
+    Raises:
+        InputError: `tested` has no such column.
+    """
+    rows = judged(tested)
+    groups = by_columns(rows, by, None if labels else agreement)
+    return {
+        "n_test": len(rows),
+        "test": figures(rows, labels),
+        "conditions": {name: figures(under, labels) for name, under in tested.groupby("condition")},
+        **({"by": groups} if by else {}),
     }
 
 
@@ -45,8 +88,10 @@ def figures(table: pd.DataFrame, labels: Sequence[str]) -> dict[str, Any]:
 
     Args:
         table: rows as `ser_head.predictions` has them, one per clip.
-        labels: the classes, in the order of the probabilities.
+        labels: the classes, in the order of the probabilities; none for a head that answers with a number.
     """
+    if not labels:
+        return numeric_figures(table)
     names = list(labels)
     probabilities = probabilities_of(table, names).astype(np.float64)
     probabilities = probabilities / probabilities.sum(axis=1, keepdims=True)
@@ -59,31 +104,16 @@ def figures(table: pd.DataFrame, labels: Sequence[str]) -> dict[str, Any]:
         "accuracy": float(np.trace(confusion) / len(table)),
         "uar": float(np.mean([row["recall"] for row in heard])),
         "macro_f1": float(np.mean([row["f1"] for row in heard])),
+        **{name: _mean_of_known([row[name] for row in per_class.values()]) for name in _RANKINGS},
         "log_loss": float(log_loss(targets, probabilities, labels=range(len(names)))),
         "ece": calibration_error(probabilities, targets),
         "brier": float(((probabilities - np.eye(len(names))[targets]) ** 2).sum(axis=1).mean()),
         "ci95": speaker_intervals(table, names),
         "per_class": per_class,
         "confusion": confusion.tolist(),
+        "reliability": reliability_table(probabilities, targets),
+        "coverage": coverage_curve(probabilities, targets),
     }
-
-
-def calibration_error(probabilities: np.ndarray, targets: np.ndarray, bins: int = ECE_BINS) -> float:
-    """Return the expected calibration error (Guo et al., "On Calibration of Modern Neural Networks", 2017).
-
-    Clips are put in bins of equal width by the probability of their predicted class; the error is the mean difference
-    between a bin's accuracy and its mean probability, weighted by its clips. A bin holds its upper edge.
-
-    Args:
-        probabilities: (clips, classes).
-        targets: class of each clip, int (clips,).
-        bins: number of bins.
-    """
-    confidence = probabilities.max(axis=1)
-    right = probabilities.argmax(axis=1) == targets
-    place = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
-    gaps = np.bincount(place, weights=right - confidence, minlength=bins)
-    return float(np.abs(gaps).sum() / len(targets))
 
 
 def speaker_intervals(
@@ -91,9 +121,8 @@ def speaker_intervals(
 ) -> dict[str, list[float] | None]:
     """Return 95 % percentile intervals of accuracy and UAR by bootstrap over speakers.
 
-    Clips of one speaker are alike, so it is speakers that are drawn, with replacement, each with all its clips; a clip
-    of an unknown speaker is drawn by itself. A resample that lacks a class has its UAR over the classes it has. From
-    fewer than two speakers nothing can be said: None.
+    A resample that lacks a class has its UAR over the classes it has. From fewer than two speakers nothing can be
+    said: None.
 
     Args:
         table: columns utterance_id, speaker, label, prediction.
@@ -101,24 +130,43 @@ def speaker_intervals(
         resamples: how many times to draw.
         seed: draws them; fixed, so that the same predictions have the same interval.
     """
-    units, unit = np.unique(table["speaker"].where(table["speaker"] != "", table["utterance_id"]), return_inverse=True)
-    if len(units) < 2:
+    unit, num_units = speaker_units(table)
+    if num_units < 2:
         return {"accuracy": None, "uar": None}
-    confusions = np.zeros((len(units), len(labels), len(labels)))  # (speakers, classes, classes)
+    confusions = np.zeros((num_units, len(labels), len(labels)))  # (speakers, classes, classes)
     place = list(labels).index
     np.add.at(confusions, (unit, table["label"].map(place), table["prediction"].map(place)), 1)
-    random = np.random.default_rng(seed)
-    drawn = random.multinomial(len(units), np.full(len(units), 1 / len(units)), size=resamples)
-    resampled = np.tensordot(drawn, confusions, axes=1)  # (resamples, classes, classes)
+    resampled = np.tensordot(draw(num_units, resamples, seed), confusions, axes=1)  # (resamples, classes, classes)
     right, clips = np.diagonal(resampled, axis1=1, axis2=2), resampled.sum(axis=2)
     recalls = np.divide(right, clips, out=np.full(right.shape, np.nan), where=clips > 0)
     values = {"accuracy": right.sum(axis=1) / clips.sum(axis=1), "uar": np.nanmean(recalls, axis=1)}
-    return {name: np.quantile(value, [0.025, 0.975]).tolist() for name, value in values.items()}
+    return {name: interval(value) for name, value in values.items()}
 
 
-def _per_class(table: pd.DataFrame, labels: list[str]) -> dict[str, dict[str, float]]:
+def _per_class(table: pd.DataFrame, labels: list[str]) -> dict[str, dict[str, Any]]:
     scores = precision_recall_fscore_support(table["label"], table["prediction"], labels=labels, zero_division=0)
-    return {
+    figures_of: dict[str, dict[str, Any]] = {
         label: {"precision": float(precision), "recall": float(recall), "f1": float(f1), "support": int(support)}
         for label, precision, recall, f1, support in zip(labels, *scores, strict=True)
     }
+    for name, values in _rankings(table, labels).items():
+        for label, value in zip(labels, values, strict=True):
+            figures_of[label][name] = value
+    return figures_of
+
+
+def _rankings(table: pd.DataFrame, labels: list[str]) -> dict[str, list[float | None]]:
+    """Return how well each class's probability ranks its clips above all others; None where there are only either."""
+    is_class = table["label"].to_numpy(object)[:, None] == np.array(labels, dtype=object)  # (clips, classes)
+    defined = is_class.any(axis=0) & ~is_class.all(axis=0)
+    found = {name: np.full(len(labels), None, dtype=object) for name in _RANKINGS}
+    if defined.any():
+        probabilities = probabilities_of(table, labels)[:, defined]
+        for name, score in _RANKINGS.items():
+            found[name][defined] = score(is_class[:, defined], probabilities, average=None).tolist()
+    return {name: values.tolist() for name, values in found.items()}
+
+
+def _mean_of_known(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None

@@ -42,9 +42,12 @@ STAGES = {
         synthesis.settings synthesis.espeak synthesis.prosody synthesis.waveform synthesis.corpus synthesis demo
     """,
     "ser_head": """
-        heads splits leakage settings dataset scaling speakers
-        temperature
-        backend networks training predictions metrics
+        heads splits leakage
+        personal.normalization personal.blending personal.enrolment personal.priors personal.deviation personal.voices
+        personal settings padding dataset scaling folds
+        backend framewise networks training classic_training
+        temperature scoring predictions rounds
+        bootstrap reliability numeric subgroups metrics
         runs results paired evidence wording
         figures.style figures.bars figures.curves figures.maps figures
         illustrations pages report experiment train

@@ -5,12 +5,14 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, brier_score_loss, f1_score, log_loss
 
-from ser_head.metrics import calibration_error, figures, metrics_document, speaker_intervals
+from ser_head.metrics import figures, metrics_document, speaker_intervals
+from ser_head.numeric import agreement, numeric_figures
 from ser_head.predictions import judged, read_predictions
+from ser_head.subgroups import hits, with_groups
 
 LABELS = ("angry", "happy", "sad")
 
@@ -44,25 +46,6 @@ def test_figures_equal_scikit_learn(seed, num_clips):
     brier = brier_score_loss(truth, probabilities, labels=list(LABELS), scale_by_half=False)
     assert found["brier"] == pytest.approx(brier)
     assert np.sum(found["confusion"]) == num_clips
-
-
-def test_calibration_error_worked_out_by_hand():
-    # Three clips at 0.8, of which two are right: |2/3 - 0.8| x 3/4; one at 0.6 and right: |1 - 0.6| x 1/4.
-    probabilities = np.array([[0.8, 0.2], [0.8, 0.2], [0.8, 0.2], [0.4, 0.6]])
-    assert calibration_error(probabilities, np.array([0, 0, 1, 1])) == pytest.approx(0.1 + 0.1)
-
-
-@given(st.integers(0, 1000))
-def test_calibration_error_equals_the_definition_bin_by_bin(seed):
-    random = np.random.default_rng(seed)
-    probabilities, targets = random.dirichlet([0.5] * 4, 40), random.integers(0, 4, 40)
-    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == targets
-    expected = 0.0
-    for low in range(15):
-        inside = (confidence > low / 15) & (confidence <= (low + 1) / 15)
-        if inside.any():
-            expected += inside.mean() * abs(right[inside].mean() - confidence[inside].mean())
-    assert calibration_error(probabilities, targets) == pytest.approx(expected)
 
 
 def test_intervals_equal_a_bootstrap_that_copies_the_clips():
@@ -122,3 +105,60 @@ def test_the_file_gives_back_the_very_numbers(tmp_path):
     table.to_csv(tmp_path / "predictions.csv", index=False)
     read = read_predictions(tmp_path / "predictions.csv")
     assert figures(judged(read), LABELS) == figures(table, LABELS)
+
+
+def rank_sum_area(truth, scores):
+    """Area under the ROC curve as the chance that a clip of the class outranks another (Mann and Whitney, 1947)."""
+    inside, outside = scores[truth][:, None], scores[~truth][None, :]
+    return np.mean((inside > outside) + 0.5 * (inside == outside))
+
+
+def precision_sum(truth, scores):
+    """Average precision by its definition, threshold by threshold: the sum of (R_k - R_k-1) P_k."""
+    area, recall = 0.0, 0.0
+    for threshold in sorted(set(scores), reverse=True):
+        taken = scores >= threshold
+        reached = truth[taken].sum() / truth.sum()
+        area += (reached - recall) * truth[taken].mean()
+        recall = reached
+    return area
+
+
+@settings(max_examples=30)
+@given(st.integers(0, 1000), st.integers(1, 60))
+def test_areas_per_class_equal_their_definitions(seed, num_clips):
+    table = table_of(num_clips, seed=seed)
+    columns = [f"p_{label}" for label in LABELS]
+    table[columns] = table[columns].round(1)  # so that there are ties
+    found = figures(table, LABELS)
+    means = {"roc_auc": [], "average_precision": []}
+    for label, oracle in [(label, oracle) for label in LABELS for oracle in (rank_sum_area, precision_sum)]:
+        name = "roc_auc" if oracle is rank_sum_area else "average_precision"
+        truth, scores = (table["label"] == label).to_numpy(), table[f"p_{label}"].to_numpy()
+        if truth.all() or not truth.any():
+            assert found["per_class"][label][name] is None
+        else:
+            means[name].append(oracle(truth, scores))
+            assert found["per_class"][label][name] == pytest.approx(means[name][-1])
+    for name, values in means.items():
+        assert found[name] == (pytest.approx(np.mean(values)) if values else None)
+
+
+def test_what_was_audited_and_asked_for_is_in_the_document():
+    table = table_of(40)
+    clips = table[["utterance_id", "speaker"]].assign(gender=np.where(table.index % 2, "female", "male"))
+    tested = with_groups(table, clips, ["gender"])
+    document = metrics_document("loso", True, LABELS, tested, table, leakage={"speaker": {"clips": 0}}, by=["gender"])
+    assert document["leakage"] == {"speaker": {"clips": 0}}
+    assert document["by"] == {"gender": {"female": hits(table[1::2]), "male": hits(table[::2])}}
+    plain = metrics_document("loso", True, LABELS, table, table)
+    assert plain == {name: value for name, value in document.items() if name not in ("leakage", "by")}
+
+
+def test_without_classes_the_figures_are_those_of_numbers():
+    random = np.random.default_rng(0)
+    table = table_of(30)[["utterance_id", "speaker", "fold", "condition"]]
+    table = table.assign(label=random.normal(size=30), prediction=random.normal(size=30))
+    document = metrics_document("loso", True, (), table, table, by=["speaker"])
+    assert document["test"] == numeric_figures(table) == document["validation"]
+    assert document["by"]["speaker"]["s1"] == agreement(table[table["speaker"] == "s1"])

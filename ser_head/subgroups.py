@@ -1,0 +1,87 @@
+"""Figures of groups of clips: per speaker, per gender, per corpus, per any column of the manifest.
+
+The columns asked for are written into predictions.csv as text, named `by_<column>`, so that the figures can be had
+from that file alone. A missing value is the group "".
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ser_embed.errors import InputError
+
+PREFIX = "by_"
+_OWN = ("speaker", "label", "fold", "condition")  # columns every table of predictions has to group by
+
+Figures = dict[str, Any]
+
+
+def with_groups(table: pd.DataFrame, clips: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """Return predictions with what is asked for of each clip, in columns `by_<column>`.
+
+    Args:
+        table: predictions, with the column utterance_id.
+        clips: manifest rows of at least the clips in `table`.
+        columns: columns of the manifest.
+
+    Raises:
+        InputError: the manifest has no such column.
+    """
+    for column in columns:
+        if column not in clips:
+            raise InputError(f"--by has to name a column of the manifest ({', '.join(clips.columns)}), not {column!r}")
+    known = clips.set_index("utterance_id", drop=False)
+    groups = {PREFIX + column: table["utterance_id"].map(_as_text(known[column])) for column in columns}
+    return table.assign(**groups)
+
+
+def columns_of(table: pd.DataFrame) -> list[str]:
+    """Return the columns whose groups a table of predictions holds beyond its own."""
+    return [name.removeprefix(PREFIX) for name in table.columns if name.startswith(PREFIX)]
+
+
+def by_columns(
+    table: pd.DataFrame, columns: Sequence[str], measure: Callable[[pd.DataFrame], Figures] | None = None
+) -> dict[str, dict[str, Figures]]:
+    """Return the figures of each group of clips.
+
+    Args:
+        table: predictions, one row per clip.
+        columns: what to group by: the column of a `by_<column>`, or one of speaker, label, fold, condition.
+        measure: makes a group's figures from its rows; without one `hits`.
+
+    Returns:
+        For each column the figures by value.
+
+    Raises:
+        InputError: the table has no such column.
+    """
+    return {column: _by_column(table, column, measure or hits) for column in columns}
+
+
+def hits(rows: pd.DataFrame) -> Figures:
+    """Return n, accuracy and uar, the mean recall over the classes these rows have.
+
+    Args:
+        rows: columns label and prediction.
+    """
+    right = rows["label"] == rows["prediction"]
+    return {"n": len(rows), "accuracy": float(right.mean()), "uar": float(right.groupby(rows["label"]).mean().mean())}
+
+
+def _by_column(table: pd.DataFrame, column: str, measure: Callable[[pd.DataFrame], Figures]) -> dict[str, Figures]:
+    name = PREFIX + column if PREFIX + column in table else column
+    if name == column and column not in _OWN:
+        there = ", ".join(dict.fromkeys([*columns_of(table), *_OWN]))
+        raise InputError(f"--by has to name a column of these predictions ({there}), not {column!r}")
+    return {str(value): measure(rows) for value, rows in table.groupby(_as_text(table[name]))}
+
+
+def _as_text(values: pd.Series) -> pd.Series:
+    """Return values as text: 31.0 as "31", a missing one as ""."""
+    if not pd.api.types.is_float_dtype(values):
+        return values.astype(str).astype(object)
+    shown = [np.format_float_positional(value, trim="-") if np.isfinite(value) else "" for value in values]
+    return pd.Series(shown, index=values.index, dtype=object)
