@@ -1,14 +1,16 @@
-"""Is one run better than another? The difference in UAR on the clips both were tested on, bootstrapped over speakers.
+"""Is one run better than another, one condition than another? Differences in UAR on the clips both were tested on.
 
-Clips of one speaker resemble one another, so it is speakers that are drawn, with replacement; drawing clips would give
-intervals that are too narrow (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 8). A resample
-that misses a class takes the mean over the classes it has.
+`paired_difference` compares the UARs of all clips together, `speaker_gains` speaker by speaker. Intervals come from a
+bootstrap over speakers; a resample that misses a class takes the mean over the classes it has.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
+
+from ser_head.bootstrap import draw, interval
 
 RESAMPLES = 10_000  # the 95 % ends then move by about 0.002 from one seed to another
 
@@ -59,11 +61,78 @@ def paired_difference(
     observed = float((ours.uar(everyone) - theirs.uar(everyone))[0])
     if num_speakers < 2:
         return Difference(observed, None, None, None, len(both), num_speakers)
-    draws = np.random.default_rng(seed).multinomial(num_speakers, np.full(num_speakers, 1 / num_speakers), resamples)
+    draws = draw(num_speakers, resamples, seed)
     # Rounded, so that two equal sums of fractions do not count as a difference.
     differences = np.round(ours.uar(draws) - theirs.uar(draws), 12)
-    low, high = np.quantile(differences, (0.025, 0.975))
-    return Difference(observed, float(low), float(high), _two_sided(differences), len(both), num_speakers)
+    low, high = interval(differences)
+    return Difference(observed, low, high, _two_sided(differences), len(both), num_speakers)
+
+
+@dataclass(frozen=True)
+class Gain:
+    """What something brings each speaker in UAR, the mean recall over the classes that the speaker has.
+
+    Attributes:
+        speakers: gain of each speaker, lowest first; positive if it helps.
+        mean: over the speakers; None where none is known.
+        deviation: standard deviation between speakers; None with fewer than two.
+        low: lower end of the mean's 95 % interval, bootstrapped over speakers; None with fewer than two.
+        high: upper end.
+        gained: speakers whose gain is above 0.
+        lost: speakers whose gain is below 0.
+        num_clips: clips both were scored on.
+    """
+
+    speakers: dict[str, float]
+    mean: float | None
+    deviation: float | None
+    low: float | None
+    high: float | None
+    gained: int
+    lost: int
+    num_clips: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the gain as metrics.json keeps it."""
+        return asdict(self)
+
+
+def speaker_gains(with_: pd.DataFrame, without: pd.DataFrame, *, resamples: int = RESAMPLES, seed: int = 0) -> Gain:
+    """Tell what something, such as enrolment, brings each speaker.
+
+    Only clips that both tables have count, so that a condition may leave clips out or score one more than once. A
+    clip of an unknown speaker does not count.
+
+    Args:
+        with_: predictions with it: columns utterance_id, speaker, label, prediction.
+        without: predictions without it.
+        resamples: how often the speakers are drawn.
+        seed: of the draws.
+    """
+    known = with_[with_["speaker"] != ""]
+    shared = set(known["utterance_id"]) & set(without["utterance_id"])
+    # Rounded, so that two equal sums of fractions do not count as a gain.
+    gains = (_speaker_uars(with_, shared) - _speaker_uars(without, shared)).round(12).sort_values(kind="stable")
+    values = gains.to_numpy(np.float64)
+    several = len(values) > 1
+    low, high = interval(draw(len(values), resamples, seed) @ values / len(values)) if several else (None, None)
+    return Gain(
+        speakers={str(name): float(value) for name, value in gains.items()},
+        mean=float(values.mean()) if len(values) else None,
+        deviation=float(values.std(ddof=1)) if several else None,
+        low=low,
+        high=high,
+        gained=int((values > 0).sum()),
+        lost=int((values < 0).sum()),
+        num_clips=len(shared),
+    )
+
+
+def _speaker_uars(table: pd.DataFrame, clips: set[str]) -> pd.Series:
+    """Return the UAR of each speaker on these clips."""
+    rows = table[table["utterance_id"].isin(clips)]
+    recalls = (rows["label"] == rows["prediction"]).groupby([rows["speaker"], rows["label"]]).mean()
+    return recalls.groupby(level="speaker").mean()
 
 
 @dataclass(frozen=True)
