@@ -5,6 +5,7 @@ from that file alone. A missing value is the group "".
 """
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,11 @@ def with_groups(table: pd.DataFrame, clips: pd.DataFrame, columns: Sequence[str]
 def columns_of(table: pd.DataFrame) -> list[str]:
     """Return the columns whose groups a table of predictions holds beyond its own."""
     return [name.removeprefix(PREFIX) for name in table.columns if name.startswith(PREFIX)]
+
+
+def read_groups(path: Path) -> pd.DataFrame:
+    """Read the `by_` columns of a table of predictions, as text: "07" stays "07"."""
+    return pd.read_csv(path, usecols=lambda name: name.startswith(PREFIX), dtype=object, keep_default_na=False)
 
 
 def by_columns(

@@ -51,7 +51,7 @@ STAGES = {
         runs results paired evidence wording
         figures.style figures.bars figures.curves figures.maps figures
         illustrations pages report experiment train
-        comparison compare prediction predict
+        comparison compare score prediction predict
     """,
 }
 PACKAGES = tuple(STAGES)
@@ -238,7 +238,7 @@ def run_help(command: str, *python: str) -> tuple[subprocess.CompletedProcess[st
 
 
 def test_the_promised_commands_are_there() -> None:
-    promised = {"ser_embed": {"extract", "inspect", "demo"}, "ser_head": {"train", "predict", "compare"}}
+    promised = {"ser_embed": {"extract", "inspect", "demo"}, "ser_head": {"train", "predict", "compare", "score"}}
     for package, names in promised.items():
         assert {f"{package}.{name}" for name in names} <= set(commands())
 

@@ -7,7 +7,7 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
 from ser_embed.errors import InputError
 from ser_embed.manifest import build_manifest
-from ser_head.subgroups import by_columns, columns_of, hits, with_groups
+from ser_head.subgroups import by_columns, columns_of, hits, read_groups, with_groups
 
 EMOTIONS = np.array(["angry", "happy", "sad"])
 
@@ -64,6 +64,15 @@ def test_numbers_are_written_short_and_what_is_missing_is_a_group_too():
     assert set(found["age"]) == {"31", "30.5", ""}
     assert set(found["code"]) == {"07", "7"}
     assert columns_of(table) == ["age", "code"]
+
+
+def test_the_file_keeps_the_groups_as_they_were(tmp_path):
+    clips = clips_of()
+    table = with_groups(table_of(clips), clips, ["age", "code", "gender"])
+    table.to_csv(tmp_path / "predictions.csv", index=False)
+    read = read_groups(tmp_path / "predictions.csv")
+    assert read.columns.tolist() == ["by_age", "by_code", "by_gender"]
+    assert all(read[name].tolist() == table[name].tolist() for name in read)
 
 
 def test_what_every_table_has_can_be_asked_for():

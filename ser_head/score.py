@@ -1,0 +1,136 @@
+"""Recompute a run's figures from its predictions: `python -m ser_head.score FILE` or `ser_head.score(FILE)`."""
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ser_embed.console import CommandModule, CommandParser, print_json, run_command
+from ser_embed.errors import EXIT_DONE, InputError
+from ser_head.wording import count, decimal
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_OF_CLASSES = {
+    "accuracy": "accuracy", "uar": "UAR", "macro_f1": "macro-F1", "roc_auc": "ROC AUC", "log_loss": "log-loss",
+    "ece": "ECE", "brier": "Brier",
+}  # fmt: skip
+_OF_NUMBERS = {"ccc": "CCC", "mae": "MAE", "rmse": "RMSE", "pearson": "Pearson"}
+
+
+def score(predictions: str | Path, by: Sequence[str] | str | None = None) -> dict[str, Any]:
+    """Recompute the figures of a run's test clips from its predictions alone.
+
+    Args:
+        predictions: a predictions.csv, or a validation.csv; its classes are those of its `p_` columns.
+        by: also give the figures by these columns; None for those that training was asked for.
+
+    Returns:
+        The parts of metrics.json that tell of the test clips, to the last digit: labels, n_test, test, conditions, by.
+
+    Raises:
+        InputError: there is no such file, it is no table of predictions, or it has no such column.
+    """
+    from ser_head.metrics import scored_figures
+    from ser_head.subgroups import columns_of
+
+    table = _read(Path(predictions))
+    labels = _classes(table)
+    _require_scored(table, labels, predictions)
+    if by is None:
+        by = columns_of(table)
+    return {"labels": labels, **scored_figures(table, labels, [by] if isinstance(by, str) else by)}
+
+
+def summary(document: dict[str, Any]) -> str:
+    """Return what `score` found as a table for people."""
+    names = _OF_CLASSES if document["labels"] else _OF_NUMBERS
+    rows = [["", "clips", *names.values()]]
+    for title, figures in _titled(document):
+        rows.append([title, count(figures["n"]), *(_cell(figures, name) for name in names)])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _titled(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    yield "test", document["test"]
+    yield from document["conditions"].items()
+    for column, groups in document.get("by", {}).items():
+        for value, figures in groups.items():
+            yield f"{column} {value or 'unknown'}", figures
+
+
+def _cell(figures: dict[str, Any], name: str) -> str:
+    ends = figures.get("ci95", {}).get(name)
+    interval = f" [{decimal(ends[0])}, {decimal(ends[1])}]" if ends else ""
+    return decimal(figures.get(name)) + interval
+
+
+def _read(path: Path) -> "pd.DataFrame":
+    from ser_head.predictions import read_predictions
+    from ser_head.subgroups import read_groups
+
+    try:
+        return read_predictions(path).assign(**read_groups(path))
+    except InputError:
+        raise
+    except ValueError as error:
+        raise InputError(f"expected probabilities in the p_ columns of {path}: {error}") from error
+
+
+def _classes(table: "pd.DataFrame") -> list[str]:
+    from ser_head.predictions import PROBABILITY
+
+    return [name.removeprefix(PROBABILITY) for name in table.columns if name.startswith(PROBABILITY)]
+
+
+def _require_scored(table: "pd.DataFrame", labels: list[str], path: str | Path) -> None:
+    """Make sure that every row has what figures are made of."""
+    import pandas as pd
+
+    from ser_head.predictions import probabilities_of
+
+    if table.empty:
+        raise InputError(f"expected predictions of clips in {path}, found none")
+    for column in ("label", "prediction"):
+        known = table[column].isin(labels) if labels else pd.to_numeric(table[column], errors="coerce").notna()
+        if not known.all():
+            wanted = f"one of the classes {', '.join(labels)}" if labels else "a number, as there are no p_ columns,"
+            raise InputError(f"expected {wanted} in column {column} of {path}, found {table[column][~known].iloc[0]!r}")
+    if labels and not (abs(probabilities_of(table, labels).sum(axis=1) - 1) < 1e-3).all():
+        raise InputError(f"expected probabilities that add up to 1 in the p_ columns of {path}")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of this command."""
+    parser = CommandParser(prog="python -m ser_head.score", description=__doc__)
+    parser.add_argument("predictions", metavar="PREDICTIONS", help="a predictions.csv, as written by ser_head.train")
+    parser.add_argument(
+        "--by", nargs="+", metavar="COLUMN", help="also by these columns (default: those training was asked for)"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object in place of the table")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command with these arguments; None takes them from the command line."""
+    args = build_parser().parse_args(argv)
+
+    def work() -> int:
+        document = score(args.predictions, args.by)
+        if args.json:
+            print_json(document)
+        else:
+            print(summary(document))
+        return EXIT_DONE
+
+    return run_command(work)
+
+
+sys.modules[__name__].__class__ = CommandModule
+
+if __name__ == "__main__":
+    sys.exit(main())
