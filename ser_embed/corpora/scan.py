@@ -76,7 +76,7 @@ def _scan_place(data: Path, place: Place) -> Scan:
         return _scan_corpus(data, place.corpus, place.folders)
     (folder,) = place.folders
     inside = _inside(data, folder)
-    rows = [{**row, "path": str(inside / row["path"])} for row in read_manifest(folder, place.name)]
+    rows = ({**row, "path": str(inside / row["path"])} for row in read_manifest(folder, place.name))
     return Scan(build_manifest(rows), _table_of_unreadable([]), ())
 
 

@@ -284,11 +284,22 @@ class TestManifestCsv:
             with pytest.raises(InputError, match=message):
                 scan_data(tmp_path, corpora)
 
-    @pytest.mark.parametrize("text", ["", "path,emotion\nx.wav,sad\n", "path;emotion;speaker\nx.wav;sad;s\n"])
+    @pytest.mark.parametrize("text", ["", "path,emotion\nx.wav,sad\n", "path|emotion|speaker\nx.wav|sad|s\n"])
     def test_a_table_without_the_columns_is_an_error_if_asked_for(self, tmp_path, text):
         put_manifest(tmp_path / "set", text)
         with pytest.raises(InputError, match="expected the columns path, emotion and speaker in .*set/manifest.csv"):
             scan_data(tmp_path, ["set"])
+
+    @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+    def test_columns_are_parted_by_commas_semicolons_or_tabs(self, tmp_path, delimiter):
+        rows = [["path", '"note,;\tx"', "emotion", "speaker"], ["x.wav", '"a,b;c\td"', "sad", "s"]]
+        put_manifest(tmp_path / "set", "\r\n".join(delimiter.join(row) for row in rows))
+        (row,) = scan_data(tmp_path).manifest.to_dict("records")
+        assert (row["path"], row["note,;\tx"], row["emotion"]) == ("set/x.wav", "a,b;c\td", "sad")
+
+    def test_clips_that_differ_in_their_suffix_alone_keep_it(self, tmp_path):
+        put_manifest(tmp_path / "set", "path,emotion,speaker\na.wav,sad,s\na.flac,sad,s\nb.wav,sad,s\n")
+        assert ids(scan_data(tmp_path)) == ["set/a.flac", "set/a.wav", "set/b"]
 
     def test_bytes_that_are_not_utf_8(self, tmp_path):
         put(tmp_path / "set", "manifest.csv", content=b"path,emotion,speaker\n\xff.wav,sad,s\n")
