@@ -97,6 +97,9 @@ def encode_chunks(
             del outcomes  # the waveforms are held once, and let go of batch by batch
             done(len(facts) - len(waveforms), 0.0)
             vectors = _encode(encoder, waveforms, budget, done)
+            for row, vector in vectors.items():
+                if not np.isfinite(vector).all():
+                    facts[row] = ClipError("the encoder gave numbers that are not finite")
             parts.write(chunk.number, encoder.spec, *_sorted_out(chunk.clips, facts, vectors))
 
 

@@ -78,8 +78,6 @@ def run_extraction(settings: ExtractSettings) -> ExtractReport:
     if not feature_sets(settings.model):
         source_of(settings.model)  # a misspelt name is told at once
     scan = scan_data(settings.data, settings.corpus)
-    for message in scan.notes:
-        note(message)
     if path.exists():
         Store(path).close()  # and so is a file of another format
     encoder, others = _load_encoders(settings)
@@ -111,6 +109,8 @@ def _extract_into(
     parts = PartFolder(path)
     parts.sweep()
     parts.check(encoder.spec, drop=settings.force)
+    for message in (*scan.notes, *encoder.notes):  # not before the checks: a command that fails says that alone
+        note(message)
     cache = Cache.of([*([] if settings.force else stored), *parts])
     unchanged = cache.unchanged(manifest, settings.data, settings.workers)
     tried = cache.unreadable.loc[cache.unreadable[SOURCE[0]] != str(path), "utterance_id"]

@@ -53,12 +53,14 @@ class Encoder(Protocol):
         device: where they are computed.
         batch_seconds: how much audio makes a good batch there.
         max_clip_s: the longest clip it takes.
+        notes: what had to be assumed about it, one line each.
     """
 
     spec: EmbeddingSpec
     device: str
     batch_seconds: float
     max_clip_s: float
+    notes: tuple[str, ...]
 
     def encode(self, waveforms: Sequence[np.ndarray]) -> Callable[[], list[np.ndarray]]:
         """Start encoding a batch of float32 16 kHz waveforms, each (samples,).

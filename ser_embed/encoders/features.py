@@ -32,6 +32,7 @@ class FeatureEncoder:
     device = "cpu"
     batch_seconds = 60.0  # clips are worked on one by one; a batch is only what the bar advances by
     max_clip_s = float("inf")
+    notes: tuple[str, ...] = ()
 
     def __init__(self, spec: EmbeddingSpec, frames_of: Callable[[np.ndarray], np.ndarray]) -> None:
         """Wrap `frames_of`, which maps float32 (samples,) to (frames, width)."""

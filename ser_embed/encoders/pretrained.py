@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from ser_embed.console import note
+from ser_embed.console import note, quiet
 from ser_embed.encoders.catalogue import source_of
 from ser_embed.encoders.encoder import EncoderOptions
 from ser_embed.encoders.transformer import TransformerEncoder
@@ -39,10 +39,12 @@ def load_transformer(model: str, options: EncoderOptions) -> TransformerEncoder:
         cached_only = not Path(source).is_dir() and not _hub_answers(source)
         config = _load_config(source, cached_only)
         network = _load_weights(source, config, cached_only)
-        normalize = _normalizes(source, config, cached_only)
+        normalize, notes = _normalizes(source, config, cached_only)
     revision = getattr(config, "_commit_hash", None) or ""
     name = str(Path(model).resolve()) if Path(source).is_dir() else model  # what loads it again from anywhere
-    return TransformerEncoder(network, name, revision, weights_digest(network), normalize, options)
+    encoder = TransformerEncoder(network, name, revision, weights_digest(network), normalize, options)
+    encoder.notes = notes
+    return encoder
 
 
 def weights_digest(network: torch.nn.Module) -> str:
@@ -65,7 +67,8 @@ def _hub_answers(source: str) -> bool:
         return True  # it answered, if only to say no; loading will say what
     except Exception:  # the HTTP library's own errors share no public base; each of them means no answer
         return False
-    note(f"{source}: fetching what is not in the local cache from the Hub")
+    if not quiet():
+        note(f"{source}: fetching what is not in the local cache from the Hub")
     return True
 
 
@@ -100,22 +103,21 @@ def _load_weights(source: str, config: Any, cached_only: bool) -> torch.nn.Modul
     return network
 
 
-def _normalizes(source: str, config: Any, cached_only: bool) -> bool:
-    """Return whether the model was trained on waveforms of zero mean and unit variance."""
+def _normalizes(source: str, config: Any, cached_only: bool) -> tuple[bool, tuple[str, ...]]:
+    """Return whether the model was trained on waveforms of zero mean and unit variance, and a note if it is a guess."""
     from transformers.utils import cached_file
 
     name = "preprocessor_config.json"
     path = cached_file(source, name, local_files_only=cached_only, _raise_exceptions_for_missing_entries=False)
     if path is not None:
         try:
-            return bool(json.loads(Path(path).read_text(encoding="utf-8"))["do_normalize"])
+            return bool(json.loads(Path(path).read_text(encoding="utf-8"))["do_normalize"]), ()
         except (ValueError, KeyError) as error:
             raise InputError(f"expected do_normalize in {path}, which cannot be read ({error!r})") from error
     # `save_pretrained` of a model alone writes no such file. Every published model of these families normalises, but
     # for the WavLM base models, whose group norm makes it indifferent.
     normalize = not (config.model_type == "wavlm" and config.feat_extract_norm == "group")
-    note(f"{source} has no {name}: waveforms are {'' if normalize else 'not '}normalised")
-    return normalize
+    return normalize, (f"{source} has no {name}: waveforms are {'' if normalize else 'not '}normalised",)
 
 
 @contextlib.contextmanager

@@ -33,6 +33,8 @@ GPU_BYTES_PER_S = 64 * 2**20  # of activations in a HuBERT-large, generously; ke
 class TransformerEncoder:
     """A frozen speech transformer on one device; see `ser_embed.encoders.encoder.Encoder`."""
 
+    notes: tuple[str, ...] = ()
+
     def __init__(self, model: Any, name: str, revision: str, digest: str, normalize: bool, options: EncoderOptions):
         """Prepare a loaded transformers model for encoding.
 
