@@ -1,4 +1,4 @@
-"""One extraction at a time on a store."""
+"""One process at a time on a store, or on a folder that is written to for long."""
 
 import contextlib
 from collections.abc import Iterator
@@ -10,8 +10,13 @@ from ser_embed.errors import InputError
 
 
 @contextlib.contextmanager
-def only_writer(store: Path) -> Iterator[None]:
-    """Hold the lock of a store while writing to it; a killed process lets go of it by dying.
+def only_writer(store: Path, work: str = "extraction", flag: str = "--store") -> Iterator[None]:
+    """Hold the lock of a store or folder while writing to it; a killed process lets go of it by dying.
+
+    Args:
+        store: what is written to.
+        work: what the other process does, for the message.
+        flag: how to choose another place, for the message.
 
     Raises:
         InputError: another process holds it, or the folder cannot be written to.
@@ -22,7 +27,7 @@ def only_writer(store: Path) -> Iterator[None]:
         lock = FileLock(path)
         lock.acquire(timeout=0)
     except Timeout as error:
-        raise InputError(f"another extraction is writing to {store}; wait for it or choose another --store") from error
+        raise InputError(f"another {work} is writing to {store}; wait for it or choose another {flag}") from error
     except OSError as error:
         raise InputError(f"cannot write in {store.parent}: {error.strerror or error}") from error
     try:
