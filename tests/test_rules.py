@@ -45,10 +45,10 @@ STAGES = {
         heads splits leakage
         personal.normalization personal.blending personal.enrolment personal.priors personal.deviation personal.voices
         personal settings padding dataset scaling folds
-        backend framewise networks training classic_training
-        temperature scoring predictions rounds
-        bootstrap reliability numeric subgroups metrics
-        runs results paired evidence wording
+        backend framewise networks training classic classic_training
+        temperature familiarity scoring predictions rounds
+        bootstrap paired reliability numeric subgroups metrics
+        runs results evidence wording
         figures.style figures.bars figures.curves figures.maps figures
         illustrations pages report experiment train
         comparison compare score prediction predict

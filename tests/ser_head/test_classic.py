@@ -1,0 +1,149 @@
+"""scikit-learn's heads: they learn, heed their weights, come back from disk as they were, and load nothing foreign."""
+
+import zipfile
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import skops.io
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import FunctionTransformer
+
+from ser_embed.errors import InputError
+from ser_head.classic import ClassicHead
+
+KINDS = ("svm", "forest")
+EVEN = np.ones(3, np.float32)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _few_trees() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ser_head.classic.TREES", 30)
+        yield
+
+
+def clips(count: int = 120, classes: int = 3, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Vectors of two layers, of which the second knows the class."""
+    random = np.random.default_rng(seed)
+    targets = random.integers(classes, size=count)
+    vectors = random.normal(size=(count, 2, 5))
+    vectors[:, 1, :classes] += 3 * np.eye(classes)[targets]
+    return vectors.astype(np.float32), targets
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def head(request: pytest.FixtureRequest) -> ClassicHead:
+    return ClassicHead(request.param, seed=0).fit(*clips(), EVEN)
+
+
+def test_it_learns_what_there_is_to_learn(head):
+    vectors, targets = clips(seed=1)
+    probabilities = head.probabilities(vectors)
+    assert probabilities.dtype == np.float32
+    assert probabilities.shape == (120, 3)
+    assert probabilities.sum(axis=1) == pytest.approx(1, abs=1e-5)
+    assert (probabilities.argmax(axis=1) == targets).mean() > 0.9
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_two_classes_have_two_probabilities_in_their_order(kind):
+    vectors, targets = clips(classes=2)
+    probabilities = ClassicHead(kind, seed=0).fit(vectors, targets, EVEN[:2]).probabilities(vectors)
+    assert probabilities.shape == (120, 2)
+    assert (probabilities.argmax(axis=1) == targets).mean() > 0.9
+
+
+def test_a_logarithm_of_any_probability_is_finite(head):
+    far = np.full((2, 2, 5), 1e6, np.float32) * np.array([1, -1], np.float32)[:, None, None]
+    assert np.isfinite(np.log(head.probabilities(far))).all()
+    assert head.probabilities(clips()[0]).min() > 1e-5
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_heavier_class_is_answered_more_often(kind):
+    vectors, targets = np.random.default_rng(3).normal(size=(200, 1, 4)).astype(np.float32), np.arange(200) % 2
+    new = np.random.default_rng(4).normal(size=(200, 1, 4)).astype(np.float32)
+    mean = [
+        ClassicHead(kind, seed=0).fit(vectors, targets, np.array(weights)).probabilities(new)[:, 1].mean()
+        for weights in ([4.0, 1.0], [1.0, 1.0], [1.0, 4.0])
+    ]
+    assert mean[0] < mean[1] < mean[2]
+
+
+def test_the_forest_is_drawn_by_its_seed():
+    vectors, targets = clips()
+    first, again, other = (
+        ClassicHead("forest", seed).fit(vectors, targets, EVEN).probabilities(vectors) for seed in (5, 5, 6)
+    )
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_an_outlier_says_no_more_than_its_bound(head):
+    vectors = clips(count=4)[0]
+    vectors[:, 0, 3] = 3
+    bounded = head.probabilities(vectors)
+    vectors[:, 0, 3] = 1000
+    assert np.array_equal(head.probabilities(vectors), bounded)
+
+
+def test_it_comes_back_as_it_was(head, tmp_path):
+    head.save(tmp_path / "head.skops")
+    loaded = ClassicHead.load(tmp_path / "head.skops")
+    assert loaded.kind == head.kind
+    assert np.array_equal(loaded.probabilities(clips()[0]), head.probabilities(clips()[0]))
+
+
+def test_an_untrained_head_has_no_answer():
+    with pytest.raises(ValueError, match="has to be trained"):
+        ClassicHead("svm", seed=0).probabilities(clips()[0])
+
+
+def test_a_file_that_would_run_code_is_refused(tmp_path):
+    ran = tmp_path / "ran"
+    skops.io.dump(FunctionTransformer(ran.touch), tmp_path / "head.skops")
+    with pytest.raises(InputError, match="cannot be read as one"):
+        ClassicHead.load(tmp_path / "head.skops")
+    assert not ran.exists()
+
+
+def test_another_estimator_is_refused(tmp_path):
+    skops.io.dump(LogisticRegression(), tmp_path / "head.skops")
+    with pytest.raises(InputError, match="it holds a LogisticRegression"):
+        ClassicHead.load(tmp_path / "head.skops")
+
+
+def test_an_untrained_estimator_is_refused(tmp_path):
+    ClassicHead("svm", seed=0).save(tmp_path / "head.skops")
+    with pytest.raises(InputError, match="it holds a NoneType"):
+        ClassicHead.load(tmp_path / "head.skops")
+
+
+def test_damage_is_named_with_the_file(tmp_path):
+    path = tmp_path / "head.skops"
+    ClassicHead("svm", seed=0).fit(*clips(), EVEN).save(path)
+    whole = path.read_bytes()
+    random = np.random.default_rng(0)
+    broken = [b"", b"text", whole[: len(whole) // 2], whole[100:]]
+    for bit in random.integers(len(whole) * 8, size=30):
+        flipped = bytearray(whole)
+        flipped[bit // 8] ^= 1 << bit % 8
+        broken.append(bytes(flipped))
+    named = 0
+    for content in broken:
+        path.write_bytes(content)
+        try:
+            ClassicHead.load(path)  # a flipped bit may lie where nobody reads
+        except InputError as error:
+            named += str(path) in str(error)
+    assert named >= 20
+
+
+def test_a_missing_file_or_another_archive_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"gone\.skops cannot be read"):
+        ClassicHead.load(tmp_path / "gone.skops")
+    with zipfile.ZipFile(tmp_path / "other.skops", "w") as archive:
+        archive.writestr("readme", "nothing")
+    with pytest.raises(InputError, match=r"other\.skops cannot be read"):
+        ClassicHead.load(tmp_path / "other.skops")
