@@ -5,16 +5,27 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from ser_embed.audio import digest_of, read_bytes
+from ser_embed.audio import FACTS, digest_of, read_bytes
 from ser_embed.console import quiet
 from ser_embed.errors import ClipError
 from ser_embed.store import UNREADABLE_COLUMNS, Store
 
 # The file a clip's vectors are in, and which of its clips they are: names that no manifest column can have.
 SOURCE = ("/source", "/row")
+_UNREAD = -1  # in place of the row
+_CHECKED_AT_ONCE = 1000  # a pool keeps a record of each call
+
+
+def placed(clips: pd.DataFrame, path: Path, rows: np.ndarray) -> pd.DataFrame:
+    """Return a table of clips with `SOURCE`: the file they are in, and the rows (clips,) they have there."""
+    clips = clips.copy()
+    clips[SOURCE[0]] = str(path)
+    clips[SOURCE[1]] = rows
+    return clips
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,7 +33,7 @@ class Cache:
     """The clips of several stores, each once.
 
     Attributes:
-        clips: manifest columns and `SOURCE`, indexed by utterance_id.
+        clips: what reading told of each clip (`FACTS`) and where its vectors are (`SOURCE`), indexed by utterance_id.
         unreadable: the clips that were tried and could not be read: utterance_id, path, reason and source.
     """
 
@@ -31,37 +42,49 @@ class Cache:
 
     @classmethod
     def of(cls, paths: Sequence[Path]) -> "Cache":
-        """Look into stores and part files; where two hold the same clip, the later in `paths` counts."""
-        clips = [pd.DataFrame(columns=["utterance_id", "digest", *SOURCE], dtype=object)]
-        unreadable = [pd.DataFrame(columns=[*UNREADABLE_COLUMNS, SOURCE[0]], dtype=object)]
+        """Look into stores and part files; where two tell of the same clip, the later in `paths` counts."""
+        columns = dict.fromkeys((*UNREADABLE_COLUMNS, *FACTS, *SOURCE))
+        told = []
         for path in paths:
             with Store(path) as store:
-                rows = pd.DataFrame({SOURCE[0]: str(path), SOURCE[1]: range(len(store))})
-                clips.append(pd.concat([store.utterances, rows], axis="columns"))
-                unreadable.append(store.unreadable.assign(**{SOURCE[0]: str(path)}))
-        found = [pd.concat([table for table in tables if len(table)] or tables[:1]) for tables in (clips, unreadable)]
-        latest = [table.drop_duplicates("utterance_id", keep="last") for table in found]
-        return cls(latest[0].set_index("utterance_id"), latest[1].reset_index(drop=True))
+                told.append(placed(store.table(("utterance_id", *FACTS)), path, np.arange(len(store))))
+                told.append(placed(store.unreadable, path, np.full(len(store.unreadable), _UNREAD)))
+        nothing = [pd.DataFrame(columns=list(columns), dtype=object)]
+        table = pd.concat([table for table in told if len(table)] or nothing).reindex(columns=list(columns))
+        latest = table.drop_duplicates("utterance_id", keep="last")
+        is_read = latest[SOURCE[1]] != _UNREAD
+        return cls(
+            clips=latest.loc[is_read, ["utterance_id", *FACTS, *SOURCE]].set_index("utterance_id"),
+            unreadable=latest.loc[~is_read, [*UNREADABLE_COLUMNS, SOURCE[0]]].reset_index(drop=True),
+        )
 
-    def unchanged(self, manifest: pd.DataFrame, data: Path, workers: int) -> set[str]:
+    def unchanged(self, manifest: pd.DataFrame, data: Path, workers: int) -> pd.Series:
         """Return which clips of a manifest are cached, and still have the bytes they had then.
 
         Args:
             manifest: the clips to look for.
             data: the folder their paths start from.
             workers: threads that read files.
+
+        Returns:
+            Their utterance_ids.
         """
         known = manifest[manifest["utterance_id"].isin(self.clips.index)]
         digests = self.clips["digest"].reindex(known["utterance_id"])
 
-        def is_same(pair: tuple[str, str]) -> bool:
-            path, digest = pair
+        def is_same(path: str, digest: str) -> bool:
             try:
                 return digest_of(read_bytes(data / path)) == digest
             except ClipError:
                 return False
 
-        with ThreadPoolExecutor(workers) as pool:
-            same = pool.map(is_same, zip(known["path"], digests, strict=True))
-            bar = tqdm(same, "checking stored clips", len(known), leave=False, unit="clip", disable=quiet())
-            return {utterance_id for utterance_id, is_kept in zip(known["utterance_id"], bar, strict=True) if is_kept}
+        same: list[bool] = []
+        with (
+            ThreadPoolExecutor(workers) as pool,
+            tqdm(desc="checking stored clips", total=len(known), leave=False, unit="clip", disable=quiet()) as bar,
+        ):
+            for start in range(0, len(known), _CHECKED_AT_ONCE):
+                block = slice(start, start + _CHECKED_AT_ONCE)
+                same += pool.map(is_same, known["path"].iloc[block], digests.iloc[block])
+                bar.update(len(same) - start)
+        return known["utterance_id"][np.array(same, dtype=bool)]

@@ -90,7 +90,7 @@ def encode_chunks(
             read_ahead(clips)  # there is room for as many
 
         for chunk in chunks:
-            read_ahead(len(chunk.clips) - len(ahead))
+            read_ahead(max(0, len(chunk.clips) - len(ahead)))
             outcomes = [ahead.popleft().result() for _ in range(len(chunk.clips))]
             waveforms = {row: outcome[0] for row, outcome in enumerate(outcomes) if not isinstance(outcome, ClipError)}
             facts = [outcome if isinstance(outcome, ClipError) else outcome[1] for outcome in outcomes]

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from ser_embed.errors import InputError
@@ -64,11 +63,15 @@ def build_manifest(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     Raises:
         InputError: two rows share an utterance_id.
     """
-    table = pd.DataFrame.from_records(list(rows))
-    for name in COLUMNS:
-        if name not in table:
-            table[name] = np.nan if name in NUMBERS else ""
-    table = tidy(table)
+    columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
+    count = 0
+    for count, row in enumerate(rows, start=1):
+        for name, value in row.items():
+            column = columns.setdefault(name, [])
+            column += [None] * (count - 1 - len(column))  # the rows above have no such value
+            column.append(value)
+    padded = {name: column + [None] * (count - len(column)) for name, column in columns.items()}
+    table = tidy(pd.DataFrame(padded, dtype=object))
     twice = table["utterance_id"][table["utterance_id"].duplicated()]
     if len(twice):
         paths = table["path"][table["utterance_id"] == twice.iloc[0]].tolist()
@@ -79,18 +82,21 @@ def build_manifest(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
 def tidy(table: pd.DataFrame) -> pd.DataFrame:
     """Return the table with `COLUMNS` first, text columns free of nulls and number columns as float64."""
     extra = [name for name in table.columns if name not in COLUMNS]
-    table = table[[*COLUMNS, *extra]].copy()
+    table = table[[*COLUMNS, *extra]].reset_index(drop=True)
     for name in table.columns:
         given = table[name].dropna()
         number = name in NUMBERS or (
             name in extra and len(given) > 0 and pd.api.types.is_numeric_dtype(given.infer_objects())
         )
-        table[name] = (
-            table[name].astype("float64")
-            if number
-            else table[name].astype("object").where(table[name].notna(), "").astype(str).astype("object")
-        )
-    return table.reset_index(drop=True)
+        table[name] = table[name].astype("float64") if number else _text(table[name])
+    return table
+
+
+def _text(column: pd.Series) -> pd.Series:
+    """Return a column as text. Equal texts share one object, since a long table repeats its speakers and labels."""
+    shared: dict[str, str] = {}
+    texts = map(str, column.astype("object").where(column.notna(), ""))
+    return pd.Series([shared.setdefault(text, text) for text in texts], dtype="object")
 
 
 def combine(manifests: Iterable[pd.DataFrame]) -> pd.DataFrame:

@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ser_embed.audio import FACTS
-from ser_embed.cache import SOURCE, Cache
+from ser_embed.cache import SOURCE, Cache, placed
 from ser_embed.manifest import combine
 from ser_embed.spec import EmbeddingSpec
-from ser_embed.store import UNREADABLE_COLUMNS, Store
+from ser_embed.store import FRAME_COLUMNS, UNREADABLE_COLUMNS, Store
 from ser_embed.writing import CLIPS_PER_CHUNK, StoreWriter
 
 
@@ -27,12 +26,18 @@ def merged_clips(manifest: pd.DataFrame, cache: Cache) -> pd.DataFrame:
     Returns:
         Manifest columns and `SOURCE`.
     """
-    present = manifest[manifest["utterance_id"].isin(cache.clips.index)]
-    found = cache.clips.reindex(present["utterance_id"])
-    fresh = present.assign(**{name: found[name].to_numpy() for name in (*FACTS, *SOURCE) if name in found})
-    others = cache.clips[~cache.clips.index.isin(manifest["utterance_id"])].reset_index()
-    tables = [table for table in (fresh, others) if len(table)]
-    return combine(tables) if tables else fresh
+    fresh = manifest[manifest["utterance_id"].isin(cache.clips.index)].reset_index(drop=True)
+    found = cache.clips.reindex(fresh["utterance_id"]).reset_index(drop=True)
+    fresh[list(found.columns)] = found
+    others = cache.clips[~cache.clips.index.isin(manifest["utterance_id"])]
+    tables = [_described(Path(str(path)), rows) for path, rows in others.groupby(SOURCE[0], sort=False)[SOURCE[1]]]
+    return combine([table for table in (fresh, *tables) if len(table)]) if tables else fresh
+
+
+def _described(path: Path, rows: pd.Series) -> pd.DataFrame:
+    """Return what a store or part file says of some of its clips: its columns and `SOURCE`."""
+    with Store(path) as store:
+        return placed(store.utterances.iloc[rows.to_numpy(np.int64)], path, rows.to_numpy())
 
 
 def merged_unreadable(*lists: pd.DataFrame) -> pd.DataFrame:
@@ -53,13 +58,32 @@ def write_merged(
         clips: what `merged_clips` returned.
         unreadable: what `merged_unreadable` returned.
     """
-    columns = [name for name in clips.columns if name not in (*SOURCE, "frame_start", "frame_count")]
+    table = clips[manifest_columns(clips)]
     with StoreWriter(path, spec, software) as writer:
         for start in range(0, len(clips), CLIPS_PER_CHUNK):
-            block = clips.iloc[start : start + CLIPS_PER_CHUNK].reset_index(drop=True)
-            writer.add(block[columns], _read_block(block))
+            block = slice(start, start + CLIPS_PER_CHUNK)
+            writer.add(table.iloc[block], _read_block(clips.iloc[block].reset_index(drop=True)))
         writer.add_unreadable(unreadable)
         writer.commit()
+
+
+def manifest_columns(clips: pd.DataFrame) -> list[str]:
+    """Return which columns of a table are the manifest's: neither `SOURCE` nor what only the store works out."""
+    return [name for name in clips.columns if name not in (*SOURCE, *FRAME_COLUMNS)]
+
+
+def says_already(path: Path, clips: pd.DataFrame, unreadable: pd.DataFrame) -> bool:
+    """Return whether the store at `path` says all this already, so that it need not be written again."""
+    if (clips[SOURCE[0]] != str(path)).any():
+        return False
+    with Store(path) as store:
+        names = manifest_columns(clips)
+        return (
+            len(store) == len(clips)
+            and set(names) == set(store.columns).difference(FRAME_COLUMNS)
+            and all(store.table([name])[name].equals(clips[name]) for name in names)
+            and store.unreadable.equals(unreadable)
+        )
 
 
 def _read_block(block: pd.DataFrame) -> list[np.ndarray]:

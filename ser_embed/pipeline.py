@@ -19,10 +19,9 @@ from ser_embed.corpora import Scan, scan_data
 from ser_embed.devices import encode_on
 from ser_embed.encoders import Encoder, EncoderOptions, load_encoder
 from ser_embed.encoders.catalogue import feature_sets, source_of
-from ser_embed.extraction import Reading, cut_chunks
+from ser_embed.extraction import Chunk, Reading, cut_chunks
 from ser_embed.locking import only_writer
-from ser_embed.manifest import combine
-from ser_embed.merging import merged_clips, merged_unreadable, write_merged
+from ser_embed.merging import merged_clips, merged_unreadable, says_already, write_merged
 from ser_embed.parts import PartFolder
 from ser_embed.settings import ExtractSettings
 from ser_embed.spec import EmbeddingSpec
@@ -112,17 +111,12 @@ def _extract_into(
     for message in (*scan.notes, *encoder.notes):  # not before the checks: a command that fails says that alone
         note(message)
     cache = Cache.of([*([] if settings.force else stored), *parts])
-    unchanged = cache.unchanged(manifest, settings.data, settings.workers)
-    tried = cache.unreadable.loc[cache.unreadable[SOURCE[0]] != str(path), "utterance_id"]
-    pending = manifest[~manifest["utterance_id"].isin(unchanged.union(tried))]
-    audio_s, elapsed_s = _encode_pending(encoder, others, pending, parts, settings)
+    chunks = _pending_chunks(manifest, cache, parts, settings)
+    audio_s, elapsed_s = _encode_pending(encoder, others, chunks, parts, settings)
 
-    cache = Cache.of([*stored, *parts])
-    unreadable = _this_runs(scan, cache, path)
-    clips = merged_clips(manifest, cache)
-    clips = clips[~clips["utterance_id"].isin(unreadable["utterance_id"])].reset_index(drop=True)
-    listed = merged_unreadable(unreadable, _other_unreadable(scan, manifest, cache, path))
-    if settings.force or not _is_current(stored, clips, listed):
+    del cache, chunks  # tables as long as the manifest
+    clips, unreadable, listed = _outcome(scan, manifest, path, Cache.of([*stored, *parts]))
+    if settings.force or not (stored and says_already(path, clips, listed)):
         write_merged(path, encoder.spec, _software(settings.data), clips, listed)
     parts.remove()
     _note_gone(scan, settings, clips)
@@ -150,19 +144,31 @@ def _usable_store(path: Path, spec: EmbeddingSpec, force: bool) -> list[Path]:
     return [path]
 
 
+def _pending_chunks(manifest: pd.DataFrame, cache: Cache, parts: PartFolder, settings: ExtractSettings) -> list[Chunk]:
+    """Return what is to be encoded: clips that are new or changed, then those an unfinished run could not read.
+
+    The latter may have been put right since. They come apart, so that the chunks before are those of an unbroken run.
+    """
+    pending = manifest[~manifest["utterance_id"].isin(cache.unchanged(manifest, settings.data, settings.workers))]
+    tried = cache.unreadable.loc[cache.unreadable[SOURCE[0]] != str(settings.store_path), "utterance_id"]
+    again = pending["utterance_id"].isin(tried)
+    chunks = cut_chunks(pending[~again], settings.chunk, parts.next_number())
+    return chunks + cut_chunks(pending[again], settings.chunk, parts.next_number() + len(chunks))
+
+
 def _encode_pending(
     encoder: Encoder,
     others: dict[str, EncoderOptions],
-    pending: pd.DataFrame,
+    chunks: list[Chunk],
     parts: PartFolder,
     settings: ExtractSettings,
 ) -> tuple[float, float]:
-    """Encode the pending clips into part files under a progress bar; return audio-seconds and seconds."""
+    """Encode chunks into part files under a progress bar; return audio-seconds and seconds."""
     preparation = Preparation(settings.trim_db, settings.level_db)
     reading = Reading(settings.data, preparation, settings.workers, settings.batch_seconds)
-    chunks = cut_chunks(pending, settings.chunk, parts.next_number())
     start, audio_s = time.perf_counter(), 0.0
-    with tqdm(total=len(pending), desc=encoder.spec.name, unit="clip", disable=quiet()) as bar:
+    num_clips = sum(len(chunk.clips) for chunk in chunks)
+    with tqdm(total=num_clips, desc=encoder.spec.name, unit="clip", disable=quiet()) as bar:
 
         def advance(clips: int, seconds: float) -> None:
             nonlocal audio_s
@@ -174,10 +180,14 @@ def _encode_pending(
     return audio_s, time.perf_counter() - start
 
 
-def _this_runs(scan: Scan, cache: Cache, path: Path) -> pd.DataFrame:
-    """Return the clips of this run that could not be used: misnamed ones and those that failed to decode."""
+def _outcome(
+    scan: Scan, manifest: pd.DataFrame, path: Path, cache: Cache
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Return the clips the new store will hold, those this run could not use, and those the store will list as such."""
     failed = cache.unreadable[cache.unreadable[SOURCE[0]] != str(path)]
-    return pd.concat([scan.unreadable, failed])[list(UNREADABLE_COLUMNS)]
+    unreadable = pd.concat([scan.unreadable, failed])[list(UNREADABLE_COLUMNS)]  # misnamed, or not to be decoded
+    listed = merged_unreadable(unreadable, _other_unreadable(scan, manifest, cache, path))
+    return merged_clips(manifest, cache), unreadable, listed
 
 
 def _other_unreadable(scan: Scan, manifest: pd.DataFrame, cache: Cache, path: Path) -> pd.DataFrame:
@@ -190,16 +200,6 @@ def _other_unreadable(scan: Scan, manifest: pd.DataFrame, cache: Cache, path: Pa
 
 def _corpus_of(utterance_id: str) -> str:
     return utterance_id.partition("/")[0]
-
-
-def _is_current(stored: list[Path], clips: pd.DataFrame, unreadable: pd.DataFrame) -> bool:
-    """Return whether the store on disk says all this already, so that it need not be written again."""
-    if not stored or (clips[SOURCE[0]] != str(stored[0])).any():
-        return False
-    with Store(stored[0]) as store:
-        tables = (clips.drop(columns=list(SOURCE)), store.utterances)  # whose columns may come in another order
-        now, before = (combine([table]).sort_index(axis="columns") for table in tables)
-        return now.equals(before) and store.unreadable.equals(unreadable)
 
 
 def _note_gone(scan: Scan, settings: ExtractSettings, clips: pd.DataFrame) -> None:

@@ -16,6 +16,7 @@ uncompressed chunk can be read row by row.
 import io
 import json
 import zlib
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from ser_embed.spec import EmbeddingSpec
 FORMAT = "ser-embeddings"
 VERSION = 1
 UNREADABLE_COLUMNS = ("utterance_id", "path", "reason")
+FRAME_COLUMNS = ("frame_start", "frame_count")  # with frames pooling: which rows of /vectors are a clip's
 
 
 class Store:
@@ -81,12 +83,12 @@ class Store:
     @cached_property
     def utterances(self) -> pd.DataFrame:
         """The manifest of the stored clips; row i describes clip i."""
-        return tidy(_read_table(self._file["utterances"]))
+        return tidy(self.table(self.columns))
 
     @cached_property
     def unreadable(self) -> pd.DataFrame:
         """The clips that could not be read, with the reason for each."""
-        return _read_table(self._file["unreadable"])[list(UNREADABLE_COLUMNS)]
+        return _read_table(self._file["unreadable"], UNREADABLE_COLUMNS)
 
     @cached_property
     def _rows_per_chunk(self) -> int:
@@ -109,6 +111,15 @@ class Store:
     def __len__(self) -> int:
         """Return the number of clips."""
         return self._file["checksums"].shape[0]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the manifest columns."""
+        return tuple(self._file["utterances"])
+
+    def table(self, names: Iterable[str]) -> pd.DataFrame:
+        """Return some of the manifest columns, (clips,)."""
+        return _read_table(self._file["utterances"], names)
 
     def column(self, name: str) -> np.ndarray:
         """Return one manifest column, text as objects or numbers as float64 (clips,), without reading the others."""
@@ -183,8 +194,9 @@ def checksum(vectors: np.ndarray) -> int:
     return zlib.crc32(np.ascontiguousarray(vectors, dtype="<f4").tobytes())
 
 
-def _read_table(group: h5py.Group) -> pd.DataFrame:
-    return pd.DataFrame({name: _read_column(group[name]) for name in group})
+def _read_table(group: h5py.Group, names: Iterable[str]) -> pd.DataFrame:
+    columns = {name: _read_column(group[name]) for name in names}
+    return pd.DataFrame({name: pd.Series(values, dtype=values.dtype) for name, values in columns.items()})
 
 
 def _read_column(column: h5py.Dataset) -> np.ndarray:

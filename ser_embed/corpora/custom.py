@@ -17,11 +17,12 @@ from typing import Any
 
 from ser_embed.errors import InputError
 from ser_embed.manifest import COLUMNS, canonical_emotion, safe_path
+from ser_embed.store import FRAME_COLUMNS
 
 MANIFEST = "manifest.csv"
 REQUIRED = ("path", "emotion", "speaker")
 _DELIMITERS = ",;\t"
-_RESERVED = (".", "..", "frame_start", "frame_count")  # what HDF5 and the store mean something else by
+_RESERVED = (".", "..", *FRAME_COLUMNS)  # what HDF5 and the store mean something else by
 _NUMBER = re.compile(r"[+-]?(0|[1-9]\d*)(\.\d*)?([eE][+-]?\d+)?")
 
 

@@ -256,6 +256,30 @@ def test_a_batch_of_every_length_and_a_clip_too_long(
     assert all("too long" in clip["reason"] for clip in report.unreadable)
 
 
+def test_a_clip_put_right_before_the_resume_is_read_in_that_run(
+    data: Path, stubbed: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("001.wav", "003.wav"):
+        (data / "tones" / name).write_bytes(b"")
+    with killed_after(2, monkeypatch), pytest.raises(Killed):
+        stubbed(data, chunk=5)
+    soundfile.write(data / "tones" / "003.wav", tone(5_000), 16_000)
+    report = stubbed(data, chunk=5)
+    assert (report.extracted, report.clips) == (NUM_CLIPS - 1, NUM_CLIPS - 1)
+    assert [clip["utterance_id"] for clip in report.unreadable] == ["tones/001"]
+    with Store(tmp_path / "s.h5") as store:
+        assert store.unreadable["utterance_id"].tolist() == ["tones/001"]
+
+
+@pytest.mark.parametrize("pooling", ["mean", "frames"])
+def test_a_second_run_with_a_bad_clip_writes_nothing(data: Path, stubbed: Callable, pooling: str) -> None:
+    (data / "tones" / "001.wav").write_bytes(b"")
+    before = stubbed(data, pooling=pooling).store.stat().st_ino
+    again = stubbed(data, pooling=pooling)
+    assert (again.unchanged, len(again.unreadable)) == (NUM_CLIPS - 1, 1)
+    assert again.store.stat().st_ino == before
+
+
 def test_vectors_that_are_not_finite_are_never_stored(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
