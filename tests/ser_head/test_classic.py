@@ -103,7 +103,7 @@ def test_an_untrained_head_has_no_answer():
 def test_a_file_that_would_run_code_is_refused(tmp_path):
     ran = tmp_path / "ran"
     skops.io.dump(FunctionTransformer(ran.touch), tmp_path / "head.skops")
-    with pytest.raises(InputError, match="cannot be read as one"):
+    with pytest.raises(InputError, match="[Uu]ntrusted"):
         ClassicHead.load(tmp_path / "head.skops")
     assert not ran.exists()
 
