@@ -34,17 +34,32 @@ def load_transformer(model: str, options: EncoderOptions) -> TransformerEncoder:
     Raises:
         InputError: there is no such model, it is of another family, or its weights are missing or incomplete.
     """
+    network, normalize, notes = load_network(model)
+    revision = getattr(network.config, "_commit_hash", None) or ""
+    name = str(Path(model).resolve()) if Path(source_of(model)).is_dir() else model  # what loads it from anywhere
+    encoder = TransformerEncoder(network, name, revision, weights_digest(network), normalize, options)
+    encoder.notes = notes
+    return encoder
+
+
+def load_network(model: str) -> tuple[Any, bool, tuple[str, ...]]:
+    """Load a transformers model.
+
+    Args:
+        model: a name of the catalogue, a Hub id or a local folder.
+
+    Returns:
+        The HubertModel, Wav2Vec2Model or WavLMModel in float32, whether it expects waveforms of zero mean and unit
+        variance, and a note if that is a guess.
+
+    Raises:
+        InputError: there is no such model, it is of another family, or its weights are missing or incomplete.
+    """
     source = source_of(model)
     with _quiet_transformers():
         cached_only = not Path(source).is_dir() and not _hub_answers(source)
         config = _load_config(source, cached_only)
-        network = _load_weights(source, config, cached_only)
-        normalize, notes = _normalizes(source, config, cached_only)
-    revision = getattr(config, "_commit_hash", None) or ""
-    name = str(Path(model).resolve()) if Path(source).is_dir() else model  # what loads it again from anywhere
-    encoder = TransformerEncoder(network, name, revision, weights_digest(network), normalize, options)
-    encoder.notes = notes
-    return encoder
+        return _load_weights(source, config, cached_only), *_normalizes(source, config, cached_only)
 
 
 def weights_digest(network: torch.nn.Module) -> str:
