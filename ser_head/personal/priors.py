@@ -222,20 +222,24 @@ def _maximise(objective: _Objective, start: np.ndarray) -> np.ndarray:
 
 
 def _length(objective: _Objective, beyond: np.ndarray, step: np.ndarray) -> float:
-    """Return how far to go along a step: to where the slope, which only falls on the way, is at most half of it.
+    """Return how far to go along a step: to where the slope has halved, but not so far that the gain is lost again.
 
-    It goes by slopes because the objective's own values are too large to tell small gains.
+    The slope only falls on the way, so the gain is at least length / 2 times the sum of the slopes midway and at the
+    end. (The objective's own values are too large to tell small gains.)
     """
-    steepness = float(objective.gradient(beyond) @ step)
+
+    def slope(length: float) -> float:
+        return float(objective.gradient(beyond + length * step) @ step)
+
+    steepness = slope(0.0)
     low, high, length = 0.0, np.inf, 1.0
     for _ in range(_TRIALS):
-        slope = float(objective.gradient(beyond + length * step) @ step)
-        if abs(slope) <= steepness / 2:
-            break
-        if slope > 0:
+        if slope(length) > steepness / 2:
             low, length = length, 2 * length if np.isinf(high) else (length + high) / 2
-        else:
+        elif slope(length / 2) + slope(length) < steepness / 10:
             high, length = length, (low + length) / 2
+        else:
+            break
     return length
 
 

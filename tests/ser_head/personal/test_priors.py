@@ -48,6 +48,10 @@ class TestBias:
     def test_it_is_stationary_for_extreme_logits(self, problem, tau):
         assert residual(find_bias(*problem, tau), *problem, tau) == pytest.approx(0, abs=1e-6)
 
+    def test_a_step_that_jumps_from_one_sure_answer_to_another_is_cut(self):
+        problem = np.array([[11.0, 1.0, 0.0, 1.0]]), np.array([2, 1, 2, 2]) / 7, np.full(4, 0.25)
+        assert residual(find_bias(*problem, 0.0), *problem, 0.0) == pytest.approx(0, abs=1e-6)
+
     @given(problems(), TAUS)
     def test_its_mean_is_that_of_the_prior_correction(self, problem, tau):
         _, prior, train_prior = problem
