@@ -89,9 +89,9 @@ def says_already(path: Path, clips: pd.DataFrame, unreadable: pd.DataFrame) -> b
 def _read_block(block: pd.DataFrame) -> list[np.ndarray]:
     """Read the vectors of up to 100 clips, opening each file once."""
     vectors: dict[int, np.ndarray] = {}
-    for source, rows in block.groupby(SOURCE[0], sort=False).groups.items():
-        with Store(str(source)) as store:
-            for position in rows:
-                values = store.read_clip(int(block[SOURCE[1]].iloc[position]))
-                vectors[position] = values if store.spec.pooling == "frames" else values[0]
+    for path, rows in block.groupby(SOURCE[0], sort=False)[SOURCE[1]]:
+        with Store(str(path)) as store:
+            by_clip = store.spec.pooling == "frames"
+            found = [store.read_clip(int(row)) for row in rows] if by_clip else store.read(rows)
+            vectors.update(zip(rows.index, found, strict=True))
     return [vectors[position] for position in range(len(block))]
