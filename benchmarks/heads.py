@@ -19,9 +19,10 @@ from ser_embed.spec import EmbeddingSpec
 from ser_embed.store import Store
 from ser_embed.writing import StoreWriter
 from ser_head.dataset import Dataset
+from ser_head.folds import prepare_fold
 from ser_head.settings import TrainSettings
 from ser_head.splits import Split
-from ser_head.training import Trainer, prepare_fold
+from ser_head.training import NetworkTrainer
 
 WIDTH, BATCH = 1024, 150
 EMOTIONS = ("angry", "disgust", "fear", "happy", "neutral", "sad")
@@ -58,7 +59,7 @@ def run(num_clips: int = 4_465, epochs: int = 20, rounds: int = 3) -> list[Row]:
             data = Dataset(store, "last", (), shared=False)
             everything = np.arange(num_clips + 200)
             fold = prepare_fold(data, Split(1, everything[:num_clips], everything[-200:], everything[-200:]), settings)
-            trainer = Trainer(data, settings, 0)
+            trainer = NetworkTrainer(data, settings, {})
             vectors = fold.scaling.apply(data.read(fold.split.train))[:, 0]
             targets = data.targets[fold.split.train]
 

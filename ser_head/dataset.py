@@ -1,8 +1,8 @@
 """The labelled clips of a store, as training sees them: vectors, classes, speakers.
 
 Clips are numbered 0..n-1 in the store's order; every index in stage 2 is such a position. Vectors are float32
-(clips, layers, width). A store under `MEMORY_BYTES` is read once; a larger one is read from disk in windows, and
-memory does not grow with it.
+(clips, layers, width), those of a store of frames (clips, frames, layers, width), see `ser_head.padding`. A store under
+`MEMORY_BYTES` is read once; a larger one is read from disk in windows, and memory does not grow with it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,6 +14,7 @@ import pandas as pd
 from ser_embed.errors import InputError
 from ser_embed.manifest import EMOTIONS
 from ser_embed.store import Store
+from ser_head.padding import pad_frames
 
 MEMORY_BYTES = 2**30  # vectors kept in memory; about 10 000 clips of all 25 layers of a large encoder
 WINDOW_BYTES = 2**26  # vectors handled at once: 16 000 clips of one layer of a large encoder, 650 of all 25
@@ -40,24 +41,24 @@ class Dataset:
         layer: str = "weighted",
         corpora: Sequence[str] = (),
         shared: bool = False,
+        frames: bool = False,
         memory_bytes: int = MEMORY_BYTES,
     ) -> None:
         """Find the clips; no vectors are read yet.
 
         Args:
-            store: an open store of pooled vectors.
+            store: an open store.
             layer: "weighted" for all layers, "last", or a layer's name.
             corpora: names of the corpora to use; none for all.
             shared: keep only the emotions that every corpus has.
+            frames: whether the head takes frames, or one vector per clip.
             memory_bytes: vectors of more bytes are left on disk.
 
         Raises:
-            InputError: no such layer or corpus, frames instead of pooled vectors, or fewer than two classes.
+            InputError: no such layer or corpus, frames where vectors are wanted or the reverse, or fewer than two
+                classes.
         """
-        if store.spec.pooling == "frames":
-            raise InputError(
-                f"expected one vector per clip, but {store.path} holds frames; extract with --pooling mean"
-            )
+        _require_pooling(store, frames)
         self.store = store
         self.layers = layer_positions(store, layer)
         clips = store.utterances
@@ -85,21 +86,33 @@ class Dataset:
         return len(self.layers), self.store.spec.width
 
     @cached_property
-    def _kept(self) -> np.ndarray | None:
-        """All vectors, where they fit in memory."""
+    def _kept(self) -> np.ndarray | list[np.ndarray] | None:
+        """All vectors, or the frames of each clip, where they fit in memory."""
         if len(self) * self._clip_bytes > self._memory_bytes:
             return None
-        return self.store.read(self._rows, self.layers)
+        return self._frames(self._rows) if self._has_frames else self.store.read(self._rows, self.layers)
 
     @property
+    def _has_frames(self) -> bool:
+        return self.store.spec.pooling == "frames"
+
+    @cached_property
     def _clip_bytes(self) -> int:
-        return 4 * self.shape[0] * self.shape[1]
+        frames = int(self.clips["frame_count"].max()) if self._has_frames else 1
+        return 4 * frames * self.shape[0] * self.shape[1]
 
     def read(self, indices: np.ndarray) -> np.ndarray:
-        """Read the vectors of the clips `indices`, in that order: float32 (indices, layers, width)."""
-        if self._kept is not None:
+        """Read the vectors of the clips `indices`, in that order: float32 (indices, layers, width), or frames."""
+        if isinstance(self._kept, np.ndarray):
             return self._kept[indices]
-        return self.store.read(self._rows[indices], self.layers)
+        if not self._has_frames:
+            return self.store.read(self._rows[indices], self.layers)
+        if self._kept is not None:
+            return pad_frames([self._kept[index] for index in indices])
+        return pad_frames(self._frames(self._rows[indices]))
+
+    def _frames(self, rows: np.ndarray) -> list[np.ndarray]:
+        return [self.store.read_clip(int(row))[:, self.layers] for row in rows]
 
     def windows(self, indices: np.ndarray, random: np.random.Generator | None = None) -> Iterator[np.ndarray]:
         """Part `indices` into runs whose vectors fit in `WINDOW_BYTES`.
@@ -146,6 +159,16 @@ def layer_positions(store: Store, layer: str) -> list[int]:
     if layer in store.layers:
         return [store.layers.index(layer)]
     raise InputError(f"expected a layer of {store.path} (weighted, last, {', '.join(store.layers)}), not {layer!r}")
+
+
+def _require_pooling(store: Store, frames: bool) -> None:
+    has_frames = store.spec.pooling == "frames"
+    if has_frames and not frames:
+        raise InputError(f"expected one vector per clip, but {store.path} holds frames; extract with --pooling mean")
+    if frames and not has_frames:
+        raise InputError(
+            f"expected the frames of each clip, but {store.path} holds one vector of each; extract with --pooling frames"
+        )
 
 
 def _require_corpora(store: Store, clips: pd.DataFrame, corpora: Sequence[str]) -> None:

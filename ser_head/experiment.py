@@ -16,15 +16,15 @@ from ser_embed.errors import InputError
 from ser_embed.store import Store
 from ser_head.backend import keras
 from ser_head.dataset import Dataset
+from ser_head.heads import HEADS
+from ser_head.leakage import audit, require_disjoint
 from ser_head.metrics import metrics_document
-from ser_head.networks import layer_weights, with_scaling
-from ser_head.predictions import CLOSED, UNKNOWN, VALIDATION, prediction_rows
+from ser_head.predictions import judged_first
+from ser_head.rounds import Round, Rounds
 from ser_head.runs import FORMAT, VERSION, RunWriter
 from ser_head.settings import TrainSettings, find_store
 from ser_head.splits import Clips, Protocol, Split, are_disjoint, make_splits
-from ser_head.training import Fitted, Fold, Trainer, prepare_fold
-
-_PARTS = ("train", "validation", "test")
+from ser_head.subgroups import with_groups
 
 
 @dataclass(frozen=True)
@@ -40,15 +40,6 @@ class Trained:
     metrics: dict[str, Any]
 
 
-@dataclass(frozen=True)
-class _FoldResult:
-    tested: pd.DataFrame
-    strangers: pd.DataFrame
-    validated: pd.DataFrame
-    history: pd.DataFrame
-    about: dict[str, Any]
-
-
 def run_experiment(settings: TrainSettings) -> Trained:
     """Train as `settings` say and write the run.
 
@@ -60,8 +51,8 @@ def run_experiment(settings: TrainSettings) -> Trained:
     with Store(path) as store:
         data, splits = _plan(store, settings)
         with RunWriter(settings.out, _run_name(settings)) as writer:
-            results = _train_folds(data, splits, settings, writer.folder)
-            metrics = _write(writer, data, splits, settings, results)
+            rounds = _train_folds(data, splits, settings, writer.folder)
+            metrics = _write(writer, data, splits, settings, rounds)
             folder = writer.commit()
     from ser_head.report import write_report
 
@@ -76,9 +67,11 @@ def _plan(store: Store, settings: TrainSettings) -> tuple[Dataset, list[Split]]:
         raise InputError(f"{settings.protocol} names its corpora itself; leave out --corpus")
     cross = protocol.kind == "cross"
     corpora = (protocol.train, protocol.test) if cross else settings.corpus
-    data = Dataset(store, settings.layer, corpora, shared=cross)
+    data = Dataset(store, settings.layer, corpora, shared=cross, frames=HEADS[settings.head].takes_frames)
     clips = Clips(data.speakers, data.clips["corpus"].to_numpy(object), data.targets)
     splits = make_splits(protocol, clips, settings.split, settings.seed)
+    require_disjoint(audit(data.clips, splits), settings.protocol)
+    with_groups(data.clips, data.clips, settings.by)  # a column that is not there is better missed now
     for split in splits:
         missing = set(range(len(data.labels))) - set(data.targets[split.train])
         if missing:
@@ -89,68 +82,46 @@ def _plan(store: Store, settings: TrainSettings) -> tuple[Dataset, list[Split]]:
     return data, splits
 
 
-def _train_folds(data: Dataset, splits: list[Split], settings: TrainSettings, folder: Path) -> list[_FoldResult]:
-    most_known = max(len(set(data.speakers[split.train])) for split in splits) if settings.personalized else 0
-    trainer = Trainer(data, settings, most_known)
-    planned = np.cumsum([settings.epochs_for(len(split.train)) * (1 + settings.refits) for split in splits])
+def _train_folds(data: Dataset, splits: list[Split], settings: TrainSettings, folder: Path) -> list[Round]:
+    rounds = Rounds(data, settings, max(len(set(data.speakers[split.train])) for split in splits))
+    heads = 2 if settings.personalized else 1  # a plain one beside it
+    planned = np.cumsum([heads * settings.epochs_for(len(split.train)) * (1 + settings.refits) for split in splits])
     results = []
     with tqdm(total=planned[-1], unit="epoch", disable=None) as bar:
         for split, reached in zip(splits, planned, strict=True):
             bar.set_description(f"fold {split.fold}/{len(splits)}")
-            fold = prepare_fold(data, split, settings)
-            fitted = trainer.fit(fold, bar.update)
+            place = Path() if len(splits) == 1 else Path(f"fold_{split.fold}")
+            results.append(rounds.run(split, folder / place, bar.update))
+            results[-1].about["head"] = (place / results[-1].about["head"]).as_posix()
             bar.update(reached - bar.n)  # early stopping saved these
-            head = Path("head.keras") if len(splits) == 1 else Path(f"fold_{split.fold}/head.keras")
-            (folder / head).parent.mkdir(exist_ok=True)
-            with_scaling(trainer.network, fold.scaling).save(folder / head)
-            results.append(_score_fold(data, trainer, fold, fitted, head))
     return results
 
 
-def _score_fold(data: Dataset, trainer: Trainer, fold: Fold, fitted: Fitted, head: Path) -> _FoldResult:
-    """Score a trained fold's test and validation clips, those of known speakers also as strangers'."""
-    split = fold.split
-    present = set(data.speakers[split.train]) - {""}
-    heard = np.array([name in present for name in data.speakers[split.test]])
-    conditions = np.where(heard, CLOSED, UNKNOWN).astype(object)
-    tested = prediction_rows(data, split.test, trainer.predict(fold, split.test), split.fold, conditions)
-    again = split.test[heard] if fold.known else split.test[:0]
-    strangers = tested[:0]
-    if len(again):
-        strangers = prediction_rows(data, again, trainer.predict(fold, again, strangers=True), split.fold, UNKNOWN)
-    validated = prediction_rows(data, split.validation, fitted.validated, split.fold, VALIDATION)
-    history = pd.DataFrame(fitted.history)
-    history.insert(0, "fold", split.fold)
-    about = {
-        "fold": split.fold,
-        "head": head.as_posix(),
-        "best_epoch": fitted.best_epoch,
-        "refit": trainer.settings.refits,
-        "layer_weights": layer_weights(trainer.network),
-        "known": list(fold.known),
-        "speakers": {part: sorted(set(data.speakers[getattr(split, part)])) for part in _PARTS},
-    }
-    return _FoldResult(tested, strangers, validated, history, about)
-
-
 def _write(
-    writer: RunWriter, data: Dataset, splits: list[Split], settings: TrainSettings, results: list[_FoldResult]
+    writer: RunWriter, data: Dataset, splits: list[Split], settings: TrainSettings, rounds: list[Round]
 ) -> dict[str, Any]:
     """Write everything but the heads; return the metrics."""
-    # What the run is judged by comes first, what else was tried with the same clips after it.
-    tested = pd.concat([*(each.tested for each in results), *(each.strangers for each in results)], ignore_index=True)
-    validated = pd.concat([each.validated for each in results], ignore_index=True)
-    disjoint = are_disjoint(splits, data.speakers)
-    metrics = metrics_document(settings.protocol, disjoint, data.labels, tested, validated)
+    tested = judged_first(pd.concat([each.tested for each in rounds], ignore_index=True))
+    tested = with_groups(tested, data.clips, settings.by)
+    validated = pd.concat([each.validated for each in rounds], ignore_index=True)
+    metrics = metrics_document(
+        settings.protocol,
+        are_disjoint(splits, data.speakers),
+        data.labels,
+        tested,
+        validated,
+        leakage=audit(data.clips, splits).to_dict(),
+        by=settings.by,
+    )
     writer.write_json("metrics.json", metrics)
-    writer.write_json("run.json", _about(data, settings, results))
+    writer.write_json("run.json", _about(data, settings, rounds))
     tested.to_csv(writer.folder / "predictions.csv", index=False)
     validated.to_csv(writer.folder / "validation.csv", index=False)
-    pd.concat([each.history for each in results]).to_csv(writer.folder / "history.csv", index=False)
+    pd.concat([each.history for each in rounds]).to_csv(writer.folder / "history.csv", index=False)
     return metrics
 
 
-def _about(data: Dataset, settings: TrainSettings, results: list[_FoldResult]) -> dict[str, Any]:
+def _about(data: Dataset, settings: TrainSettings, rounds: list[Round]) -> dict[str, Any]:
     """Return the content of run.json."""
     packages = ("twostage-ser", "numpy", "keras", keras.backend.backend())
     return {
@@ -162,13 +133,13 @@ def _about(data: Dataset, settings: TrainSettings, results: list[_FoldResult]) -
         "labels": list(data.labels),
         "layers": [data.store.layers[place] for place in data.layers],
         "clips": len(data),
-        "folds": [each.about for each in results],
+        "folds": [each.about for each in rounds],
         "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
     }
 
 
 def _run_name(settings: TrainSettings) -> str:
     """Return a folder's name that says what was trained on what."""
-    head = f"{settings.head}-personalized" if settings.personalized else settings.head
+    head = "-".join([settings.head, *(["personalized"] if settings.personalized else [])])
     store = settings.store.stem if settings.store else ""
     return f"{store}-{head}-{settings.protocol}".replace(":", "-").replace("/", "-")

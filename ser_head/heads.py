@@ -1,22 +1,35 @@
-"""The networks a head can be, by name. This module says what they are; `ser_head.networks` builds them in Keras."""
+"""The heads there are, by name. This module says what they are; `networks` and `classic` build them."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class HeadSpec:
-    """A stack of dense layers in front of the softmax over emotions.
+    """What stands between vectors and emotions.
 
     Attributes:
-        hidden: units of each hidden layer; each is Dense - ReLU - dropout - batch normalisation.
+        kind: "dense", "attention" and "cnn" are networks, "classic" scikit-learn's, "ensemble" a mean of other runs.
         summary: what it is, in a few words.
+        hidden: units of each hidden layer of a network; each is Dense - ReLU - dropout - batch normalisation.
     """
 
-    hidden: tuple[int, ...]
+    kind: str
     summary: str
+    hidden: tuple[int, ...] = ()
+
+    @property
+    def takes_frames(self) -> bool:
+        """Whether it wants a store of frames, not of one vector per clip."""
+        return self.kind in ("attention", "cnn")
 
 
 HEADS = {
-    "mlp": HeadSpec((256, 64), "two hidden layers, 256 and 64 units (Brown, 2023)"),
-    "deep": HeadSpec((1024, 256, 64, 64), "four hidden layers, 1024, 256, 64 and 64 units (Brown, 2023)"),
+    "linear": HeadSpec("dense", "no hidden layer: softmax regression"),
+    "mlp": HeadSpec("dense", "two hidden layers, 256 and 64 units (Brown, 2023)", (256, 64)),
+    "deep": HeadSpec("dense", "four hidden layers, 1024, 256, 64 and 64 units (Brown, 2023)", (1024, 256, 64, 64)),
+    "svm": HeadSpec("classic", "linear support vector machine"),
+    "forest": HeadSpec("classic", "random forest"),
+    "attention": HeadSpec("attention", "attention over the frames of a clip, then 256 and 64 units", (256, 64)),
+    "cnn": HeadSpec("cnn", "five blocks of convolution over the frames of a clip (NTU, 2024)", (64,)),
+    "ensemble": HeadSpec("ensemble", "mean of the log-probabilities of other runs (--members)"),
 }

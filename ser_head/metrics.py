@@ -20,7 +20,8 @@ from sklearn.metrics import (
 
 from ser_head.bootstrap import draw, interval, speaker_units
 from ser_head.numeric import agreement, numeric_figures
-from ser_head.predictions import judged, probabilities_of
+from ser_head.paired import speaker_gains
+from ser_head.predictions import PLAIN, judged, probabilities_of
 from ser_head.reliability import calibration_error, coverage_curve, reliability_table
 from ser_head.subgroups import by_columns
 
@@ -63,7 +64,10 @@ def metrics_document(
 
 
 def scored_figures(tested: pd.DataFrame, labels: Sequence[str], by: Sequence[str] = ()) -> dict[str, Any]:
-    """Return the parts of metrics.json that tell of the test clips: n_test, test, conditions and, if asked for, by.
+    """Return the parts of metrics.json that tell of the test clips.
+
+    These are n_test, test, conditions; gains, what each condition brings the speakers against the plain head, where
+    that was scored too; and by, if asked for.
 
     Args:
         tested: predictions of the test clips of all folds, under every condition.
@@ -74,11 +78,14 @@ def scored_figures(tested: pd.DataFrame, labels: Sequence[str], by: Sequence[str
         InputError: `tested` has no such column.
     """
     rows = judged(tested)
+    conditions = {str(name): under for name, under in tested.groupby("condition")}
+    gains = _gains(conditions) if labels else {}
     groups = by_columns(rows, by, None if labels else agreement)
     return {
         "n_test": len(rows),
         "test": figures(rows, labels),
-        "conditions": {name: figures(under, labels) for name, under in tested.groupby("condition")},
+        "conditions": {name: figures(under, labels) for name, under in conditions.items()},
+        **({"gains": gains} if gains else {}),
         **({"by": groups} if by else {}),
     }
 
@@ -141,6 +148,14 @@ def speaker_intervals(
     recalls = np.divide(right, clips, out=np.full(right.shape, np.nan), where=clips > 0)
     values = {"accuracy": right.sum(axis=1) / clips.sum(axis=1), "uar": np.nanmean(recalls, axis=1)}
     return {name: interval(value) for name, value in values.items()}
+
+
+def _gains(conditions: dict[str, pd.DataFrame]) -> dict[str, dict[str, Any]]:
+    """Return the gain of each condition against the plain head; none where there is no such head beside another."""
+    if PLAIN not in conditions:
+        return {}
+    plain = conditions[PLAIN]
+    return {name: speaker_gains(rows, plain).to_dict() for name, rows in conditions.items() if name != PLAIN}
 
 
 def _per_class(table: pd.DataFrame, labels: list[str]) -> dict[str, dict[str, Any]]:

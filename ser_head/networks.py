@@ -1,11 +1,13 @@
-"""The Keras networks behind `ser_head.heads`: layer mix, speaker table, dense stack, and the scaling in front.
+"""The Keras networks behind `ser_head.heads`, and the scaling in front of them.
 
-Every network takes vectors (batch, layers, width); a personalised one takes a list of vectors and speaker rows
-(batch,). The output is probabilities (batch, classes). Only `keras.*` and `keras.ops.*` are used, so that a saved head
+Every network takes vectors (batch, layers, width), or frames (batch, frames, layers, width) in which a frame that a
+clip does not have is NaN. A personalised one takes a list: vectors, then what its methods tell of the speaker (batch,
+numbers). The output is probabilities (batch, classes). Only `keras.*` and `keras.ops.*` are used, so that a saved head
 runs on any backend.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,36 +15,17 @@ import numpy as np
 
 from ser_embed.errors import InputError
 from ser_head.backend import keras
+from ser_head.framewise import LayerMix, attend, convolve
 from ser_head.heads import HeadSpec
-from ser_head.scaling import Scaling
+from ser_head.scaling import OUTLIER, Scaling
+from ser_head.temperature import SMALLEST_PROBABILITY
 
+NETWORK = "network"  # its name inside a saved head
 SPEAKER_WIDTH = 16  # numbers per row of the speaker table, before its dense layer
-# Adam moves a logit by about the learning rate per step, however clear the gradient: at 0.0011, a few hundred steps
-# would leave the mix at the plain mean.
-MIX_PACE = 30.0
 # Keras' 0.99 averages over the last hundreds of steps, more than many trainings have: early validation scores would be
 # those of half-initialised statistics.
 BATCH_NORM_MOMENTUM = 0.9
-# Standard deviations beyond which a value says no more. Functionals such as eGeMAPS have outliers at 10 and above, and
-# an unheard speaker brings new ones: cutting them took the validation loss from 0.88 to 0.79 (EmoDB), 1.40 to 1.34
-# (RAVDESS).
-OUTLIER = 3.0
-
-
-class LayerMix(keras.layers.Layer):
-    """Weighted mean over layers, weights learned through a softmax: (batch, layers, width) -> (batch, width)."""
-
-    def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Create one logit per layer; zeros make the plain mean."""
-        self.logits = self.add_weight(shape=(input_shape[1],), initializer="zeros", name="logits")
-
-    def call(self, vectors: Any) -> Any:
-        """Mix the layers."""
-        return keras.ops.sum(vectors * keras.ops.reshape(self.weighting(), (1, -1, 1)), axis=1)
-
-    def weighting(self) -> Any:
-        """Return the weight of each layer, (layers,), adding up to 1."""
-        return keras.ops.softmax(MIX_PACE * self.logits)
+_SCORED_AT_ONCE = 1024  # clips per forward pass
 
 
 @dataclass(frozen=True)
@@ -53,13 +36,13 @@ class NetworkShape:
         layers: encoder layers per clip.
         width: numbers per layer.
         classes: emotions.
-        speakers: rows of the speaker table, the unknown speaker's included; 0 for a head that is not personalised.
+        told: name and width of each input that tells of the speaker, in their order.
     """
 
     layers: int
     width: int
     classes: int
-    speakers: int = 0
+    told: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -76,43 +59,85 @@ class Regularization:
 
 
 def build_network(spec: HeadSpec, shape: NetworkShape, regularization: Regularization, seed: int) -> keras.Model:
-    """Build an untrained head on standardised vectors.
+    """Build an untrained head on standardised vectors or frames.
 
     Args:
-        spec: the dense stack.
+        spec: the network.
         shape: sizes of input and output.
         regularization: what makes learning harder.
         seed: draws first weights, dropout and noise; Keras' global generator is not used.
     """
-    seeds = iter(np.random.SeedSequence(seed).generate_state(2 * len(spec.hidden) + 4).tolist())
-    vectors = keras.Input((shape.layers, shape.width), name="vectors")
-    inputs = [vectors]
-    hidden = keras.ops.clip(vectors, -OUTLIER, OUTLIER)
-    hidden = LayerMix(name="layer_mix")(hidden) if shape.layers > 1 else keras.layers.Flatten()(hidden)
-    if shape.speakers:
-        rows = keras.Input((), dtype="int32", name="speaker")
-        inputs.append(rows)
-        first = keras.initializers.RandomNormal(stddev=0.05, seed=next(seeds))
-        voice = keras.layers.Embedding(shape.speakers, SPEAKER_WIDTH, embeddings_initializer=first, name="voice")(rows)
-        hidden = keras.layers.Add()([hidden, _dense(shape.width, next(seeds), name="voice_dense")(voice)])
+    seeds = iter(np.random.SeedSequence(seed).generate_state(64).tolist())
+    time = (None,) if spec.takes_frames else ()
+    vectors = keras.Input((*time, shape.layers, shape.width), name="vectors")
+    told = {name: keras.Input((width,), name=name) for name, width in shape.told.items()}
+    there = keras.ops.logical_not(keras.ops.isnan(vectors[..., :1, 0])) if spec.takes_frames else None
+    hidden = vectors if there is None else keras.ops.where(there[..., None], vectors, 0.0)
+    hidden = keras.ops.clip(hidden, -OUTLIER, OUTLIER)
+    hidden = LayerMix(name="layer_mix")(hidden) if shape.layers > 1 else hidden[..., 0, :]
+    for name, about in told.items():
+        hidden = keras.layers.Add()([hidden, _speaker(name, about, shape.width, seeds)])
     hidden = keras.layers.GaussianNoise(regularization.noise, seed=next(seeds))(hidden)
+    if spec.kind == "attention":
+        hidden = attend(hidden, there, seeds)
+    elif spec.kind == "cnn":
+        hidden = convolve(hidden, there, regularization.dropout, seeds)
     for units in spec.hidden:
         hidden = _dense(units, next(seeds), activation="relu")(hidden)
         hidden = keras.layers.Dropout(regularization.dropout, seed=next(seeds))(hidden)
         hidden = keras.layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM)(hidden)
     output = _dense(shape.classes, next(seeds), activation="softmax", name="emotion")(hidden)
-    return keras.Model(inputs if shape.speakers else vectors, output)
+    return keras.Model([vectors, *told.values()] if told else vectors, output, name=NETWORK)
 
 
-def with_scaling(network: keras.Model, scaling: Scaling) -> keras.Model:
-    """Put the standardisation in front of a trained network, so that it takes vectors as the store holds them."""
+def _speaker(name: str, about: Any, width: int, seeds: Iterator[int]) -> Any:
+    """Return what is added to a clip's vector for its speaker; a weighted row of a table is a product with it."""
+    if name == "embedding":
+        first = keras.initializers.RandomNormal(stddev=0.05, seed=next(seeds))
+        table = keras.layers.Dense(SPEAKER_WIDTH, use_bias=False, kernel_initializer=first, name="voice")
+        about = table(about)
+    return _dense(width, next(seeds), name=f"{name}_dense")(about)
+
+
+def finished(network: keras.Model, scaling: Scaling, temperature: float = 1.0) -> keras.Model:
+    """Return a trained network as it is saved: vectors as the store holds them in, calibrated probabilities out.
+
+    Args:
+        network: from standardised vectors to probabilities.
+        scaling: put in front.
+        temperature: divides the logits behind.
+    """
     inputs = [keras.Input(each.shape[1:], dtype=each.dtype, name=each.name) for each in network.inputs]
-    normalize = keras.layers.Normalization(axis=(1, 2), name="scaling")
+    normalize = keras.layers.Normalization(axis=(-2, -1), name="scaling")
     normalize.build(inputs[0].shape)
     normalize.set_weights([scaling.mean, scaling.variance, np.int32(0)])
     normalize.finalize_state()
     scaled = [normalize(inputs[0]), *inputs[1:]]
-    return keras.Model(inputs if len(inputs) > 1 else inputs[0], network(scaled if len(scaled) > 1 else scaled[0]))
+    probabilities = network(scaled if len(scaled) > 1 else scaled[0])
+    logits = keras.ops.log(keras.ops.maximum(probabilities, SMALLEST_PROBABILITY))
+    return keras.Model(inputs if len(inputs) > 1 else inputs[0], keras.ops.softmax(logits / temperature))
+
+
+def load_network(path: Path) -> Callable[[list[np.ndarray]], np.ndarray]:
+    """Load the network of a saved head, without the scaling in front.
+
+    Returns:
+        The function from the network's inputs to probabilities, float32 (clips, classes).
+
+    Raises:
+        InputError: it is not a head this version can read.
+    """
+    network = load_head(path).get_layer(NETWORK)
+
+    def predict(inputs: list[np.ndarray]) -> np.ndarray:
+        scored = [np.zeros((0, network.output_shape[-1]), np.float32)]
+        for start in range(0, len(inputs[0]), _SCORED_AT_ONCE):
+            part = [each[start : start + _SCORED_AT_ONCE] for each in inputs]
+            # Called directly: predict_on_batch would trace a graph for each head, which costs more than it saves.
+            scored.append(keras.ops.convert_to_numpy(network(part if len(part) > 1 else part[0], training=False)))
+        return np.concatenate(scored)
+
+    return predict
 
 
 def load_head(path: Path) -> keras.Model:

@@ -1,9 +1,8 @@
 """The table behind every figure of a run: one row per scored clip and condition, kept as predictions.csv.
 
-Columns: utterance_id, speaker, label, prediction, `p_<emotion>` per class, fold, condition. A condition says what the
-head knew of the speaker: "closed" if the speaker was in training, "unknown" if not. A personalised head scores a clip
-of a known speaker twice, the second time as a stranger's. **The first row of a clip is the one a run is judged by.**
-Probabilities stay float32 throughout, so the file gives back the very numbers that were scored.
+Columns: utterance_id, speaker, label, prediction, `p_<emotion>` per class, fold, condition (what the head knew of the
+speaker, see `ser_head.rounds`), temperature (that the logits were divided by). **The first row of a clip is the one a
+run is judged by.** Probabilities stay float32 throughout, so the file gives back the very numbers that were scored.
 """
 
 from collections.abc import Sequence
@@ -17,13 +16,16 @@ from ser_head.dataset import Dataset
 
 CLOSED = "closed"
 UNKNOWN = "unknown"
+ENROLLED = "enrolled"
+TRANSDUCTIVE = "transductive"
+PLAIN = "plain"
 VALIDATION = "validation"
 PROBABILITY = "p_"
 _TEXT = ("utterance_id", "speaker", "label", "prediction", "condition")
 
 
 def prediction_rows(
-    data: Dataset, indices: np.ndarray, probabilities: np.ndarray, fold: int, conditions: str | np.ndarray
+    data: Dataset, indices: np.ndarray, probabilities: np.ndarray, fold: int, condition: str, temperature: float
 ) -> pd.DataFrame:
     """Lay out scored clips as rows.
 
@@ -32,7 +34,8 @@ def prediction_rows(
         indices: which were scored, (n,).
         probabilities: float32 (n, classes).
         fold: number of the fold.
-        conditions: condition of all, or of each, (n,).
+        condition: what was known of the speakers.
+        temperature: that the logits were divided by.
     """
     clips = data.clips.iloc[indices].reset_index(drop=True)
     labels = np.array(data.labels, dtype=object)
@@ -45,7 +48,8 @@ def prediction_rows(
             "prediction": labels[probabilities.argmax(axis=1)],
             **columns,
             "fold": fold,
-            "condition": conditions,
+            "condition": condition,
+            "temperature": temperature,
         }
     )
 
@@ -58,6 +62,12 @@ def probabilities_of(table: pd.DataFrame, labels: Sequence[str]) -> np.ndarray:
 def judged(table: pd.DataFrame) -> pd.DataFrame:
     """Return the rows a run is judged by: the first of each clip."""
     return table.drop_duplicates("utterance_id")
+
+
+def judged_first(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the table with the rows a run is judged by in front, everything else in its order behind them."""
+    others = table.duplicated("utterance_id")
+    return pd.concat([table[~others], table[others]], ignore_index=True)
 
 
 def read_predictions(path: Path) -> pd.DataFrame:

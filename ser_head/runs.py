@@ -2,6 +2,7 @@
 
     run.json           settings, the store's spec, classes, layers, versions, and per fold its speakers and head
     head.keras         or fold_K/head.keras: vectors as stored in, probabilities out; the scaling is inside
+    fold.npz           beside each head: scaling, training speakers, class shares, what is familiar
     metrics.json       see `ser_head.metrics`
     predictions.csv    the scored test clips; validation.csv: those the epoch was chosen by
     history.csv        fold, epoch, loss, accuracy, val_loss, val_accuracy
@@ -13,7 +14,7 @@ import itertools
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,12 +23,12 @@ import numpy as np
 
 from ser_embed.errors import InputError
 from ser_embed.spec import EmbeddingSpec
+from ser_head.padding import pad_frames
+from ser_head.scoring import ARRAYS, Heard, Predict, Scorer, load_scorer
 from ser_head.settings import RUNS, TrainSettings
-from ser_head.speakers import speaker_rows
 
 FORMAT = "ser-run"
 VERSION = 1
-_SCORED_AT_ONCE = 1024  # clips per forward pass
 
 
 class Run:
@@ -85,15 +86,20 @@ class Run:
         self.spec.require_same(spec, f"the run {self.folder}")
 
     def probabilities(
-        self, vectors: np.ndarray, speakers: Sequence[str] | None = None, spec: EmbeddingSpec | None = None
+        self,
+        vectors: np.ndarray,
+        speakers: Sequence[str] | None = None,
+        spec: EmbeddingSpec | None = None,
+        enrolled: Mapping[str, np.ndarray] | None = None,
     ) -> np.ndarray:
         """Score vectors, by the mean over folds where there are several heads.
 
         Args:
             vectors: float32 (clips, layers, width), with all the layers of the run's spec.
-            speakers: speaker of each clip; one who was not in training, or None, is a stranger. Only a personalised
-                head listens.
+            speakers: speaker of each clip; one who was neither in training nor enrolled, or None, is a stranger. Only
+                a personalised head listens.
             spec: what the vectors are, if known; checked.
+            enrolled: unlabelled vectors of new speakers by name, like `vectors`.
 
         Returns:
             float64 (clips, classes).
@@ -103,38 +109,54 @@ class Run:
         """
         if spec is not None:
             self.require_spec(spec)
+        names = np.array([""] * len(vectors) if speakers is None else speakers, dtype=object)
+        chosen = self._chosen(vectors)
+        known = {name: self._chosen(clips) for name, clips in (enrolled or {}).items()}
+        places = [np.flatnonzero(names == name) for name in dict.fromkeys(names)]
+        heard = [Heard(chosen[own], known.get(names[own[0]]), names[own[0]]) for own in places]
+        if not heard:
+            return np.zeros((0, len(self.labels)))
+        order = np.argsort(np.concatenate(places))
+        return np.mean([scorer.score(heard).astype(np.float64)[order] for scorer in self.scorers], axis=0)
+
+    def unfamiliarity(self, vectors: np.ndarray) -> np.ndarray:
+        """Return how unlike the training clips vectors are, (clips,): above 1, like none but one in a hundred."""
+        return np.mean([scorer.unfamiliarity(self._chosen(vectors)) for scorer in self.scorers], axis=0)
+
+    def _chosen(self, vectors: np.ndarray) -> np.ndarray:
+        if self.spec.pooling == "frames":
+            return pad_frames([np.asarray(clip[:, self._layers], np.float32) for clip in vectors])
         expected = len(self.spec.layers), self.spec.width
         if vectors.ndim != 3 or vectors.shape[1:] != expected:
             raise InputError(
                 f"the run {self.folder} takes vectors of shape (clips, {expected[0]}, {expected[1]}), "
                 f"not {vectors.shape}"
             )
-        vectors = np.asarray(vectors[:, self._layers], np.float32)
-        names = [""] * len(vectors) if speakers is None else speakers
-        scored = [
-            _score(head, vectors, speaker_rows(names, fold["known"]))
-            for head, fold in zip(self.heads, self.about["folds"], strict=True)
-        ]
-        return np.mean(scored, axis=0)
+        return np.asarray(vectors[:, self._layers], np.float32)
 
     @cached_property
-    def heads(self) -> list[Any]:
-        """The Keras models, one per fold."""
-        from ser_head.networks import load_head
+    def scorers(self) -> list[Scorer]:
+        """What each fold has learned, read when first used."""
+        methods = self.settings.personalized
+        return [
+            load_scorer(head.parent / ARRAYS, fold, methods, load_predict(head))
+            for head, fold in zip(self._heads, self.about["folds"], strict=True)
+        ]
 
-        return [load_head(path) for path in self._heads]
 
+def load_predict(head: Path) -> Predict:
+    """Return the function from a head's inputs to probabilities, by the kind of its file.
 
-def _score(head: Any, vectors: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    from ser_head.backend import keras
+    Raises:
+        InputError: it is not a head this version can read.
+    """
+    if head.suffix == ".keras":
+        from ser_head.networks import load_network
 
-    scored = [np.empty((0, head.output_shape[-1]))]
-    for start in range(0, len(vectors), _SCORED_AT_ONCE):
-        part = slice(start, start + _SCORED_AT_ONCE)
-        inputs = [vectors[part], rows[part]] if len(head.inputs) > 1 else vectors[part]
-        # Called directly: predict_on_batch would trace a graph for each head, which costs more than it saves.
-        scored.append(keras.ops.convert_to_numpy(head(inputs, training=False)))
-    return np.concatenate(scored).astype(np.float64)
+        return load_network(head)
+    from ser_head.classic import ClassicHead
+
+    return lambda inputs: ClassicHead.load(head).probabilities(inputs[0])
 
 
 def newest_run(folder: Path = RUNS) -> Path:

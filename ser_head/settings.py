@@ -8,6 +8,7 @@ from typing import Any
 from ser_embed.console import option
 from ser_embed.errors import InputError
 from ser_head.heads import HEADS
+from ser_head.personal.voices import BEST, METHODS, parse_methods
 from ser_head.splits import Protocol
 
 STORES = Path("embeddings")
@@ -33,7 +34,15 @@ class TrainSettings:
     corpus: tuple[str, ...] = option((), nargs="+", metavar="NAME", help="corpora to use (default: all in the store)")
     head: str = option("mlp", help="network on the vectors: " + ", ".join(HEADS), metavar="NAME")
     layer: str = option("weighted", help="encoder layer: weighted (learned mix of all), last, or a name", metavar="K")
-    personalized: bool = option(False, help="add a learned vector per speaker to the clip's")
+    personalized: tuple[str, ...] = option(
+        (),
+        nargs="?",
+        const=BEST,
+        parse=parse_methods,
+        metavar="METHODS",
+        help=f"adapt to who speaks, by {', '.join(METHODS)}, or several of them, comma-separated "
+        f"(without a name: {','.join(BEST)})",
+    )
     protocol: str = option(
         "speaker",
         metavar="P",
@@ -68,6 +77,9 @@ class TrainSettings:
         help="train again on training and validation clips once the epoch is chosen: always, never, or "
         "folds (with kfold and loso)",
     )
+    by: tuple[str, ...] = option(
+        (), nargs="+", metavar="COLUMN", help="also give the figures by these columns of the manifest, such as gender"
+    )
     seed: int = option(0, parse=int, metavar="N", help="draws splits, first weights, dropout and batches")
     out: Path | None = option(None, parse=Path, metavar="DIR", help="run folder (default: a new one in runs/)")
 
@@ -80,11 +92,14 @@ class TrainSettings:
         for name in ("store", "out"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, Path(getattr(self, name)))
+        object.__setattr__(self, "personalized", parse_methods(self.personalized))
         corpus = [self.corpus] if isinstance(self.corpus, str) else self.corpus
         object.__setattr__(self, "corpus", tuple(corpus))
+        object.__setattr__(self, "by", (self.by,) if isinstance(self.by, str) else tuple(self.by))
         object.__setattr__(self, "split", tuple(float(share) for share in self.split))
         Protocol.parse(self.protocol)
         _require(self.head in HEADS, "head", f"one of {', '.join(HEADS)}", self.head)
+        self._check_personalized()
         _require(
             len(self.split) == 3 and min(self.split) > 0 and abs(sum(self.split) - 1) < 1e-6,
             "split",
@@ -101,6 +116,14 @@ class TrainSettings:
         _require(0 <= self.balance <= 1, "balance", "from 0 to 1", self.balance)
         _require(self.refit in REFITS, "refit", f"one of {', '.join(REFITS)}", self.refit)
         _require(self.seed >= 0, "seed", "zero or positive", self.seed)
+
+    def _check_personalized(self) -> None:
+        kind = HEADS[self.head].kind
+        can = {"dense": METHODS, "classic": ("normalize", "calibrate")}.get(kind, ())
+        for method in self.personalized:
+            if method not in can:
+                able = f"personalised by {' and '.join(can)} alone" if can else "not personalised"
+                raise InputError(f"--head {self.head} can be {able}, but --personalized asks for {method}")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as plain JSON values; `TrainSettings(**values)` reads them back."""

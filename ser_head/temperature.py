@@ -12,7 +12,7 @@ from scipy.special import log_softmax, softmax
 # Where validation clips are few, or all answered rightly, the best temperature is 0 or infinite; these are the bounds
 # beyond which no head was found to lie.
 COLDEST, HOTTEST = 0.05, 20.0
-_SMALLEST_PROBABILITY = float(np.finfo(np.float32).tiny)  # of a class given 0, so that its logarithm is finite
+SMALLEST_PROBABILITY = float(np.finfo(np.float32).tiny)  # of a class given 0, so that its logarithm is finite
 
 
 def fit_temperature(probabilities: np.ndarray, targets: np.ndarray) -> float:
@@ -58,4 +58,4 @@ def temper(probabilities: np.ndarray, temperature: float) -> np.ndarray:
 
 
 def _logits(probabilities: np.ndarray) -> np.ndarray:
-    return np.log(np.maximum(probabilities.astype(np.float64), _SMALLEST_PROBABILITY))
+    return np.log(np.maximum(probabilities.astype(np.float64), SMALLEST_PROBABILITY))

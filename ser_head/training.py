@@ -1,72 +1,29 @@
 """Training one fold after another on one compiled network.
 
 A network is compiled once; each fold starts from fresh weights copied into it, which saves building the graph anew.
-Every random choice of a fold (first weights, dropout, batches, speakers left out) comes from the run's seed and the
-fold's number, so folds do not depend on one another.
+Every random choice of a fold (first weights, dropout, batches, who is enrolled with what) comes from the run's seed and
+the fold's number, so folds do not depend on one another.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 
 import numpy as np
 
 from ser_embed.errors import InputError
 from ser_head.backend import keras
 from ser_head.dataset import Dataset
+from ser_head.folds import Casting, Fitted, Fold, training_casting, validation_casting
 from ser_head.heads import HEADS
-from ser_head.networks import NetworkShape, Regularization, build_network
-from ser_head.scaling import Scaling, fit_scaling
+from ser_head.networks import NetworkShape, Regularization, build_network, finished, layer_weights
 from ser_head.settings import TrainSettings
-from ser_head.speakers import drop_speakers, speaker_rows
-from ser_head.splits import Split
 
 _SCORED_AT_ONCE = 1024  # clips per forward pass outside training
 _SMALLEST_PROBABILITY = 1e-7  # float32's resolution; keeps one sure mistake from making a loss infinite
 
 
-@dataclass(frozen=True)
-class Fold:
-    """A split with what is measured on its training clips alone.
-
-    Attributes:
-        split: the clips.
-        scaling: mean and variance of the training vectors.
-        known: speakers with a row of their own, ascending; none for a head that is not personalised.
-        weights: weight of each class in the loss, float32 (classes,).
-    """
-
-    split: Split
-    scaling: Scaling
-    known: tuple[str, ...]
-    weights: np.ndarray
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """What training a fold gave.
-
-    Attributes:
-        history: one row per epoch: epoch, loss, accuracy, val_loss, val_accuracy. Losses are weighted by class.
-        best_epoch: the epoch with the lowest validation loss; the first is 1.
-        validated: probabilities of the validation clips after that epoch, float32 (clips, classes).
-    """
-
-    history: list[dict[str, float]]
-    best_epoch: int
-    validated: np.ndarray
-
-
-def prepare_fold(data: Dataset, split: Split, settings: TrainSettings) -> Fold:
-    """Measure scaling, class weights and speakers on the training clips of `split`; it has some of every class."""
-    scaling = fit_scaling(data.read(window) for window in data.windows(split.train))
-    counts = np.bincount(data.targets[split.train], minlength=len(data.labels))
-    weights = (len(split.train) / (len(counts) * counts)) ** settings.balance
-    known = tuple(sorted(set(data.speakers[split.train]) - {""})) if settings.personalized else ()
-    return Fold(split, scaling, known, weights.astype(np.float32))
-
-
-class Trainer:
+class NetworkTrainer:
     """Trains the folds of one run, one after another, on the same network.
 
     Attributes:
@@ -74,17 +31,17 @@ class Trainer:
         network: the network as the last fold left it.
     """
 
-    def __init__(self, data: Dataset, settings: TrainSettings, most_known: int) -> None:
+    def __init__(self, data: Dataset, settings: TrainSettings, told: Mapping[str, int]) -> None:
         """Build and compile the network.
 
         Args:
             data: the clips of all folds.
             settings: the run's settings.
-            most_known: speakers a fold knows at most; 0 for a head that is not personalised.
+            told: name and width of each input that tells of the speaker.
         """
         self._data = data
         self.settings = settings
-        self._shape = NetworkShape(*data.shape, len(data.labels), most_known + 1 if most_known else 0)
+        self._shape = NetworkShape(*data.shape, len(data.labels), told)
         self.network = self._untrained(0)
         optimizer = keras.optimizers.AdamW(settings.learning_rate, weight_decay=settings.weight_decay)
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta", "logits"])
@@ -93,7 +50,7 @@ class Trainer:
         self._optimizer_start = [keras.ops.convert_to_numpy(each) for each in optimizer.variables]
 
     def fit(self, fold: Fold, on_epoch: Callable[[], object]) -> Fitted:
-        """Train from fresh weights; the network then has those of the best validation epoch, or of a refit.
+        """Train from fresh weights; the network then has those of the best validation epoch.
 
         Args:
             fold: the clips, and what was measured on them.
@@ -103,11 +60,12 @@ class Trainer:
             InputError: the loss is not a number.
         """
         random = self._start(fold)
+        held = validation_casting(self._data, fold, random)
         history: list[dict[str, float]] = []
         best_epoch, lowest, weights = 0, np.inf, None
         epochs = self.settings.epochs_for(len(fold.split.train))
         for epoch in range(1, epochs + 1):
-            history.append({"epoch": epoch, **self._train_epoch(fold, random), **self._validate(fold)})
+            history.append({"epoch": epoch, **self._train_epoch(fold, random), **self._validate(fold, held)})
             on_epoch()
             if history[-1]["val_loss"] < lowest:
                 best_epoch, lowest, weights = epoch, history[-1]["val_loss"], self.network.get_weights()
@@ -118,71 +76,72 @@ class Trainer:
                 f"training diverged: the validation loss is {history[-1]['val_loss']}; lower --learning-rate"
             )
         self.network.set_weights(weights)
-        validated = self.predict(fold, fold.split.validation)
-        if self.settings.refits:
-            self._refit(fold, best_epoch, on_epoch)
-        return Fitted(history, best_epoch, validated)
+        return Fitted(history, best_epoch)
 
-    def predict(self, fold: Fold, indices: np.ndarray, strangers: bool = False) -> np.ndarray:
-        """Score clips with the network as it stands.
-
-        Args:
-            fold: whose scaling and speakers to use.
-            indices: the clips, ascending.
-            strangers: take every speaker for unknown.
-
-        Returns:
-            Probabilities, float32 (indices, classes).
-        """
-        scored = []
-        for window in self._data.windows(indices):
-            vectors = fold.scaling.apply(self._data.read(window))
-            rows = speaker_rows(self._data.speakers[window], () if strangers else fold.known)
-            for start in range(0, len(window), _SCORED_AT_ONCE):
-                part = slice(start, start + _SCORED_AT_ONCE)
-                scored.append(self.network.predict_on_batch(self._inputs(vectors[part], rows[part])))
-        return np.concatenate(scored)
-
-    def _refit(self, fold: Fold, epochs: int, on_epoch: Callable[[], object]) -> None:
+    def refit(self, fold: Fold, fitted: Fitted, on_epoch: Callable[[], object]) -> None:
         """Train afresh on training and validation clips; scaling, speakers and class weights stay as they were."""
         both = np.union1d(fold.split.train, fold.split.validation)
         whole = dataclasses.replace(fold, split=dataclasses.replace(fold.split, train=both))
         random = self._start(fold)
-        for _ in range(epochs):
+        for _ in range(fitted.best_epoch or 0):
             self._train_epoch(whole, random)
             on_epoch()
+
+    def predict(self, inputs: list[np.ndarray]) -> np.ndarray:
+        """Score clips with the network as it stands.
+
+        Args:
+            inputs: standardised vectors, and what is told of the speakers.
+
+        Returns:
+            Probabilities, float32 (clips, classes).
+        """
+        parts = [slice(start, start + _SCORED_AT_ONCE) for start in range(0, len(inputs[0]), _SCORED_AT_ONCE)]
+        scored = [self.network.predict_on_batch(_as_taken([each[part] for each in inputs])) for part in parts]
+        return np.concatenate(scored) if scored else np.zeros((0, self._shape.classes), np.float32)
+
+    def layer_weights(self) -> list[float] | None:
+        """Return what the network's mix gives each layer, or None where there is but one."""
+        return layer_weights(self.network)
+
+    def save(self, folder: Path, fold: Fold, temperature: float) -> str:
+        """Write the network, between the fold's scaling and the temperature, into `folder`; return the file's name."""
+        finished(self.network, fold.scaling, temperature).save(folder / "head.keras")
+        return "head.keras"
 
     def _train_epoch(self, fold: Fold, random: np.random.Generator) -> dict[str, float]:
         """Go once through the training clips; return their mean loss and accuracy on the way."""
         totals = np.zeros(2)
-        for clips, vectors in self._batches(fold, random):
+        casting = training_casting(self._data, fold, fold.split.train, random)
+        for clips, inputs in self._batches(fold, casting, random):
             targets = self._data.targets[clips]
-            rows = drop_speakers(speaker_rows(self._data.speakers[clips], fold.known), random)
             figures = self.network.train_on_batch(
-                self._inputs(vectors, rows), targets, sample_weight=fold.weights[targets], return_dict=True
+                _as_taken(inputs), targets, sample_weight=fold.weights[targets], return_dict=True
             )
             totals += len(clips) * np.array([figures["loss"], figures["accuracy"]], dtype=np.float64)
         loss, accuracy = totals / len(fold.split.train)
         return {"loss": float(loss), "accuracy": float(accuracy)}
 
-    def _batches(self, fold: Fold, random: np.random.Generator) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield shuffled clips with their standardised vectors, in batches of like size: none is a tiny remainder."""
+    def _batches(
+        self, fold: Fold, casting: Casting, random: np.random.Generator
+    ) -> Iterator[tuple[np.ndarray, list[np.ndarray]]]:
+        """Yield shuffled clips with their inputs, in batches of like size: none is a tiny remainder."""
         for window in self._data.windows(fold.split.train, random):
-            vectors = fold.scaling.apply(self._data.read(window))
+            inputs = casting.inputs(window)
             steps = -(-len(window) // self.settings.batch_size)
             for part in np.array_split(random.permutation(len(window)), steps):
-                yield window[part], vectors[part]
+                yield window[part], [each[part] for each in inputs]
 
-    def _validate(self, fold: Fold) -> dict[str, float]:
+    def _validate(self, fold: Fold, held: Casting) -> dict[str, float]:
         clips = fold.split.validation
         targets = self._data.targets[clips]
-        probabilities = self.predict(fold, clips)
+        probabilities = self._predict_all(held, clips)
         right = np.maximum(probabilities[np.arange(len(clips)), targets], _SMALLEST_PROBABILITY)
         loss = np.average(-np.log(right), weights=fold.weights[targets])
         return {"val_loss": float(loss), "val_accuracy": float(np.mean(probabilities.argmax(axis=1) == targets))}
 
-    def _inputs(self, vectors: np.ndarray, rows: np.ndarray) -> np.ndarray | list[np.ndarray]:
-        return [vectors, rows] if self._shape.speakers else vectors
+    def _predict_all(self, casting: Casting, clips: np.ndarray) -> np.ndarray:
+        return np.concatenate([self.predict(casting.inputs(window)) for window in self._data.windows(clips)])
 
     def _untrained(self, seed: int) -> keras.Model:
         regularization = Regularization(self.settings.dropout, self.settings.noise)
@@ -201,3 +160,8 @@ class Trainer:
         for held, start in zip(self.network.optimizer.variables, self._optimizer_start, strict=True):
             held.assign(start)
         return random
+
+
+def _as_taken(inputs: list[np.ndarray]) -> np.ndarray | list[np.ndarray]:
+    """Return the inputs as Keras wants them: a single one not in a list."""
+    return inputs if len(inputs) > 1 else inputs[0]

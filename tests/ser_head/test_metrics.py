@@ -11,6 +11,7 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, brier_score
 
 from ser_head.metrics import figures, metrics_document, speaker_intervals
 from ser_head.numeric import agreement, numeric_figures
+from ser_head.paired import speaker_gains
 from ser_head.predictions import judged, read_predictions
 from ser_head.subgroups import hits, with_groups
 
@@ -162,3 +163,11 @@ def test_without_classes_the_figures_are_those_of_numbers():
     document = metrics_document("loso", True, (), table, table, by=["speaker"])
     assert document["test"] == numeric_figures(table) == document["validation"]
     assert document["by"]["speaker"]["s1"] == agreement(table[table["speaker"] == "s1"])
+
+
+def test_gains_are_against_the_plain_head_where_there_is_one():
+    enrolled = table_of(30).assign(condition="enrolled:5")
+    plain = enrolled.assign(condition="plain", prediction="sad")
+    document = metrics_document("loso", True, LABELS, pd.concat([enrolled, plain]), plain)
+    assert document["gains"] == {"enrolled:5": speaker_gains(enrolled, plain).to_dict()}
+    assert "gains" not in metrics_document("loso", True, LABELS, enrolled, plain)

@@ -6,33 +6,53 @@ import pytest
 from ser_embed.errors import InputError
 from ser_head.backend import keras
 from ser_head.heads import HEADS
-from ser_head.networks import NetworkShape, Regularization, build_network, load_head, with_scaling
+from ser_head.networks import NetworkShape, Regularization, build_network, finished, load_head, load_network
+from ser_head.padding import pad_frames
 from ser_head.scaling import Scaling
+from ser_head.temperature import temper
 
 REGULARIZATION = Regularization(dropout=0.3, noise=0.2)
-SHAPES = [NetworkShape(1, 6, 3), NetworkShape(4, 6, 3), NetworkShape(4, 6, 3, speakers=5)]
+SHAPES = [NetworkShape(1, 6, 3), NetworkShape(4, 6, 3), NetworkShape(4, 6, 3, {"embedding": 5, "features": 6})]
+NETWORKS = [name for name, spec in HEADS.items() if spec.kind == "dense"]
+FRAMEWISE = [name for name, spec in HEADS.items() if spec.takes_frames]
 
 
 def inputs_for(shape, vectors):
-    return [vectors, np.arange(len(vectors), dtype=np.int32) % shape.speakers] if shape.speakers else vectors
+    told = [np.random.default_rng(1).normal(size=(len(vectors), width)) for width in shape.told.values()]
+    return [vectors, *(each.astype(np.float32) for each in told)]
 
 
 def score(network, inputs):
-    return keras.ops.convert_to_numpy(network(inputs, training=False))
+    return keras.ops.convert_to_numpy(network(inputs if len(inputs) > 1 else inputs[0], training=False))
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("name", HEADS)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_a_saved_head_turns_raw_vectors_into_the_trained_networks_probabilities(tmp_path, shape, name):
     random = np.random.default_rng(0)
     size = (shape.layers, shape.width)
     scaling = Scaling(random.normal(0, 100, size), random.uniform(1, 50, size))
     vectors = (scaling.mean + random.normal(size=(9, *size)) * np.sqrt(scaling.variance)).astype(np.float32)
     network = build_network(HEADS[name], shape, REGULARIZATION, seed=1)
-    with_scaling(network, scaling).save(tmp_path / "head.keras")
+    finished(network, scaling, temperature=2.0).save(tmp_path / "head.keras")
+    inside = score(network, inputs_for(shape, scaling.apply(vectors)))
+    assert load_network(tmp_path / "head.keras")(inputs_for(shape, scaling.apply(vectors))) == pytest.approx(inside)
     scored = score(load_head(tmp_path / "head.keras"), inputs_for(shape, vectors))
-    assert scored == pytest.approx(score(network, inputs_for(shape, scaling.apply(vectors))), abs=1e-5)
+    assert scored == pytest.approx(temper(inside, 2.0), abs=1e-5)
     assert scored.sum(axis=1) == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", FRAMEWISE)
+def test_a_clip_of_frames_is_scored_the_same_alone_and_among_longer_ones(tmp_path, name):
+    random = np.random.default_rng(0)
+    shape = NetworkShape(2, 40, 3)
+    clips = [random.normal(size=(count, 2, 40)).astype(np.float32) for count in (5, 33, 100)]
+    network = build_network(HEADS[name], shape, REGULARIZATION, seed=1)
+    finished(network, Scaling(np.ones((2, 40)), np.ones((2, 40)))).save(tmp_path / "head.keras")
+    predict = load_network(tmp_path / "head.keras")
+    alone = np.concatenate([predict([pad_frames([clip])]) for clip in clips])
+    assert predict([pad_frames(clips)]) == pytest.approx(alone, abs=1e-6)
+    assert np.abs(alone[0] - alone[1]).max() > 1e-3
 
 
 def test_hidden_layers_are_dense_relu_dropout_batch_normalisation():
@@ -45,7 +65,7 @@ def test_hidden_layers_are_dense_relu_dropout_batch_normalisation():
 
 
 def test_first_weights_come_from_the_seed_alone():
-    shape = NetworkShape(2, 6, 3, speakers=4)
+    shape = NetworkShape(2, 6, 3, {"embedding": 4})
     keras.utils.set_random_seed(5)
     first = build_network(HEADS["mlp"], shape, REGULARIZATION, seed=3).get_weights()
     again = build_network(HEADS["mlp"], shape, REGULARIZATION, seed=3).get_weights()
@@ -56,7 +76,7 @@ def test_first_weights_come_from_the_seed_alone():
 
 def test_outliers_say_no_more_than_three_deviations():
     network = build_network(HEADS["mlp"], NetworkShape(1, 6, 3), REGULARIZATION, seed=0)
-    assert np.array_equal(score(network, np.full((1, 1, 6), 3.0)), score(network, np.full((1, 1, 6), 1e6)))
+    assert np.array_equal(score(network, [np.full((1, 1, 6), 3.0)]), score(network, [np.full((1, 1, 6), 1e6)]))
 
 
 def test_what_is_not_a_head_is_refused(tmp_path):

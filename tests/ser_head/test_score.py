@@ -46,14 +46,19 @@ def predictions(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("protocol", "personalized"), [("kfold:3", False), ("random", True)], ids=["folds", "personalised"]
+    ("changes", "parts"),
+    [
+        ({"protocol": "kfold:3", "by": ("corpus", "speaker")}, {"by"}),
+        ({"protocol": "random", "personalized": True}, {"gains"}),
+    ],
+    ids=["folds", "personalised"],
 )
-def test_metrics_json_comes_out_of_predictions_csv_again(tmp_path, protocol, personalized):
+def test_metrics_json_comes_out_of_predictions_csv_again(tmp_path, changes, parts):
     store = write_store(tmp_path / "tiny.h5", Recipe(voice=1.0))
-    trained = ser_head.train(store=store, protocol=protocol, personalized=personalized, epochs=2, out=tmp_path / "run")
+    trained = ser_head.train(store=store, epochs=2, out=tmp_path / "run", **changes)
     metrics = json.loads((trained.run / "metrics.json").read_text("utf-8"))
     scored = ser_head.score(trained.run / "predictions.csv")
-    assert set(scored) >= {"labels", "n_test", "test", "conditions"}
+    assert set(scored) == {"labels", "n_test", "test", "conditions"} | parts
     assert scored == {name: metrics[name] for name in scored}
     validation = ser_head.score(trained.run / "validation.csv")
     assert validation["conditions"]["validation"] == metrics["validation"]

@@ -12,7 +12,7 @@ from ser_head.settings import TrainSettings, find_store
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"head": "transformer"}, "--head has to be one of mlp, deep, not 'transformer'"),
+        ({"head": "transformer"}, "--head has to be one of linear, mlp, .*ensemble, not 'transformer'"),
         ({"protocol": "kfold:two"}, "protocol has to be speaker"),
         ({"split": (0.8, 0.2)}, "--split has to be three positive shares"),
         ({"split": (0.8, 0.2, 0.2)}, "add up to 1"),

@@ -14,14 +14,16 @@ import ser_head
 from ser_embed.errors import EXIT_BAD_INPUT, EXIT_DONE, InputError
 from ser_embed.store import Store
 from ser_head.dataset import Dataset
+from ser_head.folds import Casting, prepare_fold
 from ser_head.metrics import figures
 from ser_head.networks import load_head
 from ser_head.predictions import judged, probabilities_of, read_predictions
 from ser_head.runs import Run
+from ser_head.scoring import Heard
 from ser_head.settings import TrainSettings
 from ser_head.splits import Clips, Protocol, make_splits
 from ser_head.train import main, summary
-from ser_head.training import Trainer, prepare_fold
+from ser_head.training import NetworkTrainer
 from tests.ser_head.conftest import Recipe, rows_of, write_store
 
 RECIPE = Recipe(layers=("0", "1"), voice=1.0)
@@ -42,11 +44,11 @@ def trained(store, tmp_path_factory):
 @pytest.fixture(scope="module")
 def personalized(store, tmp_path_factory):
     out = tmp_path_factory.mktemp("runs") / "personalized"
-    return ser_head.train(store=store, protocol="random", personalized=True, epochs=4, out=out)
+    return ser_head.train(store=store, protocol="random", personalized="embedding", epochs=4, out=out)
 
 
 def test_a_run_has_all_its_files(trained):
-    heads = {f"fold_{fold}/head.keras" for fold in range(1, FOLDS + 1)}
+    heads = {f"fold_{fold}/{file}" for fold in range(1, FOLDS + 1) for file in ("head.keras", "fold.npz")}
     files = {"run.json", "metrics.json", "predictions.csv", "validation.csv", "history.csv", "report.html"}
     assert {path.relative_to(trained.run).as_posix() for path in trained.run.rglob("*.*")} == files | heads
 
@@ -81,8 +83,8 @@ def test_the_scaling_is_that_of_the_training_clips(trained, store):
     run = Run.load(trained.run)
     with Store(store) as opened:
         vectors, speakers = opened.read(range(len(opened))), opened.column("speaker")
-    for fold, head in zip(run.about["folds"], run.heads, strict=True):
-        mean, variance = head.get_layer("scaling").get_weights()[:2]
+    for fold in run.about["folds"]:
+        mean, variance = load_head(trained.run / fold["head"]).get_layer("scaling").get_weights()[:2]
         inside = vectors[np.isin(speakers, fold["speakers"]["train"])].astype(np.float64)
         assert mean == pytest.approx(inside.mean(axis=0), rel=1e-6)
         assert variance == pytest.approx(inside.var(axis=0), rel=1e-5)
@@ -109,7 +111,7 @@ def test_a_run_scores_by_the_mean_of_its_folds(trained, store):
     run = Run.load(trained.run)
     with Store(store) as opened:
         vectors = opened.read(range(10))
-        expected = np.mean([np.asarray(head(vectors)) for head in run.heads], axis=0)
+        expected = np.mean([load_head(trained.run / each["head"])(vectors) for each in run.about["folds"]], axis=0)
         assert run.probabilities(vectors, spec=opened.spec) == pytest.approx(expected, abs=1e-6)
         assert run.probabilities(vectors[:0]).shape == (0, 3)
         with pytest.raises(InputError, match="holds vectors with digest 'd1', not 'd2'"):
@@ -122,20 +124,61 @@ def test_a_personalised_head_is_scored_with_and_without_the_speaker(personalized
     metrics = personalized.metrics
     assert metrics["speaker_disjoint"] is False
     assert metrics["test"] == metrics["conditions"]["closed"]
-    assert metrics["conditions"]["unknown"]["n"] == metrics["n_test"]
+    conditions = {"closed", "unknown", "enrolled:1", "enrolled:5", "enrolled:20", "transductive", "plain"}
+    assert metrics["conditions"].keys() == conditions
+    assert {figures["n"] for figures in metrics["conditions"].values()} == {metrics["n_test"]}
     table = read_predictions(personalized.run / "predictions.csv")
     run = Run.load(personalized.run)
     with Store(store) as opened:
         ids = opened.utterances["utterance_id"].tolist()
-        for condition, rows in table.groupby("condition"):
+        for condition in ("closed", "unknown"):
+            rows = table[table["condition"] == condition]
             vectors = opened.read([ids.index(name) for name in rows["utterance_id"]])
-            names = rows["speaker"] if condition == "closed" else ["nobody"] * len(rows)
-            scored = run.probabilities(vectors, names.tolist() if condition == "closed" else names)
-            assert scored == pytest.approx(probabilities_of(rows, run.labels), abs=1e-5)
+            names = rows["speaker"].tolist() if condition == "closed" else ["nobody"] * len(rows)
+            assert run.probabilities(vectors, names) == pytest.approx(probabilities_of(rows, run.labels), abs=1e-5)
         strangers = run.probabilities(vectors)
         assert strangers == pytest.approx(run.probabilities(vectors, ["nobody"] * len(vectors)))
         known = run.probabilities(vectors, rows["speaker"].tolist())
         assert np.abs(known - strangers).max() > 1e-3
+
+
+@pytest.mark.parametrize("method", ["normalize", "features", "calibrate", "embedding,normalize,features,calibrate"])
+def test_a_run_scores_an_enrolled_speaker_as_its_training_did(store, tmp_path, method):
+    trained = ser_head.train(store=store, personalized=method, epochs=4, out=tmp_path / "run")
+    table = read_predictions(trained.run / "predictions.csv")
+    rows = table[table["condition"] == "transductive"]
+    run = Run.load(trained.run)
+    with Store(store) as opened:
+        ids = opened.utterances["utterance_id"].tolist()
+        vectors = opened.read([ids.index(name) for name in rows["utterance_id"]])
+    names = rows["speaker"].to_numpy()
+    enrolled = {name: vectors[names == name] for name in set(names)}
+    scored = run.probabilities(vectors, names.tolist(), enrolled=enrolled)
+    assert scored == pytest.approx(probabilities_of(rows, run.labels), abs=1e-5)
+
+
+def test_a_shuffled_speaker_table_gains_nothing(make_store, tmp_path):
+    """With voices far apart, enrolment helps; enrolled with another's clips, it does not."""
+    path = make_store(speakers=10, takes=10, voice=4.0, signal=0.7, width=12)
+    trained = ser_head.train(store=path, personalized="normalize", protocol="kfold:5", epochs=40, out=tmp_path / "run")
+    conditions = trained.metrics["conditions"]
+    assert conditions["enrolled:20"]["uar"] > conditions["plain"]["uar"] + 0.05
+    table = read_predictions(trained.run / "predictions.csv")
+    rows = table[(table["condition"] == "transductive") & (table["fold"] == 1)]
+    (own, other) = sorted(set(rows["speaker"]))
+    run = Run.load(trained.run)
+    with Store(path) as opened:
+        ids = opened.utterances["utterance_id"].tolist()
+        clips = {
+            name: opened.read([ids.index(each) for each in rows["utterance_id"][rows["speaker"] == name]])
+            for name in (own, other)
+        }
+    labels = rows["label"][rows["speaker"] == own].to_numpy()
+    (first, *_) = run.scorers
+    right = first.score([Heard(clips[own], clips[own])])
+    wrong = first.score([Heard(clips[own], clips[other])])
+    names = np.array(run.labels)
+    assert np.mean(names[right.argmax(axis=1)] == labels) > np.mean(names[wrong.argmax(axis=1)] == labels)
 
 
 def test_the_mix_finds_the_layer_that_knows(make_store, tmp_path):
@@ -152,10 +195,10 @@ def test_a_store_left_on_disk_trains_as_well(make_store):
         data = Dataset(opened, memory_bytes=0)
         clips = Clips(data.speakers, data.clips["corpus"].to_numpy(object), data.targets)
         (split,) = make_splits(Protocol("speaker"), clips, settings.split, seed=0)
-        trainer = Trainer(data, settings, most_known=0)
+        trainer = NetworkTrainer(data, settings, {})
         fold = prepare_fold(data, split, settings)
         trainer.fit(fold, lambda: None)
-        scored = trainer.predict(fold, split.test)
+        scored = trainer.predict(Casting(data, fold, []).inputs(split.test))
     assert np.mean(scored.argmax(axis=1) == data.targets[split.test]) > 0.8
 
 

@@ -1,0 +1,62 @@
+"""Training scikit-learn's heads as networks are trained: per fold, personalised by the same means, then refitted."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from ser_head.classic import ClassicHead
+from ser_head.dataset import Dataset
+from ser_head.folds import Fitted, Fold, training_casting
+from ser_head.settings import TrainSettings
+
+FILE = "head.skops"
+# A network meets a speaker under another enrolment in every epoch; these heads see all clips at once, this often.
+COPIES = 4
+
+
+class ClassicTrainer:
+    """Trains a support vector machine or a forest on the clips of one fold after another.
+
+    Attributes:
+        settings: the run's settings.
+    """
+
+    def __init__(self, data: Dataset, settings: TrainSettings) -> None:
+        """Take the clips of all folds."""
+        self._data = data
+        self.settings = settings
+        self._head = self._untrained(settings.seed)
+
+    def fit(self, fold: Fold, on_epoch: Callable[[], object]) -> Fitted:
+        """Learn from the training clips."""
+        self._learn(fold, fold.split.train)
+        on_epoch()
+        return Fitted([], None)
+
+    def refit(self, fold: Fold, fitted: Fitted, on_epoch: Callable[[], object]) -> None:
+        """Learn from training and validation clips."""
+        self._learn(fold, np.union1d(fold.split.train, fold.split.validation))
+
+    def predict(self, inputs: list[np.ndarray]) -> np.ndarray:
+        """Return probabilities, float32 (clips, classes)."""
+        return self._head.probabilities(inputs[0])
+
+    def layer_weights(self) -> None:
+        """Return None: these heads take all layers side by side."""
+
+    def save(self, folder: Path, fold: Fold, temperature: float) -> str:
+        """Write the head into `folder`; return the file's name."""
+        self._head.save(folder / FILE)
+        return FILE
+
+    def _untrained(self, seed: int) -> ClassicHead:
+        return ClassicHead("svm" if self.settings.head == "svm" else "forest", seed)
+
+    def _learn(self, fold: Fold, clips: np.ndarray) -> None:
+        random = np.random.default_rng([self.settings.seed, fold.split.fold])
+        copies = COPIES if fold.personalizer.listens else 1
+        inputs = [training_casting(self._data, fold, clips, random).inputs(clips)[0] for _ in range(copies)]
+        targets = np.tile(self._data.targets[clips], copies)
+        self._head = self._untrained(int(random.integers(2**31)))
+        self._head.fit(np.concatenate(inputs), targets, fold.weights)

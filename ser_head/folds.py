@@ -1,0 +1,127 @@
+"""A fold: the clips of a split with what is measured on its training clips alone, and how heads are given them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ser_head.dataset import Dataset
+from ser_head.padding import existing
+from ser_head.personal.enrolment import Session, known_sessions, training_sessions
+from ser_head.personal.voices import Card, Personalizer, Voices
+from ser_head.scaling import Scaling, fit_scaling
+from ser_head.settings import TrainSettings
+from ser_head.splits import Split
+
+
+@dataclass(frozen=True)
+class Fold:
+    """A split with what is measured on its training clips alone.
+
+    Attributes:
+        split: the clips.
+        scaling: mean and variance of the training vectors.
+        weights: weight of each class in the loss, float32 (classes,).
+        personalizer: what is made of speakers.
+    """
+
+    split: Split
+    scaling: Scaling
+    weights: np.ndarray
+    personalizer: Personalizer
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What training a fold gave.
+
+    Attributes:
+        history: one row per epoch: epoch, loss, accuracy, val_loss, val_accuracy. Losses are weighted by class. Empty
+            for a head that is not trained in epochs.
+        best_epoch: the epoch with the lowest validation loss; the first is 1, None without epochs.
+    """
+
+    history: list[dict[str, float]]
+    best_epoch: int | None
+
+
+def prepare_fold(data: Dataset, split: Split, settings: TrainSettings, rows: int = 0) -> Fold:
+    """Measure scaling, class weights and speakers on the training clips of `split`; it has some of every class.
+
+    Args:
+        data: the clips.
+        split: how they are parted.
+        settings: the run's.
+        rows: rows of a personalised network's speaker table, where it has more than this fold needs.
+    """
+    scaling = fit_scaling(existing(data.read(window)) for window in data.windows(split.train))
+    counts = np.bincount(data.targets[split.train], minlength=len(data.labels))
+    weights = (len(split.train) / (len(counts) * counts)) ** settings.balance
+    named = split.train if settings.personalized else split.train[:0]
+    voices = _measure_voices(data, named, scaling)
+    return Fold(split, scaling, weights.astype(np.float32), Personalizer(settings.personalized, voices, rows))
+
+
+class Casting:
+    """Says of each clip by what sessions its speaker is known, and reads clips as the network takes them."""
+
+    def __init__(self, data: Dataset, fold: Fold, sessions: Sequence[Session], training: bool = False) -> None:
+        """Take the sessions.
+
+        Args:
+            data: the clips.
+            fold: whose scaling and speakers to use.
+            sessions: each clip that will be asked for is scored in one of them; none for a head not personalised.
+            training: a speaker of whom some clips are enrolled has its own row in the speaker table.
+        """
+        self._data, self._fold, self._sessions, self._training = data, fold, sessions, training
+        self._session_of = np.zeros(len(data), np.int64)
+        for place, session in enumerate(sessions):
+            self._session_of[session.scored] = place
+
+    def inputs(self, clips: np.ndarray) -> list[np.ndarray]:
+        """Return the network's inputs for the clips at these positions, in that order."""
+        vectors = self._fold.scaling.apply(self._data.read(clips))
+        if not self._sessions:
+            return [vectors]
+        present, card_of = np.unique(self._session_of[clips], return_inverse=True)
+        return self._fold.personalizer.inputs(
+            vectors, [self._card(self._sessions[place]) for place in present], card_of
+        )
+
+    def _card(self, session: Session) -> Card:
+        personalizer = self._fold.personalizer
+        if not self._training and personalizer.voices.row(session.speaker):
+            return personalizer.known_card(session.speaker)
+        enrolled = self._fold.scaling.apply(self._data.read(session.enrolled))
+        return personalizer.training_card(enrolled, session.speaker) if self._training else personalizer.card(enrolled)
+
+
+def training_casting(data: Dataset, fold: Fold, clips: np.ndarray, random: np.random.Generator) -> Casting:
+    """Enrol the speakers of training `clips` with samples of every size, so that training meets what tests will."""
+    listens = fold.personalizer.listens
+    sessions = training_sessions(data.speakers, clips, random) if listens else []
+    return Casting(data, fold, sessions, training=True)
+
+
+def validation_casting(data: Dataset, fold: Fold, random: np.random.Generator) -> Casting:
+    """Let validation speakers be known if they train, and enrol the others with samples of every size."""
+    if not fold.personalizer.listens:
+        return Casting(data, fold, [])
+    clips, names = fold.split.validation, fold.personalizer.voices.names
+    heard = np.isin(data.speakers[clips], names)
+    known = known_sessions(data.speakers, clips[heard], fold.split.train)
+    return Casting(data, fold, [*known, *training_sessions(data.speakers, clips[~heard], random)])
+
+
+def _measure_voices(data: Dataset, clips: np.ndarray, scaling: Scaling) -> Voices:
+    names = tuple(sorted(set(data.speakers[clips]) - {""}))
+    means = np.zeros((len(names), *data.shape), np.float32)
+    variances = np.ones_like(means)
+    counts = np.zeros((len(names), len(data.labels)), np.int64)
+    for place, name in enumerate(names):
+        own = clips[data.speakers[clips] == name]
+        vectors = scaling.apply(data.read(own))
+        means[place], variances[place] = vectors.mean(axis=0), vectors.var(axis=0)
+        counts[place] = np.bincount(data.targets[own], minlength=len(data.labels))
+    return Voices(names, means, variances, counts)

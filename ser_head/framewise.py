@@ -1,0 +1,76 @@
+"""What networks do along encoder layers and along time: the layer mix, attention over frames, convolution over frames.
+
+Frames are (batch, frames, width) with `there`, (batch, frames, 1), true for the frames a clip has; the others are 0 and
+change nothing: a clip gives the same numbers alone and padded in any batch.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from ser_head.backend import keras
+
+# Adam moves a logit by about the learning rate per step, however clear the gradient: at 0.0011, a few hundred steps
+# would leave the mix at the plain mean.
+MIX_PACE = 30.0
+ATTENTION_UNITS = 128
+CHANNELS = (8, 16, 24, 32, 48)  # of the five blocks; each halves frames and coefficients
+_NOWHERE = -1e9  # the logit of a frame that is not there
+
+
+class LayerMix(keras.layers.Layer):
+    """Weighted mean over layers, weights learned through a softmax: (..., layers, width) -> (..., width)."""
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Create one logit per layer; zeros make the plain mean."""
+        self.logits = self.add_weight(shape=(input_shape[-2],), initializer="zeros", name="logits")
+
+    def call(self, vectors: Any) -> Any:
+        """Mix the layers."""
+        return keras.ops.sum(vectors * keras.ops.reshape(self.weighting(), (-1, 1)), axis=-2)
+
+    def weighting(self) -> Any:
+        """Return the weight of each layer, (layers,), adding up to 1."""
+        return keras.ops.softmax(MIX_PACE * self.logits)
+
+
+def attend(frames: Any, there: Any, seeds: Iterator[int]) -> Any:
+    """Pool frames to their attentive mean and deviation (Okabe et al., 2018): (batch, 2 x ATTENTION_UNITS).
+
+    Args:
+        frames: (batch, frames, width).
+        there: bool (batch, frames, 1).
+        seeds: draw the first weights.
+    """
+    frames = _layer(keras.layers.Dense, seeds, ATTENTION_UNITS, activation="relu")(frames)
+    asked = _layer(keras.layers.Dense, seeds, ATTENTION_UNITS // 2, activation="tanh")(frames)
+    logits = _layer(keras.layers.Dense, seeds, 1)(asked)  # (batch, frames, 1)
+    weights = keras.ops.softmax(keras.ops.where(there, logits, _NOWHERE), axis=1)
+    mean = keras.ops.sum(weights * frames, axis=1)
+    square = keras.ops.sum(weights * keras.ops.square(frames), axis=1)
+    deviation = keras.ops.sqrt(keras.ops.maximum(square - keras.ops.square(mean), 1e-6))
+    return keras.layers.Concatenate()([mean, deviation])
+
+
+def convolve(frames: Any, there: Any, dropout: float, seeds: Iterator[int]) -> Any:
+    """Run five blocks of Conv2D - ELU - max pooling - dropout over frames and coefficients, then take the mean in time.
+
+    Args:
+        frames: (batch, frames, width), frames padded as `ser_head.padding` has it.
+        there: bool (batch, frames, 1).
+        dropout: share of the numbers left out after each block.
+        seeds: draw first weights and dropout.
+    """
+    image = frames[..., None]  # (batch, frames, width, channels)
+    present = keras.ops.cast(there, "float32")  # (batch, frames, 1)
+    for channels in CHANNELS:
+        image = _layer(keras.layers.Conv2D, seeds, channels, 3, padding="same", activation="elu")(image)
+        image = image * present[..., None]  # a bias would wake the frames that are not there
+        image = keras.layers.MaxPooling2D(2, padding="same")(image)
+        present = keras.layers.MaxPooling1D(2)(present)
+        image = keras.layers.Dropout(dropout / 2, seed=next(seeds))(image)
+    image = keras.ops.sum(image * present[..., None], axis=1) / keras.ops.sum(present, axis=1)[..., None]
+    return keras.layers.Flatten()(image)
+
+
+def _layer(kind: type, seeds: Iterator[int], *sizes: int, **options: Any) -> Any:
+    return kind(*sizes, kernel_initializer=keras.initializers.GlorotUniform(seed=next(seeds)), **options)

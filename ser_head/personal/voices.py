@@ -1,0 +1,162 @@
+"""What a personalised head makes of a speaker: how the clips are moved, and what the network is told beside them.
+
+Everything happens in a fold's standardised space, where the average training clip is 0 and its variance 1. The methods
+work on the enrolled clips alone, without labels; an empty enrolment is a speaker of whom nothing is known.
+
+    normalize   the speaker's mean and variance, shrunk to the global ones, are taken out of the clips
+    embedding   a row per training speaker, learned; a new voice gets a blend of the rows of those it resembles
+    features    the speaker's mean vector, through a dense layer of the network
+    calibrate   no part of this module: it moves the probabilities (`ser_head.personal.priors`)
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ser_embed.errors import InputError
+from ser_head.personal.blending import blend, one_hot
+from ser_head.personal.normalization import KAPPA, speaker_statistics
+
+METHODS = ("normalize", "embedding", "features", "calibrate")
+BEST = ("normalize",)  # what --personalized alone stands for
+
+
+def parse_methods(text: str | bool | Sequence[str]) -> tuple[str, ...]:
+    """Return the methods that are meant, in the order of `METHODS`.
+
+    Args:
+        text: "normalize,calibrate", a sequence of names, True for the best, or False for none.
+
+    Raises:
+        InputError: there is no such method.
+
+    >>> parse_methods("calibrate,normalize")
+    ('normalize', 'calibrate')
+    """
+    if isinstance(text, bool):
+        return BEST if text else ()
+    names = [name.strip() for name in text.split(",")] if isinstance(text, str) else list(text)
+    for name in names:
+        if name not in METHODS:
+            raise InputError(f"--personalized has to be made of {', '.join(METHODS)}, not {name!r}")
+    return tuple(name for name in METHODS if name in names)
+
+
+@dataclass(frozen=True)
+class Voices:
+    """The speakers of a fold's training clips.
+
+    Attributes:
+        names: ascending; "" is none of them.
+        means: mean standardised vector of each, float32 (speakers, layers, width).
+        variances: variance about that mean, float32 (speakers, layers, width).
+        counts: clips of each by class, int64 (speakers, classes).
+    """
+
+    names: tuple[str, ...]
+    means: np.ndarray
+    variances: np.ndarray
+    counts: np.ndarray
+
+    def row(self, speaker: str) -> int:
+        """Return the place of a speaker in the table, counted from 1; 0 for one who is not in it."""
+        return self.names.index(speaker) + 1 if speaker in self.names else 0
+
+
+@dataclass(frozen=True)
+class Card:
+    """What is made of one speaker.
+
+    Attributes:
+        shift: taken off the clips, float32 (layers, width).
+        scale: then divided by, float32 (layers, width).
+        told: further inputs of the network, float32 (numbers,) each.
+    """
+
+    shift: np.ndarray
+    scale: np.ndarray
+    told: tuple[np.ndarray, ...]
+
+
+class Personalizer:
+    """Turns clips and what is known of their speakers into the inputs of a network.
+
+    Attributes:
+        methods: those in use; none makes every speaker the average one.
+        voices: the training speakers.
+    """
+
+    def __init__(self, methods: Sequence[str], voices: Voices, rows: int = 0) -> None:
+        """Take the methods and the speakers they borrow from.
+
+        Args:
+            methods: some of `METHODS`.
+            voices: the training speakers.
+            rows: rows of the speaker table, where the network has more than there are speakers and row 0.
+        """
+        self.methods = tuple(methods)
+        self.voices = voices
+        self._rows = max(rows, len(voices.names) + 1)
+
+    @property
+    def listens(self) -> bool:
+        """Whether the network's inputs depend on who speaks."""
+        return any(name != "calibrate" for name in self.methods)
+
+    @property
+    def told_widths(self) -> dict[str, int]:
+        """Name and width of each input of the network beside the vectors, in their order."""
+        widths = {"embedding": self._rows, "features": self.voices.means.shape[2]}
+        return {name: width for name, width in widths.items() if name in self.methods}
+
+    def card(self, enrolled: np.ndarray, row: int = 0) -> Card:
+        """Describe a speaker by some clips.
+
+        Args:
+            enrolled: standardised clips, float32 (clips, layers, width); none for a speaker nothing is known of.
+            row: the speaker's place in the table, where it is known; 0 blends rows by likeness.
+        """
+        moments = speaker_statistics(enrolled)
+        weights = self._row_alone(row) if row else blend(enrolled, self.voices.means)
+        return self._card(moments, moments[0], weights)
+
+    def training_card(self, enrolled: np.ndarray, speaker: str) -> Card:
+        """Describe a training speaker by some clips; without any it is nobody, whoever speaks."""
+        return self.card(enrolled, self.voices.row(speaker) if len(enrolled) else 0)
+
+    def known_card(self, speaker: str) -> Card:
+        """Describe a training speaker by all its training clips; a stranger by none."""
+        row = self.voices.row(speaker)
+        if not row:
+            return self.card(self.voices.means[:0])
+        count = self.voices.counts[row - 1].sum()
+        share = count / (count + KAPPA)
+        shift = (share * self.voices.means[row - 1]).astype(np.float32)
+        variance = share * self.voices.variances[row - 1] + (1 - share)
+        return self._card((shift, np.sqrt(variance).astype(np.float32)), shift, self._row_alone(row))
+
+    def inputs(self, vectors: np.ndarray, cards: Sequence[Card], card_of: np.ndarray) -> list[np.ndarray]:
+        """Return the network's inputs.
+
+        Args:
+            vectors: standardised clips, float32 (clips, layers, width).
+            cards: their speakers.
+            card_of: position of each clip's card, int (clips,).
+        """
+        if not self.listens:
+            return [vectors]
+        if "normalize" in self.methods:
+            shift, scale = np.stack([card.shift for card in cards]), np.stack([card.scale for card in cards])
+            vectors = (vectors - shift[card_of]) / scale[card_of]
+        told = [np.stack(kind)[card_of] for kind in zip(*(card.told for card in cards), strict=True)]
+        return [vectors, *told]
+
+    def _row_alone(self, row: int) -> np.ndarray:
+        return one_hot(np.array([row]), self._rows)[0]
+
+    def _card(self, moments: tuple[np.ndarray, np.ndarray], mean: np.ndarray, weights: np.ndarray) -> Card:
+        # The features of a speaker are its mean over the layers too: one dense layer for all of them.
+        table = np.pad(weights, (0, self._rows - len(weights)))
+        told = {"embedding": table, "features": mean.mean(axis=0)}
+        return Card(*moments, tuple(told[name] for name in self.told_widths))

@@ -1,0 +1,252 @@
+"""One fold of one seed: a head is trained, and every test clip is scored under every condition.
+
+A condition says what was known of the speaker:
+
+    closed         the speaker was in training, and the head is told who it is
+    unknown        nothing
+    enrolled:N     N other clips of the speaker, without labels, never the ones scored (fewer where there are not N)
+    transductive   all clips of the speaker, without labels, the scored ones included, as most of the literature has it
+    plain          nothing, by a head trained on the same clips without personalisation
+
+A head that is not personalised is scored once: its clips are closed or unknown by who was in training.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+
+from ser_head.dataset import Dataset
+from ser_head.familiarity import Familiarity, fit_familiarity
+from ser_head.folds import Fitted, Fold, prepare_fold, validation_casting
+from ser_head.heads import HEADS
+from ser_head.padding import clip_means
+from ser_head.personal.blending import most_similar
+from ser_head.personal.enrolment import Session, enrolment_sessions, known_sessions, transductive_sessions
+from ser_head.personal.priors import Calibration, HeldOut, choose_calibration
+from ser_head.predictions import CLOSED, ENROLLED, PLAIN, TRANSDUCTIVE, UNKNOWN, VALIDATION, prediction_rows
+from ser_head.scoring import ARRAYS, Heard, Scorer, Tempering, log_of, save_scorer
+from ser_head.settings import TrainSettings
+from ser_head.splits import Split
+from ser_head.temperature import fit_temperature, temper
+
+SIZES = (1, 5, 20)  # clips enrolled
+_SCORED_AT_ONCE = 1024  # clips of the sessions scored together
+_LEARNED_FROM = 2000  # training clips that say what is familiar
+_PARTS = ("train", "validation", "test")
+
+
+class Trainer(Protocol):
+    """What trains one fold after another; see `ser_head.training` and `ser_head.classic`."""
+
+    settings: TrainSettings
+
+    def fit(self, fold: Fold, on_epoch: Callable[[], object]) -> Fitted:
+        """Train a fold from the start; validation clips choose, and are not learned from."""
+
+    def refit(self, fold: Fold, fitted: Fitted, on_epoch: Callable[[], object]) -> None:
+        """Train again from the start, as was chosen, on training and validation clips."""
+
+    def predict(self, inputs: list[np.ndarray]) -> np.ndarray:
+        """Return the probabilities of the fold last trained, float32 (clips, classes)."""
+
+    def save(self, folder: Path, fold: Fold, temperature: float) -> str:
+        """Write the head last trained into `folder`; return its file's name."""
+
+    def layer_weights(self) -> list[float] | None:
+        """Return the weight of each layer, where they are learned."""
+
+
+@dataclass(frozen=True)
+class Round:
+    """What one fold gave.
+
+    Attributes:
+        tested: predictions of the test clips under every condition; the first of a clip is what the run is judged by.
+        validated: predictions of the validation clips.
+        history: one row per epoch.
+        about: the fold's entry in run.json.
+    """
+
+    tested: pd.DataFrame
+    validated: pd.DataFrame
+    history: pd.DataFrame
+    about: dict[str, Any]
+
+
+class Rounds:
+    """Trains and scores the folds of a run, one after another, each on the same compiled network.
+
+    Attributes:
+        settings: the run's settings.
+    """
+
+    def __init__(self, data: Dataset, settings: TrainSettings, most_speakers: int) -> None:
+        """Make the trainers.
+
+        Args:
+            data: the clips of all folds.
+            settings: the run's settings.
+            most_speakers: training speakers that a fold has at most.
+        """
+        self._data = data
+        self.settings = settings
+        self._rows = most_speakers + 1 if "embedding" in settings.personalized else 0
+        self._trainer = _make_trainer(data, settings, self._rows)
+        plain = replace(settings, personalized=())
+        self._plain = _make_trainer(data, plain, 0) if settings.personalized else None
+
+    def run(self, split: Split, folder: Path | None, on_epoch: Callable[[], object]) -> Round:
+        """Train and score one fold.
+
+        Args:
+            split: the fold.
+            folder: where its head is kept, or None.
+            on_epoch: called after each epoch.
+        """
+        fold = prepare_fold(self._data, split, self.settings, self._rows)
+        fitted, validated, scorer = self._train(self._trainer, fold, on_epoch)
+        about: dict[str, Any] = {
+            "fold": split.fold,
+            "best_epoch": fitted.best_epoch,
+            "refit": self.settings.refits,
+            "layer_weights": self._trainer.layer_weights(),
+            "speakers": {part: sorted(set(self._data.speakers[getattr(split, part)])) for part in _PARTS},
+        }
+        if folder is not None:
+            folder.mkdir(exist_ok=True)
+            about |= {
+                "head": self._trainer.save(folder, fold, scorer.tempering.temperature),
+                **save_scorer(scorer, folder / ARRAYS),
+            }
+        tables = [self._table(split, scorer, *each) for each in self._conditions(split)]
+        if self._plain is not None:
+            bare = prepare_fold(self._data, split, self._plain.settings)
+            _, _, without = self._train(self._plain, bare, on_epoch)
+            tables.append(self._table(split, without, PLAIN, self._strangers(split.test)))
+        history = pd.DataFrame(fitted.history)
+        history.insert(0, "fold", split.fold)
+        return Round(pd.concat(tables, ignore_index=True), validated, history, about)
+
+    def _train(
+        self, trainer: Trainer, fold: Fold, on_epoch: Callable[[], object]
+    ) -> tuple[Fitted, pd.DataFrame, Scorer]:
+        """Train a head and calibrate it by validation clips, before it may learn from those."""
+        fitted = trainer.fit(fold, on_epoch)
+        clips = fold.split.validation
+        casting = validation_casting(self._data, fold, self._random(fold.split))
+        windows = self._data.windows(clips)
+        probabilities = np.concatenate([trainer.predict(casting.inputs(window)) for window in windows])
+        temperature = fit_temperature(probabilities, self._data.targets[clips])
+        prior = _effective_prior(fold, self._data)
+        scorer = Scorer(trainer.predict, fold.scaling, fold.personalizer, Tempering(temperature, prior))
+        if "calibrate" in fold.personalizer.methods:
+            scorer.tempering = replace(scorer.tempering, borrowing=self._choose_borrowing(fold, scorer))
+        scorer.familiarity = self._measure_familiarity(fold)
+        validated = prediction_rows(
+            self._data, clips, temper(probabilities, temperature), fold.split.fold, VALIDATION, temperature
+        )
+        if trainer.settings.refits:
+            trainer.refit(fold, fitted, on_epoch)
+        return fitted, validated, scorer
+
+    def _conditions(self, split: Split) -> Iterator[tuple[str, list[Session]]]:
+        """Yield each condition with the sessions in which clips are scored under it."""
+        speakers, test = self._data.speakers, split.test
+        heard = np.isin(speakers[test], sorted(set(speakers[split.train]) - {""}))
+        if not self.settings.personalized:
+            yield CLOSED, self._strangers(test[heard])
+            yield UNKNOWN, self._strangers(test[~heard])
+            return
+        yield CLOSED, known_sessions(speakers, test[heard], split.train)
+        yield UNKNOWN, self._strangers(test)
+        named = test[speakers[test] != ""]
+        for size in SIZES:
+            yield f"{ENROLLED}:{size}", enrolment_sessions(speakers, named, size, self._random(split))
+        yield TRANSDUCTIVE, transductive_sessions(speakers, named)
+
+    def _table(self, split: Split, scorer: Scorer, condition: str, sessions: Sequence[Session]) -> pd.DataFrame:
+        clips = np.concatenate([session.scored for session in sessions] or [split.test[:0]])
+        probabilities = self._score(scorer, condition, sessions)
+        order = np.argsort(clips)
+        return prediction_rows(
+            self._data, clips[order], probabilities[order], split.fold, condition, scorer.tempering.temperature
+        )
+
+    def _score(self, scorer: Scorer, condition: str, sessions: Sequence[Session]) -> np.ndarray:
+        scored = [np.zeros((0, len(self._data.labels)), np.float32)]
+        for group in _together(sessions):
+            heard = [self._heard(session, condition == CLOSED) for session in group]
+            scored.append(scorer.score(heard))
+        return np.concatenate(scored)
+
+    def _heard(self, session: Session, told: bool) -> Heard:
+        """Read a session; a speaker who is `told` is known from training, and needs no enrolment."""
+        vectors = self._data.read(session.scored)
+        if told:
+            return Heard(vectors, speaker=session.speaker)
+        return Heard(vectors, self._data.read(session.enrolled) if len(session.enrolled) else None)
+
+    def _choose_borrowing(self, fold: Fold, scorer: Scorer) -> Calibration | None:
+        """Choose how much to borrow by the validation speakers, as if enrolled."""
+        voices = fold.personalizer.voices
+        tried = []
+        for session in enrolment_sessions(
+            self._data.speakers, fold.split.validation, SIZES[-1], self._random(fold.split)
+        ):
+            if len(session.enrolled) == 0:
+                continue
+            enrolled = self._data.read(session.enrolled)
+            known = scorer.score([Heard(enrolled, enrolled)])
+            scored = scorer.score([Heard(self._data.read(session.scored), enrolled)])
+            nearest = most_similar(fold.scaling.apply(enrolled), voices.means, len(voices.names))
+            tried.append(HeldOut(log_of(known), nearest, log_of(scored), self._data.targets[session.scored]))
+        return choose_calibration(tried, voices.counts, scorer.tempering.prior)
+
+    def _measure_familiarity(self, fold: Fold) -> Familiarity:
+        random = self._random(fold.split)
+        train, held = (
+            clips if len(clips) <= _LEARNED_FROM else np.sort(random.choice(clips, _LEARNED_FROM, replace=False))
+            for clips in (fold.split.train, fold.split.validation)
+        )
+        return fit_familiarity(*(fold.scaling.apply(clip_means(self._data.read(clips))) for clips in (train, held)))
+
+    def _strangers(self, clips: np.ndarray) -> list[Session]:
+        """Return sessions in which nothing is known of who speaks."""
+        return [Session("", clips[:0], window) for window in self._data.windows(clips)] if len(clips) else []
+
+    def _random(self, split: Split) -> np.random.Generator:
+        """Return the generator of who is enrolled with what; it does not depend on the training."""
+        return np.random.default_rng([self.settings.seed, split.fold, 1])
+
+
+def _make_trainer(data: Dataset, settings: TrainSettings, rows: int) -> Trainer:
+    if HEADS[settings.head].kind == "classic":
+        from ser_head.classic_training import ClassicTrainer
+
+        return ClassicTrainer(data, settings)
+    from ser_head.training import NetworkTrainer
+
+    told = {"embedding": rows, "features": data.shape[1]}
+    return NetworkTrainer(data, settings, {name: told[name] for name in settings.personalized if name in told})
+
+
+def _effective_prior(fold: Fold, data: Dataset) -> np.ndarray:
+    """Return the share of each class that the loss saw: that of the clips, times the weight of the class."""
+    shares = np.bincount(data.targets[fold.split.train], minlength=len(data.labels)) * fold.weights.astype(np.float64)
+    return shares / shares.sum()
+
+
+def _together(sessions: Sequence[Session]) -> Iterator[list[Session]]:
+    """Yield sessions in groups of about `_SCORED_AT_ONCE` clips."""
+    group: list[Session] = []
+    for session in sessions:
+        group.append(session)
+        if sum(len(each.scored) + len(each.enrolled) for each in group) >= _SCORED_AT_ONCE:
+            yield group
+            group = []
+    if group:
+        yield group

@@ -1,0 +1,200 @@
+"""From vectors as the store holds them, and what is known of who speaks, to calibrated probabilities.
+
+A scorer is all that one fold has learned: scaling, network, training speakers, temperature. The same code scores the
+test clips of a training and the audio of years later.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ser_embed.errors import InputError
+from ser_head.familiarity import Familiarity
+from ser_head.padding import clip_means
+from ser_head.personal.blending import most_similar
+from ser_head.personal.priors import Calibration, borrowed_bias, borrowed_prior, shift
+from ser_head.personal.voices import Card, Personalizer, Voices
+from ser_head.scaling import Scaling
+from ser_head.temperature import SMALLEST_PROBABILITY, temper
+
+ARRAYS = "fold.npz"
+Predict = Callable[[list[np.ndarray]], np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Heard:
+    """Clips of one speaker, and what is known of the speaker.
+
+    Attributes:
+        vectors: to be scored, float32 (clips, layers, width).
+        enrolled: unlabelled clips of the speaker, float32 (clips, layers, width), or None.
+        speaker: its name, if it may be one of the training's.
+    """
+
+    vectors: np.ndarray
+    enrolled: np.ndarray | None = None
+    speaker: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Tempering:
+    """How probabilities are moved after the network.
+
+    Attributes:
+        temperature: divides the logits; above 1 the network was too sure.
+        prior: effective share of each class in training, (classes,): with weighted classes, not that of the clips.
+        borrowing: how label shares are borrowed from training speakers; None where that does not help.
+    """
+
+    temperature: float
+    prior: np.ndarray
+    borrowing: Calibration | None = None
+
+
+class Scorer:
+    """One fold's head.
+
+    Attributes:
+        scaling: of the training vectors.
+        personalizer: what is made of speakers.
+        tempering: what is made of the network's probabilities.
+        familiarity: what the training clips look like, to tell audio unlike them.
+    """
+
+    def __init__(
+        self,
+        predict: Predict,
+        scaling: Scaling,
+        personalizer: Personalizer,
+        tempering: Tempering,
+        familiarity: Familiarity | None = None,
+    ) -> None:
+        """Take the parts; `predict` maps a network's inputs to probabilities, float32 (clips, classes)."""
+        self._predict = predict
+        self.scaling = scaling
+        self.personalizer = personalizer
+        self.tempering = tempering
+        self.familiarity = familiarity
+
+    def score(self, heard: Sequence[Heard]) -> np.ndarray:
+        """Score clips of several speakers.
+
+        Returns:
+            Probabilities, float32 (clips of all, classes), in the order of `heard`.
+        """
+        cards = [self._card(each) for each in heard]
+        scored = self._tempered([each.vectors for each in heard], cards)
+        if "calibrate" not in self.personalizer.methods or self.tempering.borrowing is None:
+            return np.concatenate(scored)
+        enrolled = [np.zeros_like(each.vectors[:0]) if each.enrolled is None else each.enrolled for each in heard]
+        known = self._tempered(enrolled, cards)
+        return np.concatenate([self._moved(*each) for each in zip(scored, known, enrolled, heard, strict=True)])
+
+    def unfamiliarity(self, vectors: np.ndarray) -> np.ndarray:
+        """Return how unlike the training clips each vector is, (clips,); above 1 is worth a warning.
+
+        Args:
+            vectors: float32 (clips, layers, width), as the store holds them.
+        """
+        if self.familiarity is None:
+            return np.zeros(len(vectors))
+        return self.familiarity.score(self.scaling.apply(clip_means(vectors))) / self.familiarity.threshold
+
+    def _card(self, heard: Heard) -> Card:
+        if self.personalizer.voices.row(heard.speaker):
+            return self.personalizer.known_card(heard.speaker)
+        enrolled = heard.vectors[:0] if heard.enrolled is None else heard.enrolled
+        return self.personalizer.card(self.scaling.apply(enrolled))
+
+    def _tempered(self, groups: Sequence[np.ndarray], cards: Sequence[Card]) -> list[np.ndarray]:
+        sizes = [len(group) for group in groups]
+        inputs = self.personalizer.inputs(
+            self.scaling.apply(np.concatenate(groups)), cards, np.repeat(np.arange(len(groups)), sizes)
+        )
+        probabilities = temper(self._predict(inputs), self.tempering.temperature)
+        return np.split(probabilities, np.cumsum(sizes)[:-1])
+
+    def _moved(self, scored: np.ndarray, known: np.ndarray, enrolled: np.ndarray, heard: Heard) -> np.ndarray:
+        """Move probabilities to the label shares that the speaker's voice, or its own training clips, promise."""
+        borrowing, prior, voices = self.tempering.borrowing, self.tempering.prior, self.personalizer.voices
+        row = voices.row(heard.speaker)
+        if row and borrowing:
+            own = borrowed_prior(voices.counts, np.array([row - 1]), prior, borrowing.alpha)
+            return shift(log_of(scored), np.log(own) - np.log(prior))
+        if not len(enrolled) or not len(scored) or not borrowing:
+            return scored
+        nearest = most_similar(self.scaling.apply(enrolled), voices.means, borrowing.k)
+        return shift(log_of(scored), borrowed_bias(borrowing, log_of(known), nearest, voices.counts, prior))
+
+
+def log_of(probabilities: np.ndarray) -> np.ndarray:
+    """Return logarithms, float64, that are finite for a probability of 0."""
+    return np.log(np.maximum(probabilities.astype(np.float64), SMALLEST_PROBABILITY))
+
+
+def save_scorer(scorer: Scorer, path: Path) -> dict[str, Any]:
+    """Write the arrays of a scorer, all but its network's, as one .npz.
+
+    Returns:
+        The rest, for run.json.
+    """
+    voices, tempering = scorer.personalizer.voices, scorer.tempering
+    arrays: dict[str, Any] = {
+        "mean": scorer.scaling.mean,
+        "variance": scorer.scaling.variance,
+        "prior": tempering.prior,
+        "voice_means": voices.means,
+        "voice_variances": voices.variances,
+        "voice_counts": voices.counts,
+    }
+    if scorer.familiarity is not None:
+        arrays |= {f"familiarity_{name}": array for name, array in scorer.familiarity.to_arrays().items()}
+    np.savez(path, **arrays)
+    return {
+        "known": list(voices.names),
+        "temperature": tempering.temperature,
+        "borrowing": _plain(tempering.borrowing),
+        "table_rows": scorer.personalizer.told_widths.get("embedding", 0),
+    }
+
+
+def load_scorer(path: Path, about: dict[str, Any], methods: Sequence[str], predict: Predict) -> Scorer:
+    """Read back what `save_scorer` wrote.
+
+    Args:
+        path: the .npz.
+        about: what `save_scorer` returned.
+        methods: of personalisation.
+        predict: the head.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = dict(file)
+        voices = Voices(tuple(about["known"]), arrays["voice_means"], arrays["voice_variances"], arrays["voice_counts"])
+        borrowing = _borrowing(about["borrowing"])
+        tempering = Tempering(about["temperature"], arrays["prior"], borrowing)
+        kept = {
+            name.removeprefix("familiarity_"): array
+            for name, array in arrays.items()
+            if name.startswith("familiarity_")
+        }
+        familiarity = Familiarity.from_arrays(kept) if kept else None
+        scaling = Scaling(arrays["mean"], arrays["variance"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"the run is damaged: {path} cannot be used ({error})") from error
+    return Scorer(predict, scaling, Personalizer(methods, voices, about["table_rows"]), tempering, familiarity)
+
+
+def _plain(borrowing: Calibration | None) -> dict[str, float | None] | None:
+    """Return JSON values; JSON has no infinity, so an infinite tau is null."""
+    return borrowing and {**borrowing._asdict(), "tau": borrowing.tau if np.isfinite(borrowing.tau) else None}
+
+
+def _borrowing(plain: dict[str, Any] | None) -> Calibration | None:
+    return Calibration(**{**plain, "tau": np.inf if plain["tau"] is None else plain["tau"]}) if plain else None
