@@ -9,7 +9,7 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-__all__ = ["__version__", "demo", "embed", "extract", "inspect"]
+__all__ = ["__version__", "demo", "embed", "extract", "inspect", "pretrain"]
 
 
 def __getattr__(name: str) -> Any:

@@ -56,7 +56,7 @@ def load_network(model: str) -> tuple[Any, bool, tuple[str, ...]]:
         InputError: there is no such model, it is of another family, or its weights are missing or incomplete.
     """
     source = source_of(model)
-    with _quiet_transformers():
+    with quiet_transformers():
         cached_only = not Path(source).is_dir() and not _hub_answers(source)
         config = _load_config(source, cached_only)
         return _load_weights(source, config, cached_only), *_normalizes(source, config, cached_only)
@@ -154,7 +154,7 @@ def _first_sentence(text: str) -> str:
 
 
 @contextlib.contextmanager
-def _quiet_transformers() -> Iterator[None]:
+def quiet_transformers() -> Iterator[None]:
     """Keep transformers' own bars and warnings from the terminal; what matters is raised above."""
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     import transformers

@@ -1,0 +1,162 @@
+"""Which crops make a step: every batch follows from the seed and the step's number alone.
+
+So a run that is resumed sees what it would have seen, and batches can be cut ahead in threads. In an epoch every clip
+gives as many crops as fit into it. Crops of one batch have one length, that of the shortest clip among them, as in
+fairseq: nothing is padded, and clips of like length meet.
+"""
+
+import dataclasses
+import functools
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+
+from ser_embed.errors import InputError
+from ser_embed.pretraining.augmentation import disturb
+from ser_embed.pretraining.frames import HOP, num_frames, num_samples
+from ser_embed.pretraining.masking import span_mask
+from ser_embed.pretraining.waveforms import FULL_SCALE, Waveforms
+from ser_embed.spec import RATE_HZ
+
+_EPOCH, _STEP, _VALIDATION = range(3)  # what a generator is for
+_AHEAD = 4  # batches cut while the network works on one
+
+
+@dataclasses.dataclass(frozen=True)
+class Batch:
+    """Crops of one length.
+
+    Attributes:
+        waveforms: float32 (crops, samples).
+        mask: bool (crops, frames), True where a frame is hidden.
+        labels: int64 (sets, crops, frames).
+        speakers: int64 (crops,), rows of the speaker table; 0 is nobody known.
+    """
+
+    waveforms: np.ndarray
+    mask: np.ndarray
+    labels: np.ndarray
+    speakers: np.ndarray
+
+    def share(self, rank: int, world: int) -> "Batch":
+        """Return the crops of one of `world` processes."""
+        return self._cut(slice(rank, None, world))
+
+    def parts(self, size: int) -> "Iterator[Batch]":
+        """Yield the batch in parts of at most `size` crops."""
+        for first in range(0, len(self.waveforms), size):
+            yield self._cut(slice(first, first + size))
+
+    def _cut(self, crops: slice) -> "Batch":
+        return Batch(self.waveforms[crops], self.mask[crops], self.labels[:, crops], self.speakers[crops])
+
+
+@dataclasses.dataclass(frozen=True)
+class Cutting:
+    """How crops are cut and hidden.
+
+    Attributes:
+        batch: crops per batch.
+        crop_s: their greatest length in seconds.
+        mask_probability: masked spans times their length, over frames.
+        mask_length: frames of a span.
+        normalize: bring each crop to zero mean and unit variance, as the network expects.
+        augment: chance of each kind of disturbance.
+        seed: of everything random.
+    """
+
+    batch: int
+    crop_s: float
+    mask_probability: float
+    mask_length: int
+    normalize: bool
+    augment: float
+    seed: int
+
+    @property
+    def crop_frames(self) -> int:
+        """The greatest number of frames of a crop."""
+        return int(num_frames(round(self.crop_s * RATE_HZ)))
+
+
+class Batches:
+    """The batches of a training set, by step."""
+
+    def __init__(self, waveforms: Waveforms, labels: np.ndarray, speakers: np.ndarray, rows: np.ndarray, cut: Cutting):
+        """Plan batches.
+
+        Args:
+            waveforms: all clips.
+            labels: uint16 (sets, all frames).
+            speakers: int64 (clips,), rows of the speaker table.
+            rows: the clips to use. Those too short to hide a span in, of less than twice its length, are left out.
+            cut: how crops are cut.
+
+        Raises:
+            InputError: no clip is long enough.
+        """
+        self._samples, self._starts = waveforms.samples, waveforms.starts
+        self._frame_starts, self._frame_counts = waveforms.frame_starts, waveforms.frame_counts
+        self._labels, self._speakers, self._cut = labels, speakers, cut
+        self.seed = cut.seed
+        shortest = min(2 * cut.mask_length, cut.crop_frames)
+        self.rows = rows[self._frame_counts[rows] >= shortest]
+        if not len(self.rows):
+            raise InputError(f"expected clips of at least {num_samples(shortest) / RATE_HZ:.2f} s, found none")
+        crops = np.maximum(1, np.rint(self._frame_counts[self.rows] / cut.crop_frames).astype(np.int64))
+        self._crops = np.repeat(self.rows, crops)
+        self.per_epoch = -(-len(self._crops) // cut.batch)
+        self._plan = functools.lru_cache(maxsize=2)(self._plan_epoch)
+
+    def __getitem__(self, step: int) -> Batch:
+        """Return the batch of a training step, counted from 0 through all epochs."""
+        epoch, position = divmod(step, self.per_epoch)
+        rng = np.random.default_rng([self._cut.seed, _STEP, step])
+        return self._make(self._plan(epoch)[position], rng, self._cut.augment)
+
+    def held_out(self) -> Iterator[Batch]:
+        """Yield every crop once for validation: undisturbed, and the same crops and masks each time."""
+        for index, rows in enumerate(self._plan(0)):
+            yield self._make(rows, np.random.default_rng([self._cut.seed, _VALIDATION, index]), 0.0)
+
+    def ahead(self, first: int, last: int, workers: int) -> Iterator[Batch]:
+        """Yield the batches of steps `first` to `last` - 1, cut in threads ahead of use."""
+        with ThreadPoolExecutor(workers, thread_name_prefix="cut") as pool:
+            waiting: deque[Future[Batch]] = deque()
+            for step in range(first, last):
+                waiting.append(pool.submit(self.__getitem__, step))
+                if len(waiting) > _AHEAD:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+
+    def _plan_epoch(self, epoch: int) -> list[np.ndarray]:
+        """Return the clips of each batch: chance decides which, like lengths together, batches in any order."""
+        rng = np.random.default_rng([self._cut.seed, _EPOCH, epoch])
+        crops = rng.permutation(self._crops)
+        lengths = np.minimum(self._frame_counts[crops], self._cut.crop_frames)
+        crops = crops[lengths.argsort(kind="stable")]
+        batches = np.array_split(crops, range(self._cut.batch, len(crops), self._cut.batch))
+        return [batches[index] for index in rng.permutation(len(batches))]
+
+    def _make(self, rows: np.ndarray, rng: np.random.Generator, augment: float) -> Batch:
+        counts = self._frame_counts[rows]
+        frames = int(min(counts.min(), self._cut.crop_frames))
+        firsts = rng.integers(0, counts - frames + 1)  # in frames, so that labels are cut alike
+        samples = (self._starts[rows] + firsts * HOP)[:, np.newaxis] + np.arange(num_samples(frames))
+        waveforms = self._samples[samples].astype(np.float32) / np.float32(FULL_SCALE)
+        if augment:
+            waveforms = disturb(rng, waveforms, augment)
+        if self._cut.normalize:
+            waveforms = normalized(waveforms)
+        at = (self._frame_starts[rows] + firsts)[:, np.newaxis] + np.arange(frames)
+        mask = span_mask(rng, (len(rows), frames), self._cut.mask_probability, self._cut.mask_length)
+        return Batch(waveforms, mask, self._labels[:, at].astype(np.int64), self._speakers[rows])
+
+
+def normalized(waveforms: np.ndarray) -> np.ndarray:
+    """Bring each clip to zero mean and unit variance, as Wav2Vec2FeatureExtractor does: float32 (clips, samples)."""
+    centred = waveforms - waveforms.mean(axis=1, keepdims=True)
+    return centred / np.sqrt(np.square(centred).mean(axis=1, keepdims=True) + np.float32(1e-7))

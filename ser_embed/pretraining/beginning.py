@@ -1,0 +1,85 @@
+"""What a pre-training begins with: a network of random weights or a trained one, and heads for the label sets."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ser_embed.console import note
+from ser_embed.encoders.pretrained import load_network
+from ser_embed.errors import InputError
+from ser_embed.pretraining.configs import CONFIGS
+from ser_embed.pretraining.extractor import speed_up
+from ser_embed.pretraining.frames import check_frames
+from ser_embed.pretraining.labels import CLUSTERS_FILE
+from ser_embed.pretraining.prediction import MaskedPrediction
+from ser_embed.pretraining.saving import HEADS_FILE, SPEAKERS_FILE, load_heads, load_speakers
+from ser_embed.pretraining.settings import PretrainSettings
+
+_SPEC_AUGMENT = 0.05  # transformers' own default, without which a model has no vector for masked frames
+
+
+def begin(
+    settings: PretrainSettings, clusters: Sequence[int], speakers: Sequence[str]
+) -> tuple[MaskedPrediction, bool]:
+    """Make the model that learns.
+
+    Args:
+        settings: say from what, and their seed decides the random weights.
+        clusters: labels in each label set.
+        speakers: names of the rows of the speaker table; those of the model continued from come first.
+
+    Returns:
+        The model, and whether it expects waveforms of zero mean and unit variance.
+
+    Raises:
+        InputError: the model or configuration is not there, or does not fit.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)
+        network, normalize = _continued(settings.model) if settings.model else (_from_scratch(settings.config), True)
+        check_frames(network.config)
+        network.config.apply_spec_augment = True
+        if not hasattr(network, "masked_spec_embed"):
+            network.config.mask_time_prob = _SPEC_AUGMENT
+            network.masked_spec_embed = torch.nn.Parameter(torch.rand(network.config.hidden_size))
+        speed_up(network.feature_extractor)
+        model = MaskedPrediction(network, clusters, len(speakers) if settings.with_speakers else None)
+    if takes_saved_targets(settings):
+        load_heads(model, Path(str(settings.model)))
+    if model.speakers is not None and settings.model and (Path(settings.model) / SPEAKERS_FILE).is_file():
+        load_speakers(model.speakers, Path(settings.model))
+    if settings.speakers_only and model.speakers is not None:
+        model.requires_grad_(False)
+        model.speakers.table.requires_grad_(True)
+    return model, normalize
+
+
+def takes_saved_targets(settings: PretrainSettings) -> bool:
+    """Return whether the label sets, and heads, are those saved with the model continued from."""
+    folder = Path(settings.model or "")
+    return settings.targets == "auto" and all((folder / name).is_file() for name in (CLUSTERS_FILE, HEADS_FILE))
+
+
+def _continued(model: str) -> tuple[Any, bool]:
+    network, normalize, notes = load_network(model)
+    for line in notes:
+        note(line)
+    if network.config.model_type != "hubert":
+        raise InputError(f"expected a HuBERT to continue from, but {model} is {network.config.model_type}")
+    return network, normalize
+
+
+def _from_scratch(config: str) -> Any:
+    from transformers import HubertConfig, HubertModel
+
+    try:
+        fields = CONFIGS[config] if config in CONFIGS else json.loads(Path(config).read_text("utf-8"))
+        return HubertModel(HubertConfig(**fields))
+    except (OSError, ValueError, TypeError) as error:
+        known = ", ".join(CONFIGS)
+        raise InputError(
+            f"config has to be {known} or a JSON file of a HubertConfig, not {config!r} ({error})"
+        ) from error

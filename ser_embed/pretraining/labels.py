@@ -1,0 +1,106 @@
+"""Pseudo-labels of a run, worked out once: clusterings and, for each frame of each clip, the clusters it is in.
+
+They are kept in the run's folder, `labels/labels.npy` and `labels/clusters.safetensors`, so that a run which was
+stopped goes on with the same ones.
+"""
+
+import dataclasses
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+from ser_embed.errors import InputError
+from ser_embed.pretraining.clustering import Clustering
+from ser_embed.pretraining.targets import Target, cluster, features_of, label, parse_targets
+from ser_embed.pretraining.waveforms import Waveforms
+
+CLUSTERS_FILE = "clusters.safetensors"
+_FIELDS = tuple(field.name for field in dataclasses.fields(Clustering))
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelSets:
+    """The labels of all frames, several sets of them.
+
+    Attributes:
+        targets: what each set is.
+        clusterings: the clusters of each set.
+        labels: uint16 (sets, all frames), clip after clip.
+    """
+
+    targets: tuple[Target, ...]
+    clusterings: tuple[Clustering, ...]
+    labels: np.ndarray
+
+
+def make_labels(
+    waveforms: Waveforms,
+    rows: Sequence[int],
+    targets: Sequence[Target],
+    known: Sequence[Clustering],
+    device: str,
+    seed: int,
+) -> LabelSets:
+    """Cluster the clips of `rows`, or take clusterings that are `known`, and label every clip.
+
+    Raises:
+        InputError: a target's model is not there, or there are fewer frames than clusters.
+    """
+    clusterings, labels = [], []
+    for index, target in enumerate(targets):
+        features = features_of(target, device)
+        rng = np.random.default_rng([seed, index])
+        clustering = known[index] if known else cluster(waveforms, rows, features, target, rng)
+        clusterings.append(clustering)
+        labels.append(label(waveforms, features, clustering, str(target)))
+    return LabelSets(tuple(targets), tuple(clusterings), np.stack(labels))
+
+
+def save_labels(sets: LabelSets, folder: Path) -> None:
+    """Write label sets into a new folder, which appears by renaming."""
+    draft = folder.with_name(f"{folder.name}.draft-{os.getpid()}")
+    draft.mkdir(parents=True)
+    np.save(draft / "labels.npy", sets.labels)
+    save_clusterings(sets, draft)
+    shutil.rmtree(folder, ignore_errors=True)
+    draft.rename(folder)
+
+
+def load_labels(folder: Path) -> LabelSets:
+    """Read what `save_labels` wrote."""
+    targets, clusterings = load_clusterings(folder)
+    return LabelSets(targets, clusterings, np.load(folder / "labels.npy", mmap_mode="r"))
+
+
+def save_clusterings(sets: LabelSets, folder: Path) -> None:
+    """Write `clusters.safetensors`: centroids, mean and scale of each target."""
+    arrays = {
+        f"{index}.{name}": np.ascontiguousarray(getattr(clustering, name))
+        for index, clustering in enumerate(sets.clusterings)
+        for name in _FIELDS
+    }
+    save_file(arrays, folder / CLUSTERS_FILE, {"targets": json.dumps([str(target) for target in sets.targets])})
+
+
+def load_clusterings(folder: Path) -> tuple[tuple[Target, ...], tuple[Clustering, ...]]:
+    """Read the targets and clusterings of a folder.
+
+    Raises:
+        InputError: there are none.
+    """
+    path = folder / CLUSTERS_FILE
+    if not path.is_file():
+        raise InputError(f"expected the clusters of a pre-training in {path}, found none")
+    with safe_open(path, "numpy") as file:
+        targets = parse_targets(",".join(json.loads(file.metadata()["targets"])))
+        clusterings = tuple(
+            Clustering(**{name: file.get_tensor(f"{index}.{name}") for name in _FIELDS})
+            for index in range(len(targets))
+        )
+    return targets, clusterings

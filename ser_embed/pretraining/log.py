@@ -1,0 +1,66 @@
+"""The training log: `log.csv`, a row for every twenty steps or so, and for every validation."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+FILE = "log.csv"
+EVERY = 20  # steps averaged in one row
+
+
+class Log:
+    """What came of the steps so far.
+
+    Attributes:
+        folder: where `log.csv` is written.
+        rows: one per row of the table: step, epoch, learning_rate, loss, seconds_per_step, and after a validation
+            validation_loss and validation_accuracy, of all label sets and of each.
+    """
+
+    def __init__(self, folder: Path, targets: Sequence[str]) -> None:
+        """Make a log of a training on these label sets."""
+        self.folder = folder
+        self.rows: list[dict[str, Any]] = []
+        self._targets = targets
+        self._steps: list[dict[str, float]] = []
+
+    def begin(self, step: int) -> None:
+        """Take over the rows of an earlier process up to a step."""
+        path = self.folder / FILE
+        if step and path.is_file():
+            table = pd.read_csv(path)
+            self.rows = table[table["step"] <= step].to_dict("records")  # type: ignore[assignment]
+
+    def add(self, step: int, epoch: float, rate: float, loss: float, seconds: float) -> None:
+        """Note one step."""
+        now = {"step": step, "epoch": epoch, "learning_rate": rate, "loss": loss, "seconds_per_step": seconds}
+        self._steps.append(now)
+        if len(self._steps) == EVERY:
+            self._end_row()
+
+    def validated(self, loss: np.ndarray, accuracy: np.ndarray) -> None:
+        """Note a validation after the last step: loss and accuracy, each float (sets,)."""
+        self._end_row()
+        figures = {"validation_loss": float(loss.mean()), "validation_accuracy": float(accuracy.mean())}
+        for target, each_loss, each_accuracy in zip(self._targets, loss, accuracy, strict=True):
+            figures[f"validation_loss {target}"] = float(each_loss)
+            figures[f"validation_accuracy {target}"] = float(each_accuracy)
+        self.rows[-1].update(figures)
+
+    def write(self) -> None:
+        """Write `log.csv`."""
+        self._end_row()
+        draft = self.folder / f"{FILE}.draft"
+        pd.DataFrame(self.rows).to_csv(draft, index=False)
+        draft.replace(self.folder / FILE)
+
+    def _end_row(self) -> None:
+        if self._steps:
+            means = {
+                name: float(np.mean([step[name] for step in self._steps])) for name in ("loss", "seconds_per_step")
+            }
+            self.rows.append({**self._steps[-1], **means})
+            self._steps = []

@@ -1,0 +1,100 @@
+"""From settings to what is learnt from: waveforms, who validates, pseudo-labels. Each is kept, and found again."""
+
+import dataclasses
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from ser_embed.errors import InputError
+from ser_embed.pretraining.batches import Batches, Cutting
+from ser_embed.pretraining.beginning import takes_saved_targets
+from ser_embed.pretraining.clips import find_clips
+from ser_embed.pretraining.labels import LabelSets, load_clusterings, load_labels, make_labels, save_labels
+from ser_embed.pretraining.saving import saved_speakers
+from ser_embed.pretraining.settings import PretrainSettings
+from ser_embed.pretraining.splitting import split
+from ser_embed.pretraining.targets import DEFAULT, parse_targets
+from ser_embed.pretraining.training import Data
+from ser_embed.pretraining.waveforms import Waveforms, load_waveforms
+
+
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """What is learnt from.
+
+    Attributes:
+        waveforms: all clips.
+        sets: their labels.
+        speakers: names of the rows of the speaker table, from row 1 on.
+        training: clips to learn from.
+        held_out: clips that validate.
+    """
+
+    waveforms: Waveforms
+    sets: LabelSets
+    speakers: tuple[str, ...]
+    training: np.ndarray
+    held_out: np.ndarray
+
+    def data(self, settings: PretrainSettings, normalize: bool) -> Data:
+        """Return the batches.
+
+        Raises:
+            InputError: no clip is long enough.
+        """
+        cut = Cutting(
+            settings.batch,
+            settings.crop_s,
+            settings.mask_probability,
+            settings.mask_length,
+            normalize,
+            settings.augment,
+            settings.seed,
+        )
+        place = {name: row for row, name in enumerate(self.speakers, start=1)}
+        rows = np.array([place.get(name, 0) for name in self.waveforms.speakers], dtype=np.int64)
+        training, held_out = (
+            Batches(self.waveforms, self.sets.labels, rows, clips, cut) if len(clips) else None
+            for clips in (self.training, self.held_out)
+        )
+        if training is None:
+            raise InputError("no clips are left to learn from")
+        return Data(training, held_out)
+
+
+def prepare(settings: PretrainSettings, device: str) -> Prepared:
+    """Decode, hold out and label, or find what an earlier call left.
+
+    Raises:
+        InputError: the data cannot be worked with.
+    """
+    clips = find_clips(settings.data)
+    waveforms = load_waveforms(settings.data, clips, settings.cache_folder, settings.workers)
+    known = np.unique(waveforms.speakers[waveforms.speakers != ""]).tolist()
+    if settings.with_speakers and not known:
+        raise InputError(f"speaker embeddings need speakers, and nothing in {settings.data} says who speaks")
+    hold_out = settings.hold_out
+    if hold_out == "auto":
+        hold_out = "clips" if settings.with_speakers or len(known) < 2 else "speakers"
+    training, held_out = split(waveforms.speakers, hold_out, settings.validation, settings.seed)
+    earlier = saved_speakers(Path(settings.model or "")) if settings.with_speakers else []
+    if settings.speakers_only and not earlier:
+        raise InputError(f"expected a model with speaker embeddings in {settings.model}, found none")
+    heard = np.unique(waveforms.speakers[training]).tolist()
+    new = [name for name in heard if name and name not in earlier] if settings.with_speakers else []
+    return Prepared(waveforms, _labels(settings, waveforms, training, device), (*earlier, *new), training, held_out)
+
+
+def _labels(settings: PretrainSettings, waveforms: Waveforms, training: np.ndarray, device: str) -> LabelSets:
+    folder = settings.output / "labels"
+    if not folder.exists():
+        if takes_saved_targets(settings):
+            targets, known = load_clusterings(Path(str(settings.model)))
+        else:
+            targets, known = parse_targets(DEFAULT if settings.targets == "auto" else settings.targets), ()
+        sets = make_labels(waveforms, training.tolist(), targets, known, device, settings.seed)
+        for left in settings.output.glob("labels.draft-*"):
+            shutil.rmtree(left)
+        save_labels(sets, folder)
+    return load_labels(folder)

@@ -1,0 +1,192 @@
+"""A whole pre-training: from a data folder to the folder of a model, going on where an earlier process stopped."""
+
+import dataclasses
+import json
+import math
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ser_embed import __version__
+from ser_embed.encoders.transformer import choose_device, choose_dtype
+from ser_embed.errors import InputError
+from ser_embed.locking import only_writer
+from ser_embed.pretraining.beginning import begin
+from ser_embed.pretraining.checkpoint import FILE as CHECKPOINT_FILE
+from ser_embed.pretraining.labels import save_clusterings
+from ser_embed.pretraining.log import Log
+from ser_embed.pretraining.preparation import prepare
+from ser_embed.pretraining.processes import on_all
+from ser_embed.pretraining.saving import save_model
+from ser_embed.pretraining.settings import PretrainSettings
+from ser_embed.pretraining.training import Machine, Schedule, train
+from ser_embed.spec import RATE_HZ
+
+ABOUT_FILE = "pretraining.json"
+_CPU_PART_S = 8.0  # four crops of 2 s: what the convolutions of a small network make of them stays in the cache
+_GPU_PART_S = 320.0
+
+
+@dataclasses.dataclass(frozen=True)
+class PretrainReport:
+    """What a pre-training did.
+
+    Attributes:
+        folder: where the model is.
+        parameters: numbers in the network.
+        clips: clips learnt from.
+        speakers: known speakers in the data.
+        hours: of audio in the data.
+        targets: the label sets.
+        steps: in all.
+        validation_loss: at the end, cross-entropy at hidden frames of what was held out; None if nothing was.
+        validation_accuracy: likewise, the share of hidden frames named right.
+        elapsed_s: seconds of training by this process; 0 if the run was finished before.
+        unreadable: one {"path", "reason"} for each file that could not be read.
+    """
+
+    folder: Path
+    parameters: int
+    clips: int
+    speakers: int
+    hours: float
+    targets: tuple[str, ...]
+    steps: int
+    validation_loss: float | None
+    validation_accuracy: float | None
+    elapsed_s: float
+    unreadable: tuple[dict[str, str], ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the report as plain JSON values."""
+        return {**dataclasses.asdict(self), "folder": str(self.folder)}
+
+    @classmethod
+    def from_json(cls, report: dict[str, Any], folder: Path) -> "PretrainReport":
+        """Return the report of a run that was finished before."""
+        lists = {name: tuple(report[name]) for name in ("targets", "unreadable")}
+        return cls(**{**report, **lists, "folder": folder, "elapsed_s": 0.0})
+
+    def summary(self) -> str:
+        """Return the report as two lines for a person."""
+        validated = "nothing held out"
+        if self.validation_loss is not None and self.validation_accuracy is not None:
+            validated = f"held out: loss {self.validation_loss:.3f}, accuracy {self.validation_accuracy:.3f}"
+        return (
+            f"{self.folder}: {self.parameters / 1e6:.1f} M parameters, {', '.join(self.targets)}, {validated}\n"
+            f"{self.steps} steps on {self.clips} clips ({self.hours:.2f} h, {self.speakers} speakers in the data), "
+            f"{self.elapsed_s:.0f} s, {len(self.unreadable)} unreadable"
+        )
+
+
+def run_pretraining(settings: PretrainSettings) -> PretrainReport:
+    """Pre-train as `settings` ask; see `ser_embed.pretrain`.
+
+    Raises:
+        InputError: the data, the model or the output folder does not fit.
+        OSError: something could not be written; the last checkpoint is whole.
+    """
+    machines = _machines(settings)
+    with only_writer(settings.output, "pre-training", "--output"):
+        about = _open_folder(settings)
+        if about.get("report"):
+            return PretrainReport.from_json(about["report"], settings.output)
+        prepared = prepare(settings, machines[0].device)
+        if about.get("audio", prepared.waveforms.key) != prepared.waveforms.key:
+            raise InputError(f"the audio in {settings.data} is not what {settings.output} began with; see --force")
+        about = {"version": __version__, "settings": settings.decisive(), "audio": prepared.waveforms.key}
+        _write_about(settings.output, about)
+        report = on_all(_learn, settings, machines)
+        _write_about(settings.output, {**about, "report": report.to_json()})
+        (settings.output / CHECKPOINT_FILE).unlink(missing_ok=True)
+        return report
+
+
+def _machines(settings: PretrainSettings) -> list[Machine]:
+    names = settings.device.split(",")
+    if settings.device == "auto" and torch.cuda.is_available():
+        names = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+    machines = []
+    for rank, name in enumerate(names):
+        device = choose_device(name.strip())
+        dtype = choose_dtype(settings.dtype, device)
+        if dtype == torch.float16:  # whose gradients would vanish
+            dtype = torch.float32
+        seconds = settings.part_seconds or (_GPU_PART_S if device.startswith("cuda") else _CPU_PART_S)
+        machines.append(Machine(device, dtype, seconds, settings.workers, rank, len(names)))
+    return machines
+
+
+def _open_folder(settings: PretrainSettings) -> dict[str, Any]:
+    """Return what an earlier process wrote about this run, after checking that it is the same run."""
+    folder = settings.output
+    path = folder / ABOUT_FILE
+    begun = path.is_file()
+    if folder.exists() and not begun and any(each.name not in ("cache", "labels") for each in folder.iterdir()):
+        raise InputError(f"expected a pre-training or an empty folder in {folder}, found something else")
+    if settings.force and folder.exists():
+        for each in folder.iterdir():
+            if each.name != "cache":
+                shutil.rmtree(each) if each.is_dir() else each.unlink()
+        begun = False
+    folder.mkdir(parents=True, exist_ok=True)
+    if not begun:
+        shutil.rmtree(folder / "labels", ignore_errors=True)  # of settings nobody wrote down
+        _write_about(folder, {"version": __version__, "settings": settings.decisive()})
+    about = json.loads(path.read_text("utf-8"))
+    for name, value in settings.decisive().items():
+        if about["settings"].get(name) != value:
+            there = about["settings"].get(name)
+            raise InputError(
+                f"{folder} holds a pre-training with {name} {there!r}, not {value!r}; "
+                "choose another --output or use --force"
+            )
+    return about
+
+
+def _write_about(folder: Path, about: dict[str, Any]) -> None:
+    draft = folder / f"{ABOUT_FILE}.draft"
+    draft.write_text(json.dumps(about, indent=2, allow_nan=False) + "\n", "utf-8")
+    draft.replace(folder / ABOUT_FILE)
+
+
+def _learn(settings: PretrainSettings, machine: Machine) -> PretrainReport:
+    """Train on one device; the first of several writes the model."""
+    began = time.perf_counter()
+    prepared = prepare(settings, machine.device)
+    targets = tuple(str(target) for target in prepared.sets.targets)
+    model, normalize = begin(settings, [target.clusters for target in prepared.sets.targets], prepared.speakers)
+    model.to(machine.device)
+    data = prepared.data(settings, normalize)
+    steps = settings.num_epochs * data.training.per_epoch
+    schedule = Schedule(
+        steps=steps,
+        warmup=round(settings.warmup_share * steps),
+        network_rate=settings.peak_rate,
+        head_rate=settings.head_learning_rate,
+        validate_every=settings.validate_every,
+        save_every=settings.save_every,
+    )
+    log = Log(settings.output, targets)
+    train(model, data, schedule, machine, log)
+    if machine.rank == 0:
+        save_clusterings(prepared.sets, settings.output)
+        save_model(model, normalize, prepared.speakers, settings.output)
+    loss, accuracy = (log.rows[-1][f"validation_{name}"] for name in ("loss", "accuracy"))
+    waveforms = prepared.waveforms
+    return PretrainReport(
+        folder=settings.output,
+        parameters=sum(parameter.numel() for parameter in model.network.parameters()),
+        clips=len(data.training.rows),
+        speakers=len(set(waveforms.speakers.tolist()) - {""}),
+        hours=len(waveforms.samples) / RATE_HZ / 3_600,
+        targets=targets,
+        steps=steps,
+        validation_loss=None if math.isnan(loss) else loss,
+        validation_accuracy=None if math.isnan(accuracy) else accuracy,
+        elapsed_s=time.perf_counter() - began,
+        unreadable=waveforms.unreadable,
+    )

@@ -1,0 +1,126 @@
+"""The settings of a pre-training: the only home of their defaults, for the function and the command alike."""
+
+import dataclasses
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+from ser_embed.console import option
+from ser_embed.errors import InputError
+from ser_embed.pretraining.configs import CONFIGS
+
+# What may be different when a run that was stopped goes on: none of it changes what is learnt.
+_FREE = ("output", "cache", "device", "workers", "save_every", "part_seconds", "force")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PretrainSettings:
+    """What to learn from, how long, into which folder. The fields are the command's flags; see their help."""
+
+    data: Path = option(Path("data"), help="folder of audio; speakers from its tables", parse=Path, metavar="DIR")
+    output: Path = option(help="folder to write the model to, or to go on in", parse=Path, metavar="DIR")
+    model: str | None = option(
+        None, help="continue from this HuBERT: a name, Hub id or folder (default: from scratch)", metavar="NAME"
+    )
+    config: str = option(
+        "mini", help=f"size when from scratch: {', '.join(CONFIGS)}, or a JSON file of a HubertConfig", metavar="NAME"
+    )
+    targets: str = option(
+        "auto",
+        help="label sets, separated by commas: mfcc, prosody, MODEL@LAYER, each with =K for K clusters; "
+        "auto takes those saved with the model continued from, or else mfcc",
+        metavar="LIST",
+    )
+    speaker_embeddings: bool = option(
+        False, help="add an embedding of the speaker to the output before the prediction (PAPT)"
+    )
+    speakers_only: bool = option(False, help="learn rows for new speakers of a PAPT model, everything else frozen")
+    epochs: int | None = option(
+        None, help="passes over the audio (default: 20 from scratch, 10 continuing)", parse=int, metavar="N"
+    )
+    batch: int = option(24, help="crops per step", parse=int, metavar="N")
+    crop_s: float = option(2.0, help="length of a crop in seconds", parse=float, metavar="S")
+    learning_rate: float | None = option(
+        None, help="peak for the network (default: 5e-4 from scratch, 1e-5 continuing)", parse=float, metavar="R"
+    )
+    head_learning_rate: float = option(5e-4, help="peak for label vectors and speaker table", parse=float, metavar="R")
+    warmup: float | None = option(
+        None, help="share of the steps with a rising rate (default: 0.08 from scratch, 0.05 continuing)", parse=float
+    )
+    mask_probability: float = option(0.8, help="masked spans times their length, over frames", parse=float, metavar="P")
+    mask_length: int = option(10, help="frames of 20 ms in a masked span", parse=int, metavar="N")
+    augment: float = option(
+        0.0, help="chance of each kind of disturbance of a crop: room, band, noise, clipping, telephone", parse=float
+    )
+    hold_out: str = option(
+        "auto",
+        help="what validates: speakers, or clips of every speaker; auto holds out clips where rows of speakers are "
+        "learnt or none are known",
+        choices=("auto", "speakers", "clips"),
+    )
+    validation: float = option(0.05, help="share held out", parse=float, metavar="P")
+    validate_every: int = option(500, help="steps from one validation to the next", parse=int, metavar="N")
+    save_every: int = option(200, help="steps from one checkpoint to the next", parse=int, metavar="N")
+    cache: Path | None = option(
+        None, help="folder of decoded audio, which runs may share (default: OUTPUT/cache)", parse=Path, metavar="DIR"
+    )
+    device: str = option("auto", help="auto, cpu, cuda, cuda:N, or several separated by commas")
+    dtype: str = option("auto", help="arithmetic", choices=("auto", "float32", "bfloat16"))
+    part_seconds: float | None = option(
+        None, help="audio that goes through the network at once (default: fits the device)", parse=float, metavar="S"
+    )
+    workers: int = option(min(4, os.cpu_count() or 1), help="threads that decode and cut", parse=int, metavar="N")
+    seed: int = option(0, help="of clusters, crops, masks and weights", parse=int, metavar="N")
+    force: bool = option(False, help="begin anew, replacing what the output folder holds")
+
+    def __post_init__(self) -> None:
+        for name in ("data", "output", "cache"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, Path(getattr(self, name)))
+        self._check_numbers()
+        if self.speakers_only and not self.model:
+            raise InputError("rows for new speakers are learnt in a PAPT model; name its folder with --model")
+
+    def _check_numbers(self) -> None:
+        for name in ("epochs", "batch", "crop_s", "learning_rate", "head_learning_rate", "mask_probability",
+                     "mask_length", "validate_every", "save_every", "part_seconds", "workers"):  # fmt: skip
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                raise InputError(f"{name.replace('_', ' ')} has to be positive, not {value}")
+        for name in ("warmup", "augment", "validation"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < 1 + (name == "augment"):
+                raise InputError(f"{name} has to be a share from 0 to 1, not {value}")
+
+    @property
+    def num_epochs(self) -> int:
+        """Passes over the audio."""
+        return self.epochs or (10 if self.model else 20)
+
+    @property
+    def peak_rate(self) -> float:
+        """The network's highest learning rate."""
+        return self.learning_rate or (1e-5 if self.model else 5e-4)
+
+    @property
+    def warmup_share(self) -> float:
+        """The share of the steps in which the learning rate rises."""
+        if self.warmup is not None:
+            return self.warmup
+        return 0.05 if self.model else 0.08
+
+    @property
+    def cache_folder(self) -> Path:
+        """Where the decoded audio is kept."""
+        return self.cache or self.output / "cache"
+
+    @property
+    def with_speakers(self) -> bool:
+        """Whether speakers have embeddings."""
+        return self.speaker_embeddings or self.speakers_only
+
+    def decisive(self) -> dict[str, Any]:
+        """Return the settings that decide what is learnt, as plain JSON values."""
+        fields = {name: value for name, value in dataclasses.asdict(self).items() if name not in _FREE}
+        return {**fields, "data": str(self.data.resolve())}
