@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ser_head.personal.enrolment import (
@@ -14,6 +14,7 @@ from ser_head.personal.enrolment import (
     transductive_sessions,
 )
 
+quick = settings(max_examples=50, deadline=None)
 names = st.sampled_from(["", "a", "b", "c"])
 columns = st.lists(names, min_size=1, max_size=60).map(lambda column: np.array(column, dtype=object))
 
@@ -45,6 +46,7 @@ def among(speakers, indices, speaker):
     return indices[speakers[indices] == speaker]
 
 
+@quick
 @given(datasets(), st.sampled_from([0, 1, 5, 20, ALL]), st.integers(2, 12), st.integers(0, 9))
 def test_enrolments_are_as_large_as_promised_and_without_the_scored_clips(dataset, size, groups, seed):
     speakers, indices = dataset
@@ -62,6 +64,7 @@ def test_enrolments_are_as_large_as_promised_and_without_the_scored_clips(datase
         assert max(len(each.scored) for each in own) - min(len(each.scored) for each in own) <= 1
 
 
+@quick
 @given(datasets(), st.integers(0, 9))
 def test_training_enrolments_leave_out_the_scored_clips_too(dataset, seed):
     speakers, indices = dataset
@@ -83,6 +86,7 @@ def test_training_meets_every_size():
     assert times.min() > 30  # 57 each, on average
 
 
+@quick
 @given(datasets())
 def test_transductive_enrolments_are_all_clips_of_the_speaker(dataset):
     speakers, indices = dataset
@@ -94,6 +98,7 @@ def test_transductive_enrolments_are_all_clips_of_the_speaker(dataset):
             assert np.array_equal(session.enrolled, session.scored)
 
 
+@quick
 @given(datasets(), st.integers(0, 60))
 def test_known_enrolments_are_the_speakers_training_clips(dataset, cut):
     speakers, chosen = dataset

@@ -20,6 +20,7 @@ from ser_head.personal.priors import (
     shift,
 )
 
+quick = settings(max_examples=50, deadline=None)
 TAUS = st.sampled_from([0.0, 1e-9, 1e-3, 0.1, 1.0, 30.0, 1e6])
 
 
@@ -40,10 +41,12 @@ def residual(bias, logits, prior, train_prior, tau):
 
 
 class TestBias:
+    @quick
     @given(problems(), TAUS)
     def test_it_is_stationary(self, problem, tau):
         assert residual(find_bias(*problem, tau), *problem, tau) == pytest.approx(0, abs=1e-6)
 
+    @quick
     @given(problems(largest=1e5), TAUS)
     def test_it_is_stationary_for_extreme_logits(self, problem, tau):
         assert residual(find_bias(*problem, tau), *problem, tau) == pytest.approx(0, abs=1e-6)
@@ -52,12 +55,13 @@ class TestBias:
         problem = np.array([[11.0, 1.0, 0.0, 1.0]]), np.array([2, 1, 2, 2]) / 7, np.full(4, 0.25)
         assert residual(find_bias(*problem, 0.0), *problem, 0.0) == pytest.approx(0, abs=1e-6)
 
+    @quick
     @given(problems(), TAUS)
     def test_its_mean_is_that_of_the_prior_correction(self, problem, tau):
         _, prior, train_prior = problem
         assert find_bias(*problem, tau).mean() == pytest.approx(np.log(prior / train_prior).mean(), abs=1e-6)
 
-    @settings(max_examples=25)
+    @quick
     @given(problems(largest=8.0), st.sampled_from([1e-2, 1.0, 10.0]))
     def test_it_equals_a_general_optimiser(self, problem, tau):
         logits, prior, train_prior = problem
@@ -73,21 +77,26 @@ class TestBias:
         assert loss(find_bias(*problem, tau)) <= found.fun + 1e-9
         assert find_bias(*problem, tau) == pytest.approx(found.x, abs=1e-3)
 
+    @quick
     @given(problems())
     def test_without_penalty_the_marginal_is_matched(self, problem):
         logits, prior, _ = problem
         assert shift(logits, find_bias(*problem, 0.0)).mean(axis=0) == pytest.approx(prior, abs=1e-6)
 
-    @given(problems(largest=8.0))
-    def test_a_vanishing_penalty_leads_to_none(self, problem):
-        assert find_bias(*problem, 1e-7) == pytest.approx(find_bias(*problem, 0.0), abs=1e-2)
+    @quick
+    @given(problems())
+    def test_with_a_vanishing_penalty_it_nearly_is(self, problem):
+        logits, prior, _ = problem
+        assert shift(logits, find_bias(*problem, 1e-7)).mean(axis=0) == pytest.approx(prior, abs=2e-5)
 
+    @quick
     @given(problems())
     def test_a_growing_penalty_leads_to_the_prior_correction(self, problem):
         _, prior, train_prior = problem
         assert find_bias(*problem, np.inf) == pytest.approx(np.log(prior / train_prior))
         assert find_bias(*problem, 1e9) == pytest.approx(np.log(prior / train_prior), abs=1e-6)
 
+    @quick
     @given(problems())
     def test_the_prior_of_training_changes_nothing_where_the_penalty_is_infinite(self, problem):
         logits, prior, _ = problem
@@ -95,6 +104,7 @@ class TestBias:
         assert np.array_equal(bias, np.zeros(len(prior)))
         assert shift(logits, bias) == pytest.approx(softmax(logits, axis=1), abs=1e-6)
 
+    @quick
     @given(problems(), TAUS, st.randoms(use_true_random=False))
     def test_it_follows_the_order_of_the_classes(self, problem, tau, random):
         logits, prior, train_prior = problem
@@ -103,6 +113,7 @@ class TestBias:
         there = shift(logits[:, order], permuted)
         assert there == pytest.approx(shift(logits, find_bias(*problem, tau))[:, order], abs=1e-4)
 
+    @quick
     @given(problems(), TAUS, st.floats(-20, 20))
     def test_a_constant_per_clip_changes_nothing(self, problem, tau, constant):
         logits, *priors = problem
@@ -188,6 +199,7 @@ class TestBorrowing:
         counts, train_prior = np.array([[3, 1], [0, 4], [7, 7]]), np.array([0.25, 0.75])
         assert borrowed_prior(counts, np.array([0, 1]), train_prior, 1e-9) == pytest.approx([3 / 8, 5 / 8])
 
+    @quick
     @given(st.integers(0, 100), st.floats(0.01, 1e4))
     def test_the_prior_adds_up_to_1(self, seed, alpha):
         random = np.random.default_rng(seed)
