@@ -69,8 +69,8 @@ def _noise(rng: np.random.Generator, waveforms: np.ndarray) -> np.ndarray:
 
 
 def _clipping(rng: np.random.Generator, waveforms: np.ndarray) -> np.ndarray:
-    """Turn the gain up until the peaks are cut off at 1 to 6 times the clip's RMS."""
-    limit = _column(rng.uniform(1, 6, len(waveforms))) * _rms(waveforms)
+    """Turn the gain up until the peaks are cut off at 1 to 4 times the clip's RMS."""
+    limit = _column(rng.uniform(1, 4, len(waveforms))) * _rms(waveforms)
     return np.clip(waveforms, -limit, limit)
 
 

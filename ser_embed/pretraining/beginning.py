@@ -16,7 +16,7 @@ from ser_embed.pretraining.frames import check_frames
 from ser_embed.pretraining.labels import CLUSTERS_FILE
 from ser_embed.pretraining.prediction import MaskedPrediction
 from ser_embed.pretraining.saving import HEADS_FILE, SPEAKERS_FILE, load_heads, load_speakers
-from ser_embed.pretraining.settings import PretrainSettings
+from ser_embed.pretraining.settings import AUTO, PretrainSettings
 
 _SPEC_AUGMENT = 0.05  # transformers' own default, without which a model has no vector for masked frames
 
@@ -60,7 +60,7 @@ def begin(
 def takes_saved_targets(settings: PretrainSettings) -> bool:
     """Return whether the label sets, and heads, are those saved with the model continued from."""
     folder = Path(settings.model or "")
-    return settings.targets == "auto" and all((folder / name).is_file() for name in (CLUSTERS_FILE, HEADS_FILE))
+    return settings.targets == AUTO and all((folder / name).is_file() for name in (CLUSTERS_FILE, HEADS_FILE))
 
 
 def _continued(model: str) -> tuple[Any, bool]:
@@ -72,14 +72,27 @@ def _continued(model: str) -> tuple[Any, bool]:
     return network, normalize
 
 
-def _from_scratch(config: str) -> Any:
-    from transformers import HubertConfig, HubertModel
+def read_config(config: str) -> Any:
+    """Return the HubertConfig of a name in `CONFIGS` or of a JSON file.
+
+    Raises:
+        InputError: it is neither.
+    """
+    from transformers import HubertConfig
 
     try:
-        fields = CONFIGS[config] if config in CONFIGS else json.loads(Path(config).read_text("utf-8"))
-        return HubertModel(HubertConfig(**fields))
+        return HubertConfig(**(CONFIGS.get(config) or json.loads(Path(config).read_text("utf-8"))))
     except (OSError, ValueError, TypeError) as error:
         known = ", ".join(CONFIGS)
         raise InputError(
             f"config has to be {known} or a JSON file of a HubertConfig, not {config!r} ({error})"
         ) from error
+
+
+def _from_scratch(config: str) -> Any:
+    from transformers import HubertModel
+
+    try:
+        return HubertModel(read_config(config))
+    except ValueError as error:  # such as a width that the heads do not divide
+        raise InputError(f"no HuBERT can be made of {config}: {error}") from error

@@ -12,7 +12,7 @@ from ser_embed.pretraining.beginning import takes_saved_targets
 from ser_embed.pretraining.clips import find_clips
 from ser_embed.pretraining.labels import LabelSets, load_clusterings, load_labels, make_labels, save_labels
 from ser_embed.pretraining.saving import saved_speakers
-from ser_embed.pretraining.settings import PretrainSettings
+from ser_embed.pretraining.settings import AUTO, PretrainSettings
 from ser_embed.pretraining.splitting import split
 from ser_embed.pretraining.targets import DEFAULT, parse_targets
 from ser_embed.pretraining.training import Data
@@ -92,7 +92,7 @@ def _labels(settings: PretrainSettings, waveforms: Waveforms, training: np.ndarr
         if takes_saved_targets(settings):
             targets, known = load_clusterings(Path(str(settings.model)))
         else:
-            targets, known = parse_targets(DEFAULT if settings.targets == "auto" else settings.targets), ()
+            targets, known = parse_targets(DEFAULT if settings.targets == AUTO else settings.targets), ()
         sets = make_labels(waveforms, training.tolist(), targets, known, device, settings.seed)
         for left in settings.output.glob("labels.draft-*"):
             shutil.rmtree(left)

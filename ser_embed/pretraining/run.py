@@ -11,17 +11,20 @@ from typing import Any
 import torch
 
 from ser_embed import __version__
+from ser_embed.encoders.catalogue import source_of
 from ser_embed.encoders.transformer import choose_device, choose_dtype
 from ser_embed.errors import InputError
 from ser_embed.locking import only_writer
-from ser_embed.pretraining.beginning import begin
+from ser_embed.pretraining.beginning import begin, read_config
 from ser_embed.pretraining.checkpoint import FILE as CHECKPOINT_FILE
+from ser_embed.pretraining.frames import check_frames
 from ser_embed.pretraining.labels import save_clusterings
 from ser_embed.pretraining.log import Log
 from ser_embed.pretraining.preparation import prepare
 from ser_embed.pretraining.processes import on_all
 from ser_embed.pretraining.saving import save_model
-from ser_embed.pretraining.settings import PretrainSettings
+from ser_embed.pretraining.settings import AUTO, PretrainSettings
+from ser_embed.pretraining.targets import parse_targets
 from ser_embed.pretraining.training import Machine, Schedule, train
 from ser_embed.spec import RATE_HZ
 
@@ -90,6 +93,7 @@ def run_pretraining(settings: PretrainSettings) -> PretrainReport:
         OSError: something could not be written; the last checkpoint is whole.
     """
     machines = _machines(settings)
+    _check(settings)
     with only_writer(settings.output, "pre-training", "--output"):
         about = _open_folder(settings)
         if about.get("report"):
@@ -103,6 +107,16 @@ def run_pretraining(settings: PretrainSettings) -> PretrainReport:
         _write_about(settings.output, {**about, "report": report.to_json()})
         (settings.output / CHECKPOINT_FILE).unlink(missing_ok=True)
         return report
+
+
+def _check(settings: PretrainSettings) -> None:
+    """Tell a misspelt name at once, before minutes of decoding and clustering."""
+    if settings.targets != AUTO:
+        parse_targets(settings.targets)
+    if settings.model:
+        source_of(settings.model)
+    else:
+        check_frames(read_config(settings.config))
 
 
 def _machines(settings: PretrainSettings) -> list[Machine]:
@@ -132,10 +146,9 @@ def _open_folder(settings: PretrainSettings) -> dict[str, Any]:
             if each.name != "cache":
                 shutil.rmtree(each) if each.is_dir() else each.unlink()
         begun = False
-    folder.mkdir(parents=True, exist_ok=True)
     if not begun:
         shutil.rmtree(folder / "labels", ignore_errors=True)  # of settings nobody wrote down
-        _write_about(folder, {"version": __version__, "settings": settings.decisive()})
+        return {}
     about = json.loads(path.read_text("utf-8"))
     for name, value in settings.decisive().items():
         if about["settings"].get(name) != value:

@@ -10,6 +10,8 @@ from ser_embed.console import option
 from ser_embed.errors import InputError
 from ser_embed.pretraining.configs import CONFIGS
 
+AUTO = "auto"  # label sets as the model continued from has them
+
 # What may be different when a run that was stopped goes on: none of it changes what is learnt.
 _FREE = ("output", "cache", "device", "workers", "save_every", "part_seconds", "force")
 
@@ -27,7 +29,7 @@ class PretrainSettings:
         "mini", help=f"size when from scratch: {', '.join(CONFIGS)}, or a JSON file of a HubertConfig", metavar="NAME"
     )
     targets: str = option(
-        "auto",
+        AUTO,
         help="label sets, separated by commas: mfcc, prosody, MODEL@LAYER, each with =K for K clusters; "
         "auto takes those saved with the model continued from, or else mfcc",
         metavar="LIST",

@@ -1,0 +1,150 @@
+"""Features and their clusters: at HuBERT's frames, whatever the length, and what they say they are."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from sklearn.cluster import KMeans
+
+from ser_embed.errors import InputError
+from ser_embed.pretraining.cepstra import NUM_MFCC, cepstra
+from ser_embed.pretraining.clustering import Clustering, fit_clusters
+from ser_embed.pretraining.frames import HOP, WINDOW, check_frames, num_frames, num_samples
+from ser_embed.pretraining.labels import load_labels, make_labels, save_labels
+from ser_embed.pretraining.prosody import NAMES, contours, prosody
+from ser_embed.pretraining.targets import features_of, parse_targets
+from tests.ser_embed.pretraining.conftest import TINY, tones
+
+EVERY_LENGTH = range(WINDOW, WINDOW + 2 * HOP + 1)
+
+
+def test_frames_are_those_of_the_network_for_every_length() -> None:
+    config = transformers.HubertConfig(**TINY)
+    check_frames(config)
+    lengths = torch.arange(WINDOW, 20_000)
+    expected = transformers.HubertModel(config)._get_feat_extract_output_lengths(lengths)
+    np.testing.assert_array_equal(num_frames(lengths.numpy()), expected.numpy())
+    assert all(num_frames(num_samples(frames)) == frames for frames in range(1, 100))
+    assert num_frames(WINDOW - 1) == 0
+
+
+def test_other_frames_are_refused() -> None:
+    config = transformers.HubertConfig(**{**TINY, "conv_stride": [5, 2, 2, 2, 2, 2, 1]})
+    with pytest.raises(InputError, match="400 samples every 320, not [0-9]+ every 160"):
+        check_frames(config)
+
+
+@pytest.mark.parametrize("features", [cepstra, prosody])
+def test_labels_align_with_frames_for_every_length(features) -> None:
+    noise = np.random.default_rng(0).standard_normal(EVERY_LENGTH.stop).astype(np.float32)
+    for length in EVERY_LENGTH:
+        found = features(noise[:length])
+        assert len(found) == num_frames(length)
+        assert np.isfinite(found).all()
+
+
+def test_cepstra_of_a_frame_hear_what_the_frame_hears() -> None:
+    noise = np.random.default_rng(1).standard_normal(5_000).astype(np.float32)
+    before = cepstra(noise)[:, :NUM_MFCC]
+    for sample in (200, 321, 399, 1_000, 3_333):
+        changed = noise.copy()
+        changed[sample] += 1
+        heard = [frame for frame in range(len(before)) if frame * HOP <= sample < frame * HOP + WINDOW]
+        different = np.abs(cepstra(changed)[:, :NUM_MFCC] - before).max(axis=1) > 1e-6
+        assert np.flatnonzero(different).tolist() == heard
+
+
+def test_cepstra_equal_kaldi_formulas_written_out() -> None:
+    frame = np.random.default_rng(2).standard_normal(WINDOW)
+    centred = frame - frame.mean()
+    emphasised = centred - 0.97 * np.r_[centred[0], centred[:-1]]
+    windowed = emphasised * (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / (WINDOW - 1))) ** 0.85
+    turns = np.exp(-2j * np.pi * np.outer(np.arange(257), np.arange(WINDOW)) / 512)
+    power = np.abs(turns @ windowed) ** 2
+    mel = lambda hz: 1127 * np.log1p(hz / 700)  # noqa: E731
+    edges = np.linspace(mel(20), mel(8_000), 25)
+    hz = 700 * np.expm1(edges / 1127)
+    bins = np.arange(257) * 16_000 / 512
+    energies = []
+    for low, middle, high in zip(hz, hz[1:], hz[2:], strict=False):
+        triangle = np.clip(np.minimum((bins - low) / (middle - low), (high - bins) / (high - middle)), 0, None)
+        energies.append(np.log(power @ triangle))
+    order = np.arange(13)[:, np.newaxis]
+    basis = np.cos(np.pi * order * (np.arange(23) + 0.5) / 23) * np.sqrt(2 / 23)
+    basis[0] /= np.sqrt(2)
+    expected = basis @ energies * (1 + 11 * np.sin(np.pi * np.arange(13) / 22))
+    np.testing.assert_allclose(cepstra(frame.astype(np.float32))[0, :NUM_MFCC], expected, rtol=1e-3, atol=1e-3)
+
+
+def test_pitch_follows_a_glide_and_noise_has_none() -> None:
+    time = np.arange(16_000) / 16_000
+    glide = np.sign(np.sin(2 * np.pi * (120 + 40 * time) * time)).astype(np.float32)  # 120 Hz rising by 80 per second
+    pitch, voicing, _, _ = contours(glide)
+    middle = (np.arange(len(pitch)) * HOP + WINDOW / 2) / 16_000
+    inner = slice(3, -3)
+    np.testing.assert_allclose(2 ** pitch[inner], (120 + 80 * middle)[inner], rtol=0.03)
+    assert voicing[inner].min() > 0.8
+    noise = np.random.default_rng(0).standard_normal(16_000).astype(np.float32)
+    assert contours(noise)[1].mean() < 0.4
+
+
+def test_prosody_says_what_its_names_say() -> None:
+    time = np.arange(32_000) / 16_000
+    voice = np.sign(np.sin(2 * np.pi * 150 * time)) * np.where(time < 1, 0.05, 0.5)
+    found = dict(zip(NAMES, prosody(voice.astype(np.float32)).T, strict=True))
+    assert found["level"][75] - found["level"][25] == pytest.approx(20, abs=0.5)
+    assert found["level slope"][49] > 10 * abs(found["level slope"][25])
+    assert found["level spread"][49] > 5
+    assert found["pitch"][25] == pytest.approx(np.log2(150), abs=0.02)
+    np.testing.assert_allclose(prosody(0.1 * voice.astype(np.float32)), prosody(voice.astype(np.float32)), atol=1e-2)
+
+
+def test_clusters_are_the_nearest_centroids() -> None:
+    rng = np.random.default_rng(0)
+    frames = (rng.integers(0, 5, (600, 1)) * 4 + rng.normal(0, 0.1, (600, 3))).astype(np.float32) * [1, 10, 100]
+    for standardize in (False, True):
+        clustering = fit_clusters(frames, 5, standardize, seed=0)
+        scaled = (frames - clustering.mean) / clustering.scale
+        distances = np.linalg.norm(scaled[:, np.newaxis] - clustering.centroids, axis=2)
+        np.testing.assert_array_equal(clustering.assign(frames), distances.argmin(axis=1))
+        ours = np.square(distances.min(axis=1)).sum()
+        assert ours <= KMeans(5, n_init=3, random_state=0).fit(scaled).inertia_ * 1.01
+    with pytest.raises(InputError, match="601 clusters need as many frames"):
+        fit_clusters(frames, 601, False, seed=0)
+
+
+def test_labels_are_those_of_each_clip_alone_and_come_back_from_disk(tmp_path: Path) -> None:
+    waveforms = tones([4_000, 6_400, 720, 9_999])
+    sets = make_labels(waveforms, [0, 1, 3], parse_targets("mfcc=6,prosody=4"), (), "cpu", seed=0)
+    assert sets.labels.shape == (2, waveforms.frame_counts.sum())
+    for target, clustering, labels in zip(sets.targets, sets.clusterings, sets.labels, strict=True):
+        features = features_of(target, "cpu")
+        for row, (start, count) in enumerate(zip(waveforms.frame_starts, waveforms.frame_counts, strict=True)):
+            (frames,) = features([waveforms.clip(row)])
+            np.testing.assert_array_equal(labels[start : start + count], clustering.assign(frames))
+    save_labels(sets, tmp_path / "labels")
+    again = load_labels(tmp_path / "labels")
+    assert again.targets == sets.targets
+    np.testing.assert_array_equal(again.labels, sets.labels)
+    for one, other in zip(again.clusterings, sets.clusterings, strict=True):
+        assert all(np.array_equal(getattr(one, name), getattr(other, name)) for name in Clustering.__annotations__)
+
+
+def test_a_layer_is_a_target(models: dict[str, Path]) -> None:
+    from ser_embed.encoders import EncoderOptions, load_encoder
+
+    (target,) = parse_targets(f"{models['hubert-base']}@2=5")
+    waveforms = tones([4_000, 8_123, 5_000])
+    found = features_of(target, "cpu")([waveforms.clip(row) for row in range(3)])
+    encoder = load_encoder(str(models["hubert-base"]), EncoderOptions(layers="2", pooling="frames"))
+    for row, frames in enumerate(found):
+        assert len(frames) == waveforms.frame_counts[row]
+        np.testing.assert_allclose(frames, encoder.encode([waveforms.clip(row)])()[0][:, 0], atol=1e-5)
+
+
+@pytest.mark.parametrize("text", ["mfc", "mfcc=1", "mfcc=70000", "mfcc,", "runs/one@last", "=5"])
+def test_what_is_no_target_is_refused(text: str) -> None:
+    with pytest.raises(InputError, match="targets have to be|number of clusters has to be"):
+        parse_targets(text)

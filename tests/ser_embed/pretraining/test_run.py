@@ -1,0 +1,256 @@
+"""Whole pre-trainings of a tiny network: what they leave behind, how they go on, what they refuse."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+import torch
+import transformers
+from safetensors.torch import load_file
+
+import ser_embed
+from ser_embed.encoders import EncoderOptions, load_encoder
+from ser_embed.errors import InputError
+from ser_embed.pretrain import main
+from ser_embed.pretraining import training
+from ser_embed.pretraining.clips import find_clips
+from ser_embed.pretraining.saving import saved_speakers
+from ser_embed.pretraining.waveforms import PIECE, load_waveforms
+from tests.ser_embed.conftest import tone
+from tests.ser_embed.pretraining.conftest import STILL, TINY
+
+SMALL: dict[str, Any] = {
+    "targets": "mfcc=8,prosody=4",
+    "epochs": 2,
+    "batch": 6,
+    "crop_s": 0.3,
+    "mask_length": 3,
+    "validation": 0.3,
+    "validate_every": 3,
+    "save_every": 2,
+    "workers": 2,
+    "augment": 0.3,
+    "device": "cpu",
+}
+
+
+@pytest.fixture(scope="module")
+def trained(speech: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished pre-training of a tiny network, with every kind of dropout."""
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "tiny.json").write_text(json.dumps({**TINY, "attention_dropout": 0.1, "layerdrop": 0.3}))
+    ser_embed.pretrain(folder / "out", data=speech, config=str(folder / "tiny.json"), **SMALL)
+    return folder / "out"
+
+
+def settings_of(trained: Path, speech: Path) -> dict[str, Any]:
+    return {"data": speech, "config": str(trained.parent / "tiny.json"), **SMALL}
+
+
+def same_tensors(one: Path, other: Path) -> bool:
+    first, second = load_file(one), load_file(other)
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_the_folder_is_one_of_transformers_and_one_of_ours(trained: Path) -> None:
+    network = transformers.HubertModel.from_pretrained(trained).eval()
+    extractor = transformers.AutoFeatureExtractor.from_pretrained(trained)
+    encoder = load_encoder(str(trained), EncoderOptions(pooling="frames", dtype="float32"))
+    assert encoder.notes == ()  # nothing had to be guessed
+    clip = tone(9_000)
+    values = extractor(clip, sampling_rate=16_000, return_tensors="pt").input_values
+    with torch.inference_mode():
+        seen = network(values, output_hidden_states=True)
+    (frames,) = encoder.encode([clip])()
+    np.testing.assert_allclose(frames[:, -1], seen.last_hidden_state[0], atol=1e-5)
+    np.testing.assert_allclose(frames[:, 0], seen.hidden_states[0][0], atol=1e-5)
+    np.testing.assert_allclose(frames[:, 1], seen.hidden_states[1][0], atol=1e-5)
+    weights = load_file(trained / "model.safetensors")
+    random = transformers.HubertModel(network.config).state_dict()
+    assert weights.keys() == random.keys()
+
+
+def test_log_and_settings_are_written_down(trained: Path) -> None:
+    about = json.loads((trained / "pretraining.json").read_text())
+    assert about["settings"]["targets"] == "mfcc=8,prosody=4"
+    assert about["report"]["speakers"] == 4
+    assert [each["path"] for each in about["report"]["unreadable"]] == ["broken.wav"]
+    log = pd.read_csv(trained / "log.csv")
+    assert log["step"].iloc[-1] == about["report"]["steps"]
+    assert log["validation_loss"].iloc[-1] == pytest.approx(about["report"]["validation_loss"])
+    each = log[["validation_loss mfcc=8", "validation_loss prosody=4"]].mean(axis=1)
+    np.testing.assert_allclose(log["validation_loss"].dropna(), each.dropna())
+    assert {path.name for path in trained.iterdir()} == {
+        "cache", "clusters.safetensors", "config.json", "heads.safetensors", "labels", "log.csv", "model.safetensors",
+        "preprocessor_config.json", "pretraining.json",
+    }  # fmt: skip
+
+
+class _StoppedError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("saves", [1, 2])
+def test_a_stopped_run_goes_on_to_the_very_same_weights(
+    trained: Path, speech: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, saves: int
+) -> None:
+    left = saves
+
+    def save_and_stop(*args: Any) -> None:
+        nonlocal left
+        kept(*args)
+        left -= 1
+        if not left:
+            torch.manual_seed(99)  # whatever the next process begins with
+            raise _StoppedError
+
+    kept = training.save_checkpoint
+    monkeypatch.setattr(training, "save_checkpoint", save_and_stop)
+    with pytest.raises(_StoppedError):
+        ser_embed.pretrain(tmp_path / "out", **settings_of(trained, speech))
+    monkeypatch.undo()
+    assert not (tmp_path / "out" / "model.safetensors").exists()
+    report = ser_embed.pretrain(tmp_path / "out", **{**settings_of(trained, speech), "save_every": 3, "workers": 1})
+    for name in ("model.safetensors", "heads.safetensors", "clusters.safetensors"):
+        assert same_tensors(trained / name, tmp_path / "out" / name), name
+    assert report.validation_loss == json.loads((trained / "pretraining.json").read_text())["report"]["validation_loss"]
+    steps = pd.read_csv(tmp_path / "out" / "log.csv")["step"]
+    assert steps.is_monotonic_increasing
+    assert steps.is_unique
+
+
+def test_a_finished_run_is_left_alone_and_another_is_refused(trained: Path, speech: Path) -> None:
+    before = (trained / "model.safetensors").stat().st_mtime_ns
+    report = ser_embed.pretrain(trained, **settings_of(trained, speech))
+    assert report.elapsed_s == 0
+    assert (trained / "model.safetensors").stat().st_mtime_ns == before
+    with pytest.raises(InputError, match="holds a pre-training with seed 0, not 1; choose another --output"):
+        ser_embed.pretrain(trained, **settings_of(trained, speech), seed=1)
+
+
+def test_it_learns(speech: Path, tiny: str, tmp_path: Path) -> None:
+    settings = {**SMALL, "targets": "mfcc=6", "epochs": 10, "augment": 0.0, "validate_every": 1_000}
+    ser_embed.pretrain(tmp_path / "out", data=speech, config=tiny, learning_rate=1e-2, **settings)
+    log = pd.read_csv(tmp_path / "out" / "log.csv")
+    assert log["loss"].iloc[-1] < 0.9 * np.log(6)
+
+
+def test_continuing_takes_over_network_clusters_and_heads(trained: Path, speech: Path, tmp_path: Path) -> None:
+    settings = {**SMALL, "targets": "auto", "epochs": 1, "learning_rate": 1e-12, "head_learning_rate": 1e-12}
+    ser_embed.pretrain(tmp_path / "out", data=speech, model=str(trained), **settings)
+    for name in ("model.safetensors", "heads.safetensors"):
+        one, other = load_file(trained / name), load_file(tmp_path / "out" / name)
+        for key, tensor in one.items():
+            torch.testing.assert_close(other[key], tensor, rtol=0, atol=1e-6)
+    assert same_tensors(trained / "clusters.safetensors", tmp_path / "out" / "clusters.safetensors")
+
+
+def test_a_base_model_is_continued_on_one_of_its_layers(
+    models: dict[str, Path], speech: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = models["hubert-base"]
+    settings = {**SMALL, "targets": f"{source}@2=5", "epochs": 1}
+    report = ser_embed.pretrain(tmp_path / "out", data=speech, model=str(source), **settings)
+    assert report.steps == json.loads((tmp_path / "out" / "pretraining.json").read_text())["report"]["steps"]
+    assert "waveforms are normalised" in capsys.readouterr().err
+    before, after = (load_file(folder / "model.safetensors") for folder in (source, tmp_path / "out"))
+    assert any(not torch.equal(before[name], after[name]) for name in before)
+    with pytest.raises(InputError, match="expected a HuBERT to continue from, but .* is wavlm"):
+        ser_embed.pretrain(tmp_path / "no", data=speech, model=str(models["wavlm-base"]), **{**SMALL, "epochs": 1})
+
+
+def test_speaker_embeddings_are_saved_and_new_speakers_enrolled(trained: Path, speech: Path, tmp_path: Path) -> None:
+    settings = {**SMALL, "targets": "auto", "epochs": 1, "head_learning_rate": 1e-2}
+    ser_embed.pretrain(tmp_path / "papt", data=speech, model=str(trained), speaker_embeddings=True, **settings)
+    speakers = load_file(tmp_path / "papt" / "speakers.safetensors")
+    assert saved_speakers(tmp_path / "papt") == ["s0", "s1", "s2", "s3"]
+    assert speakers["vectors"].shape == (5, 16)
+    torch.testing.assert_close(speakers["vectors"], speakers["table"] @ speakers["linear"].T)
+    assert not speakers["vectors"][0].any()
+    assert speakers["vectors"][1:].abs().sum(dim=1).min() > 0
+
+    new = shutil.copytree(speech, tmp_path / "new")
+    table = (new / "manifest.csv").read_text().replace(",s1,", ",anna,").replace(",s3,", ",bert,")
+    (new / "manifest.csv").write_text(table)
+    settings = {**settings, "model": str(tmp_path / "papt"), "data": new}
+    ser_embed.pretrain(tmp_path / "enrolled", speakers_only=True, **settings)
+    assert saved_speakers(tmp_path / "enrolled") == ["s0", "s1", "s2", "s3", "anna", "bert"]
+    assert same_tensors(tmp_path / "papt" / "model.safetensors", tmp_path / "enrolled" / "model.safetensors")
+    assert same_tensors(tmp_path / "papt" / "heads.safetensors", tmp_path / "enrolled" / "heads.safetensors")
+    after = load_file(tmp_path / "enrolled" / "speakers.safetensors")
+    assert torch.equal(after["linear"], speakers["linear"])
+    for row in (2, 4):  # s1 and s3 are not heard
+        assert torch.equal(after["table"][row], speakers["table"][row])
+    mean = speakers["table"][1:].mean(dim=0)
+    assert not torch.equal(after["table"][5], mean)
+    assert torch.equal(after["vectors"][0], torch.zeros(16))
+
+
+@pytest.mark.parametrize("kind", ["known", "any"])
+def test_clips_are_found_with_and_without_tables(kind: str, tmp_path: Path) -> None:
+    folder = tmp_path / ("emodb" if kind == "known" else "recordings")
+    folder.mkdir()
+    for name in ("03a01Fa", "16b02Wb"):
+        soundfile.write(folder / f"{name}.ogg", tone(9_000), 16_000, format="OGG", subtype="OPUS")
+    clips = find_clips(tmp_path)
+    assert len(clips) == 2
+    assert set(clips["speaker"]) == ({"emodb/03", "emodb/16"} if kind == "known" else {""})
+    waveforms = load_waveforms(tmp_path, clips, tmp_path / "cache", 2)
+    assert len(waveforms.counts) == 2
+    soundfile.write(folder / "03a01Fa.ogg", tone(12_000), 16_000, format="OGG", subtype="OPUS")
+    again = load_waveforms(tmp_path, clips, tmp_path / "cache", 2)
+    assert again.counts[0] > waveforms.counts[0]  # a changed file is noticed
+
+
+def test_long_clips_are_kept_in_pieces(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "long.wav", tone(PIECE + 5_000), 16_000)
+    waveforms = load_waveforms(tmp_path, find_clips(tmp_path), tmp_path / "cache", 1)
+    assert waveforms.counts.tolist() == [PIECE, 5_000]
+    np.testing.assert_allclose(waveforms.clip(1), tone(PIECE + 5_000)[PIECE:], atol=5e-5)  # twice rounded to 16 bits
+
+
+def test_what_cannot_be_worked_with_is_said(speech: Path, tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    for settings, reason in [
+        ({"data": tmp_path / "nowhere"}, "expected a data folder, but there is none"),
+        ({"data": empty}, "expected audio in .*empty, found none"),
+        ({"data": speech, "config": "maxi"}, "config has to be mini or a JSON file"),
+        ({"data": speech, "targets": "words"}, "targets have to be mfcc, prosody or MODEL@LAYER"),
+        ({"data": speech, "batch": 0}, "batch has to be positive"),
+        ({"data": speech, "speakers_only": True}, "name its folder with --model"),
+    ]:
+        with pytest.raises(InputError, match=reason):
+            ser_embed.pretrain(tmp_path / "out", **{**SMALL, **settings})
+        assert not (tmp_path / "out").exists()
+    (empty / "thesis.txt").write_text("all of it")
+    with pytest.raises(InputError, match="expected a pre-training or an empty folder"):
+        ser_embed.pretrain(empty, data=speech, **SMALL)
+    assert (empty / "thesis.txt").read_text() == "all of it"
+
+
+def test_the_command_prints_a_summary_and_its_exit_code_tells_of_files_left_out(
+    trained: Path, speech: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = settings_of(trained, speech)
+    flags = [text for name, value in given.items() for text in (f"--{name.replace('_', '-')}", str(value))]
+    assert main([*flags, "--output", str(trained), "--json"]) == 3
+    out, err = capsys.readouterr()
+    assert json.loads(out)["targets"] == ["mfcc=8", "prosody=4"]
+    assert "unreadable: broken.wav: not audio" in err
+
+
+@pytest.mark.slow
+def test_two_processes_come_to_what_one_comes_to(speech: Path, tmp_path: Path) -> None:
+    (tmp_path / "still.json").write_text(json.dumps({**TINY, **STILL}))
+    for name, device in (("one", "cpu"), ("two", "cpu,cpu")):
+        settings = {**SMALL, "device": device, "config": str(tmp_path / "still.json")}
+        ser_embed.pretrain(tmp_path / name, data=speech, **settings)
+    one, two = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "two"))
+    for name, tensor in one.items():
+        torch.testing.assert_close(two[name], tensor, rtol=1e-3, atol=1e-4)
