@@ -15,8 +15,9 @@ uncompressed chunk can be read row by row.
 
 import io
 import json
+import os
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from ser_embed.spec import EmbeddingSpec
 FORMAT = "ser-embeddings"
 VERSION = 1
 UNREADABLE_COLUMNS = ("utterance_id", "path", "reason")
+_FEW_CHUNKS = 30  # up to so many HDF5 locates sooner one by one (0.3 ms each) than all at once (60 ms for 10 000)
 FRAME_COLUMNS = ("frame_start", "frame_count")  # with frames pooling: which rows of /vectors are a clip's
 
 
@@ -75,7 +77,7 @@ class Store:
             if name not in self._file:
                 raise InputError(f"the store {self.path} is damaged: it has no /{name}")
 
-    @property
+    @cached_property
     def vectors(self) -> h5py.Dataset:
         """The vectors on disk, float32 (clips or frames, layers, width)."""
         return self._file["vectors"]
@@ -92,11 +94,18 @@ class Store:
 
     @cached_property
     def _rows_per_chunk(self) -> int:
-        return self.vectors.chunks[0]
+        return self.vectors.chunks[0] if self.vectors.chunks else len(self.vectors)
 
     @cached_property
-    def _is_filtered(self) -> bool:
-        return self.vectors.id.get_create_plist().get_nfilters() > 0
+    def _is_plain(self) -> bool:
+        """Whether each chunk is whole rows of float32 as they are, which other software may have repacked."""
+        vectors = self.vectors
+        return (
+            vectors.chunks is not None
+            and vectors.chunks[1:] == vectors.shape[1:]
+            and vectors.dtype == np.dtype("<f4")
+            and vectors.id.get_create_plist().get_nfilters() == 0
+        )
 
     @cached_property
     def _raw(self) -> io.FileIO:
@@ -140,30 +149,46 @@ class Store:
         num_layers = len(self.layers) if layers is None else len(layers)
         values = np.empty((len(wanted), num_layers, self.spec.width), np.float32)
         # Neighbours within a chunk lie side by side in the file, so each run of them is one read.
-        ends = np.flatnonzero((np.diff(wanted) != 1) | (wanted[1:] % self._rows_per_chunk == 0)) + 1
-        start = 0
-        for end in [*ends.tolist(), len(wanted)] if len(wanted) else []:
-            values[start:end] = self._neighbours(int(wanted[start]), end - start)[:, picked]
-            start = end
+        begins_run = np.ones(len(wanted), dtype=bool)
+        begins_run[1:] = (np.diff(wanted) != 1) | (wanted[1:] % self._rows_per_chunk == 0)
+        starts = np.flatnonzero(begins_run)
+        ends = np.append(starts, len(wanted))[1:]
+        for start, end, run in zip(starts, ends, self._runs(wanted[starts], ends - starts), strict=True):
+            values[start:end] = run[:, picked]
         return values if np.array_equal(where, np.arange(len(where))) else values[where]
 
-    def _neighbours(self, start: int, count: int) -> np.ndarray:
-        """Read rows that follow one another within a chunk: float32 (count, layers, width).
+    def _runs(self, firsts: np.ndarray, counts: np.ndarray) -> Iterator[np.ndarray]:
+        """Read runs of rows, none across the border of a chunk: float32 (count, layers, width) each.
 
-        HDF5 says where in the file a chunk lies. Reading it from there takes microseconds, where a selection through
-        HDF5 takes a fifth of a millisecond, which a batch of 150 scattered rows pays 150 times.
+        HDF5 says where in the file a chunk lies. Reading from there takes microseconds, where a selection through HDF5
+        takes a fifth of a millisecond, which a batch of 150 scattered rows pays 150 times. The system is told of all
+        runs first, so that a disk fetches them together: nine times as fast as one after the other.
         """
-        if self._is_filtered:  # repacked by other software: only HDF5 can decode it
-            return self.vectors[start : start + count]
-        chunk, row = divmod(start, self._rows_per_chunk)
-        offset = self._chunk_offsets.get(chunk)
-        if offset is None:
-            offset = self.vectors.id.get_chunk_info_by_coord((start - row, 0, 0)).byte_offset
-            self._chunk_offsets[chunk] = offset
-        shape = (count, len(self.layers), self.spec.width)
+        if not self._is_plain:
+            yield from (self.vectors[first : first + count] for first, count in zip(firsts, counts, strict=True))
+            return
+        shape = (-1, len(self.layers), self.spec.width)
         row_bytes = 4 * shape[1] * shape[2]
-        self._raw.seek(offset + row * row_bytes)
-        return np.frombuffer(self._raw.read(count * row_bytes), "<f4").reshape(shape)
+        chunks, rows = np.divmod(firsts, self._rows_per_chunk)
+        places = (self._offsets_of(chunks) + rows * row_bytes).tolist()
+        sizes = (counts * row_bytes).tolist()
+        if hasattr(os, "posix_fadvise") and len(places) > 1:
+            for place, size in zip(places, sizes, strict=True):
+                os.posix_fadvise(self._raw.fileno(), place, size, os.POSIX_FADV_WILLNEED)
+        for place, size in zip(places, sizes, strict=True):
+            self._raw.seek(place)
+            yield np.frombuffer(self._raw.read(size), "<f4").reshape(shape)
+
+    def _offsets_of(self, chunks: np.ndarray) -> np.ndarray:
+        """Return where in the file chunks begin, in bytes; HDF5 is asked for each only once."""
+        offsets, rows, vectors = self._chunk_offsets, self._rows_per_chunk, self.vectors.id
+        unknown = [chunk for chunk in dict.fromkeys(chunks.tolist()) if chunk not in offsets]
+        if len(unknown) > _FEW_CHUNKS:
+            vectors.chunk_iter(lambda found: offsets.update({found.chunk_offset[0] // rows: found.byte_offset}))
+        else:
+            found = (vectors.get_chunk_info_by_coord((chunk * rows, 0, 0)) for chunk in unknown)
+            offsets.update(zip(unknown, (each.byte_offset for each in found), strict=True))
+        return np.array([offsets[chunk] for chunk in chunks.tolist()], dtype=np.int64)
 
     def read_clip(self, row: int) -> np.ndarray:
         """Read all the vectors of clip `row`: float32 (1, layers, width), or (frames, layers, width)."""

@@ -67,13 +67,27 @@ def test_rows_are_read_as_numpy_would(big: tuple[Path, np.ndarray], rows: list[i
         np.testing.assert_array_equal(store.read(rows, layers), expected)
 
 
-def test_a_store_repacked_by_other_software_reads_the_same(big: tuple[Path, np.ndarray], tmp_path: Path) -> None:
+@pytest.mark.parametrize("scattered", [True, False])
+def test_a_store_of_many_chunks_is_read_as_numpy_would(tmp_path: Path, scattered: bool) -> None:
+    vectors = np.arange(2 * 4_550, dtype=np.float32).reshape(4_550, 1, 2)
+    write(tmp_path / "s.h5", manifest(4_550), list(vectors))
+    rows = np.random.default_rng(0).permutation(4_550) if scattered else np.arange(90, 310)
+    with Store(tmp_path / "s.h5") as store:  # chunks are located all at once, or one by one
+        np.testing.assert_array_equal(store.read(rows), vectors[rows])
+
+
+@pytest.mark.parametrize(
+    "layout", [{"chunks": (64, 2, 5), "compression": "gzip"}, {"chunks": (64, 1, 5)}, {}, {"dtype": ">f4"}]
+)
+def test_a_store_repacked_by_other_software_reads_the_same(
+    big: tuple[Path, np.ndarray], tmp_path: Path, layout: dict
+) -> None:
     path, vectors = big
     with h5py.File(path) as old, h5py.File(tmp_path / "s.h5", "w") as new:
         for name in old:
             if name != "vectors":
                 old.copy(name, new)
-        new.create_dataset("vectors", data=old["vectors"][:], chunks=(64, 2, 5), compression="gzip")
+        new.create_dataset("vectors", data=old["vectors"][:], **layout)
         new.attrs.update(old.attrs)
     with Store(tmp_path / "s.h5") as store:
         np.testing.assert_array_equal(store.read([200, 3, 64, 63]), vectors[[200, 3, 64, 63]])
