@@ -68,6 +68,9 @@ class TrainSettings:
     noise: float = option(
         0.3, parse=float, metavar="X", help="deviation of the noise added to standardised vectors in training"
     )
+    label_smoothing: float = option(
+        0.0, parse=float, metavar="X", help="share of each label that is spread evenly over all emotions in training"
+    )
     balance: float = option(
         1.0, parse=float, metavar="X", help="how far rare emotions weigh more: 0 not at all, 1 as much as frequent ones"
     )
@@ -113,6 +116,7 @@ class TrainSettings:
         _require(0 <= self.dropout < 1, "dropout", "at least 0 and below 1", self.dropout)
         _require(self.weight_decay >= 0, "weight-decay", "zero or positive", self.weight_decay)
         _require(self.noise >= 0, "noise", "zero or positive", self.noise)
+        _require(0 <= self.label_smoothing < 1, "label-smoothing", "at least 0 and below 1", self.label_smoothing)
         _require(0 <= self.balance <= 1, "balance", "from 0 to 1", self.balance)
         _require(self.refit in REFITS, "refit", f"one of {', '.join(REFITS)}", self.refit)
         _require(self.seed >= 0, "seed", "zero or positive", self.seed)

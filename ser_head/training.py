@@ -45,7 +45,8 @@ class NetworkTrainer:
         self.network = self._untrained(0)
         optimizer = keras.optimizers.AdamW(settings.learning_rate, weight_decay=settings.weight_decay)
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta", "logits"])
-        self.network.compile(optimizer, loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+        loss = keras.losses.CategoricalCrossentropy(label_smoothing=settings.label_smoothing)
+        self.network.compile(optimizer, loss=loss, metrics=["accuracy"])
         optimizer.build(self.network.trainable_variables)
         self._optimizer_start = [keras.ops.convert_to_numpy(each) for each in optimizer.variables]
 
@@ -115,8 +116,9 @@ class NetworkTrainer:
         casting = training_casting(self._data, fold, fold.split.train, random)
         for clips, inputs in self._batches(fold, casting, random):
             targets = self._data.targets[clips]
+            labels = np.eye(self._shape.classes, dtype=np.float32)[targets]
             figures = self.network.train_on_batch(
-                _as_taken(inputs), targets, sample_weight=fold.weights[targets], return_dict=True
+                _as_taken(inputs), labels, sample_weight=fold.weights[targets], return_dict=True
             )
             totals += len(clips) * np.array([figures["loss"], figures["accuracy"]], dtype=np.float64)
         loss, accuracy = totals / len(fold.split.train)

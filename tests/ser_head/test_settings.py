@@ -25,6 +25,7 @@ from ser_head.settings import TrainSettings, find_store
         ({"dropout": 1.0}, "--dropout has to be at least 0 and below 1"),
         ({"weight_decay": -1.0}, "--weight-decay has to be zero or positive"),
         ({"noise": -1.0}, "--noise has to be zero or positive"),
+        ({"label_smoothing": 1.0}, "--label-smoothing has to be at least 0 and below 1"),
         ({"balance": 2.0}, "--balance has to be from 0 to 1"),
         ({"refit": "maybe"}, "--refit has to be one of always, never, folds"),
         ({"seed": -1}, "--seed has to be zero or positive"),

@@ -202,6 +202,19 @@ def test_a_store_left_on_disk_trains_as_well(make_store):
     assert np.mean(scored.argmax(axis=1) == data.targets[split.test]) > 0.8
 
 
+def test_a_head_with_smoothed_labels_grows_no_surer_than_they_are(make_store):
+    settings = TrainSettings(epochs=60, dropout=0.0, noise=0.0, weight_decay=0.0, label_smoothing=0.3)
+    with Store(make_store(takes=20, signal=10.0)) as opened:
+        data = Dataset(opened)
+        clips = Clips(data.speakers, data.clips["corpus"].to_numpy(object), data.targets)
+        (split,) = make_splits(Protocol("speaker"), clips, settings.split, seed=0)
+        trainer = NetworkTrainer(data, settings, {})
+        fold = prepare_fold(data, split, settings)
+        trainer.fit(fold, lambda: None)
+        scored = trainer.predict(Casting(data, fold, []).inputs(split.train))
+    assert np.mean(scored.max(axis=1)) == pytest.approx(1 - 0.3 + 0.3 / 3, abs=0.03)
+
+
 def test_cross_corpus_is_scored_on_the_shared_emotions(make_store, tmp_path):
     rows = rows_of(Recipe(corpora=("a",), emotions=("sad", "angry", "calm")))
     rows += rows_of(Recipe(corpora=("b",), emotions=("sad", "angry", "fear")))
