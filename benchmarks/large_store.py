@@ -2,12 +2,15 @@
 
     python -m benchmarks.large_store [--clips 1000000]
 
-The peer is the same number of rows read from the same file in order, which is as fast as the disk gives them.
+The peer is the same number of rows read from the same file in order, which is as fast as the disk gives them. Rates are
+the median over stretches of twenty batches, with the slowest and the fastest.
 """
 
 import argparse
+import statistics
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -52,24 +55,32 @@ def run(num_clips: int = 1_000_000, batches: int = 200) -> list[Row]:
         opened = time.perf_counter() - started
         random = np.random.default_rng(1)
         with store:
-            started = time.perf_counter()
-            for _ in range(batches):
-                store.read(random.integers(0, num_clips, BATCH))
-            scattered = batches / (time.perf_counter() - started)
-            started = time.perf_counter()
-            for index in range(batches):
-                store.read(np.arange(index * BATCH, (index + 1) * BATCH) % num_clips)
-            in_order = batches / (time.perf_counter() - started)
+            scattered = _rates(store, (random.integers(0, num_clips, BATCH) for _ in range(batches)))
+            in_order = _rates(store, (np.arange(i * BATCH, (i + 1) * BATCH) % num_clips for i in range(batches)))
             size = path.stat().st_size / 2**30
     return [
         Row(f"opening a store of {num_clips} x {WIDTH} ({size:.1f} GiB)", f"{1000 * opened:.0f} ms", "wanted: 1000 ms"),
         Row(
             f"random batches of {BATCH} from it",
-            f"{scattered:.0f} batches/s",
-            f"in order: {in_order:.0f} batches/s",
-            f"{scattered / in_order:.2f}x",
+            f"{_spread(scattered)} batches/s",
+            f"in order: {_spread(in_order)} batches/s",
+            f"{statistics.median(scattered) / statistics.median(in_order):.2f}x",
         ),
     ]
+
+
+def _rates(store: Store, batches: Iterable[np.ndarray]) -> list[float]:
+    """Read batches; return how many a second, from the first twenty to the last."""
+    seconds = []
+    for rows in batches:
+        started = time.perf_counter()
+        store.read(rows)
+        seconds.append(time.perf_counter() - started)
+    return [1 / statistics.mean(seconds[start : start + 20]) for start in range(0, len(seconds), 20)]
+
+
+def _spread(rates: list[float]) -> str:
+    return f"{statistics.median(rates):.0f} ({min(rates):.0f} to {max(rates):.0f})"
 
 
 if __name__ == "__main__":

@@ -43,14 +43,14 @@ class Cache:
     @classmethod
     def of(cls, paths: Sequence[Path]) -> "Cache":
         """Look into stores and part files; where two tell of the same clip, the later in `paths` counts."""
-        columns = dict.fromkeys((*UNREADABLE_COLUMNS, *FACTS, *SOURCE))
+        columns = [*UNREADABLE_COLUMNS, *FACTS, *SOURCE]
         told = []
         for path in paths:
             with Store(path) as store:
                 told.append(placed(store.table(("utterance_id", *FACTS)), path, np.arange(len(store))))
                 told.append(placed(store.unreadable, path, np.full(len(store.unreadable), _UNREAD)))
-        nothing = [pd.DataFrame(columns=list(columns), dtype=object)]
-        table = pd.concat([table for table in told if len(table)] or nothing).reindex(columns=list(columns))
+        nothing = [pd.DataFrame(columns=columns, dtype=object)]
+        table = pd.concat([table for table in told if len(table)] or nothing).reindex(columns=columns)
         latest = table.drop_duplicates("utterance_id", keep="last")
         is_read = latest[SOURCE[1]] != _UNREAD
         return cls(

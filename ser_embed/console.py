@@ -12,7 +12,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any, NoReturn, TypeVar
 
-from ser_embed.errors import EXIT_BAD_INPUT, EXIT_FAILED, InputError
+from ser_embed.errors import EXIT_BAD_INPUT, EXIT_FAILED, InputError, SerError
 
 Settings = TypeVar("Settings")
 
@@ -104,7 +104,7 @@ def run_command(work: Callable[[], int]) -> int:
     except InputError as error:
         note(f"error: {error}")
         return EXIT_BAD_INPUT
-    except OSError as error:
+    except (SerError, OSError) as error:
         note(f"error: {error}")
         return EXIT_FAILED
     except KeyboardInterrupt:

@@ -113,8 +113,8 @@ def _extract_into(
     cache = Cache.of([*([] if settings.force else stored), *parts])
     chunks = _pending_chunks(manifest, cache, parts, settings)
     audio_s, elapsed_s = _encode_pending(encoder, others, chunks, parts, settings)
-
     del cache, chunks  # tables as long as the manifest
+
     clips, unreadable, listed = _outcome(scan, manifest, path, Cache.of([*stored, *parts]))
     if settings.force or not (stored and says_already(path, clips, listed)):
         write_merged(path, encoder.spec, _software(settings.data), clips, listed)

@@ -20,7 +20,7 @@ import ser_embed
 from ser_embed import extraction, pipeline
 from ser_embed.encoders import EncoderOptions
 from ser_embed.encoders.features import FeatureEncoder
-from ser_embed.errors import InputError
+from ser_embed.errors import InputError, SerError
 from ser_embed.extract import main
 from ser_embed.spec import EmbeddingSpec
 from ser_embed.store import Store
@@ -331,6 +331,17 @@ def test_several_devices_share_the_work(data: Path, models: dict[str, Path], tmp
     assert two.extracted == NUM_CLIPS
     assert two.audio_s > 0
     assert contents(tmp_path / "one.h5") == contents(tmp_path / "two.h5")
+
+
+def test_a_device_that_fails_is_one_line(
+    data: Path, stubbed: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise SerError("the process on cuda:1 failed")
+
+    monkeypatch.setattr(pipeline, "encode_on", fail)
+    assert main(["--model", "mfcc", "--data", str(data), "--store", str(tmp_path / "s.h5")]) == 1
+    assert capfd.readouterr() == ("", "error: the process on cuda:1 failed\n")
 
 
 def _with_files_of_at_most(num_bytes: int, data: Path, store: Path) -> None:
