@@ -54,7 +54,7 @@ class ClassicTrainer:
         return ClassicHead("svm" if self.settings.head == "svm" else "forest", seed)
 
     def _learn(self, fold: Fold, clips: np.ndarray) -> None:
-        random = np.random.default_rng([self.settings.seed, fold.split.fold])
+        random = fold.random()
         copies = COPIES if fold.personalizer.listens else 1
         inputs = [training_casting(self._data, fold, clips, random).inputs(clips)[0] for _ in range(copies)]
         targets = np.tile(self._data.targets[clips], copies)

@@ -167,7 +167,7 @@ def _require_pooling(store: Store, frames: bool) -> None:
         raise InputError(f"expected one vector per clip, but {store.path} holds frames; extract with --pooling mean")
     if frames and not has_frames:
         raise InputError(
-            f"expected the frames of each clip, but {store.path} holds one vector of each; extract with --pooling frames"
+            f"expected the frames of clips, but {store.path} holds one vector of each; extract with --pooling frames"
         )
 
 

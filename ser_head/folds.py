@@ -7,11 +7,13 @@ import numpy as np
 
 from ser_head.dataset import Dataset
 from ser_head.padding import existing
-from ser_head.personal.enrolment import Session, known_sessions, training_sessions
+from ser_head.personal.enrolment import ALL, Session, enrolment_sessions, known_sessions, training_sessions
 from ser_head.personal.voices import Card, Personalizer, Voices
 from ser_head.scaling import Scaling, fit_scaling
 from ser_head.settings import TrainSettings
 from ser_head.splits import Split
+
+VALIDATION_SIZES = (0, 1, 5, 20, ALL)  # clips enrolled: an epoch is chosen by the mean over what tests will ask
 
 
 @dataclass(frozen=True)
@@ -23,12 +25,18 @@ class Fold:
         scaling: mean and variance of the training vectors.
         weights: weight of each class in the loss, float32 (classes,).
         personalizer: what is made of speakers.
+        seed: with the number of the fold, what every random choice comes from.
     """
 
     split: Split
     scaling: Scaling
     weights: np.ndarray
     personalizer: Personalizer
+    seed: int
+
+    def random(self, *purpose: int) -> np.random.Generator:
+        """Return a new generator of this fold's own; for the same purpose it draws the same."""
+        return np.random.default_rng([self.seed, self.split.fold, *purpose])
 
 
 @dataclass(frozen=True)
@@ -45,7 +53,7 @@ class Fitted:
     best_epoch: int | None
 
 
-def prepare_fold(data: Dataset, split: Split, settings: TrainSettings, rows: int = 0) -> Fold:
+def prepare_fold(data: Dataset, split: Split, settings: TrainSettings, rows: int = 0, seed: int | None = None) -> Fold:
     """Measure scaling, class weights and speakers on the training clips of `split`; it has some of every class.
 
     Args:
@@ -53,13 +61,15 @@ def prepare_fold(data: Dataset, split: Split, settings: TrainSettings, rows: int
         split: how they are parted.
         settings: the run's.
         rows: rows of a personalised network's speaker table, where it has more than this fold needs.
+        seed: of this fold's random choices; None for the settings'.
     """
     scaling = fit_scaling(existing(data.read(window)) for window in data.windows(split.train))
     counts = np.bincount(data.targets[split.train], minlength=len(data.labels))
     weights = (len(split.train) / (len(counts) * counts)) ** settings.balance
     named = split.train if settings.personalized else split.train[:0]
     voices = _measure_voices(data, named, scaling)
-    return Fold(split, scaling, weights.astype(np.float32), Personalizer(settings.personalized, voices, rows))
+    personalizer = Personalizer(settings.personalized, voices, rows)
+    return Fold(split, scaling, weights.astype(np.float32), personalizer, settings.seed if seed is None else seed)
 
 
 class Casting:
@@ -75,6 +85,7 @@ class Casting:
             training: a speaker of whom some clips are enrolled has its own row in the speaker table.
         """
         self._data, self._fold, self._sessions, self._training = data, fold, sessions, training
+        self._cards: dict[int, Card] = {}
         self._session_of = np.zeros(len(data), np.int64)
         for place, session in enumerate(sessions):
             self._session_of[session.scored] = place
@@ -85,11 +96,14 @@ class Casting:
         if not self._sessions:
             return [vectors]
         present, card_of = np.unique(self._session_of[clips], return_inverse=True)
-        return self._fold.personalizer.inputs(
-            vectors, [self._card(self._sessions[place]) for place in present], card_of
-        )
+        return self._fold.personalizer.inputs(vectors, [self._card(place) for place in present.tolist()], card_of)
 
-    def _card(self, session: Session) -> Card:
+    def _card(self, place: int) -> Card:
+        if place not in self._cards:
+            self._cards[place] = self._make_card(self._sessions[place])
+        return self._cards[place]
+
+    def _make_card(self, session: Session) -> Card:
         personalizer = self._fold.personalizer
         if not self._training and personalizer.voices.row(session.speaker):
             return personalizer.known_card(session.speaker)
@@ -104,14 +118,17 @@ def training_casting(data: Dataset, fold: Fold, clips: np.ndarray, random: np.ra
     return Casting(data, fold, sessions, training=True)
 
 
-def validation_casting(data: Dataset, fold: Fold, random: np.random.Generator) -> Casting:
-    """Let validation speakers be known if they train, and enrol the others with samples of every size."""
+def validation_castings(data: Dataset, fold: Fold, random: np.random.Generator) -> list[Casting]:
+    """Let validation speakers be known if they train, and be enrolled in every size otherwise, one casting per size."""
     if not fold.personalizer.listens:
-        return Casting(data, fold, [])
-    clips, names = fold.split.validation, fold.personalizer.voices.names
-    heard = np.isin(data.speakers[clips], names)
+        return [Casting(data, fold, [])]
+    clips = fold.split.validation
+    heard = np.isin(data.speakers[clips], fold.personalizer.voices.names)
     known = known_sessions(data.speakers, clips[heard], fold.split.train)
-    return Casting(data, fold, [*known, *training_sessions(data.speakers, clips[~heard], random)])
+    return [
+        Casting(data, fold, [*known, *enrolment_sessions(data.speakers, clips[~heard], size, random)])
+        for size in VALIDATION_SIZES
+    ]
 
 
 def _measure_voices(data: Dataset, clips: np.ndarray, scaling: Scaling) -> Voices:

@@ -24,8 +24,11 @@ from ser_head.paired import speaker_gains
 from ser_head.predictions import PLAIN, judged, probabilities_of
 from ser_head.reliability import calibration_error, coverage_curve, reliability_table
 from ser_head.subgroups import by_columns
+from ser_head.temperature import temper
 
 RESAMPLES = 1000
+_SPREAD = ("accuracy", "uar", "macro_f1", "log_loss", "ece")
+_SPREAD_OF_NUMBERS = ("ccc", "mae", "rmse")
 _RANKINGS = {"roc_auc": roc_auc_score, "average_precision": average_precision_score}
 
 
@@ -66,7 +69,7 @@ def metrics_document(
 def scored_figures(tested: pd.DataFrame, labels: Sequence[str], by: Sequence[str] = ()) -> dict[str, Any]:
     """Return the parts of metrics.json that tell of the test clips.
 
-    These are n_test, test, conditions; gains, what each condition brings the speakers against the plain head, where
+    These are n_test, test, calibration, conditions; seeds, how figures spread over them; gains, what each condition brings the speakers against the plain head, where
     that was scored too; and by, if asked for.
 
     Args:
@@ -78,13 +81,16 @@ def scored_figures(tested: pd.DataFrame, labels: Sequence[str], by: Sequence[str
         InputError: `tested` has no such column.
     """
     rows = judged(tested)
-    conditions = {str(name): under for name, under in tested.groupby("condition")}
+    first = tested[tested["seed"] == tested["seed"].iloc[0]] if "seed" in tested else tested
+    conditions = {str(name): under for name, under in first.groupby("condition")}
     gains = _gains(conditions) if labels else {}
     groups = by_columns(rows, by, None if labels else agreement)
     return {
         "n_test": len(rows),
         "test": figures(rows, labels),
+        **({"calibration": calibration(rows, labels)} if "temperature" in rows and labels else {}),
         "conditions": {name: figures(under, labels) for name, under in conditions.items()},
+        **({"seeds": seed_spread(tested, labels)} if "seed" in tested else {}),
         **({"gains": gains} if gains else {}),
         **({"by": groups} if by else {}),
     }
@@ -121,6 +127,42 @@ def figures(table: pd.DataFrame, labels: Sequence[str]) -> dict[str, Any]:
         "reliability": reliability_table(probabilities, targets),
         "coverage": coverage_curve(probabilities, targets),
     }
+
+
+def calibration(table: pd.DataFrame, labels: Sequence[str]) -> dict[str, Any]:
+    """Return what the temperatures of the folds did to the probabilities, by undoing them.
+
+    Args:
+        table: one row per clip, with the column temperature.
+        labels: the classes.
+    """
+    names, targets = list(labels), table["label"].map(list(labels).index).to_numpy(np.int64)
+    after = probabilities_of(table, names).astype(np.float64)
+    before = temper(after, 1 / table["temperature"].to_numpy(np.float64)[:, np.newaxis]).astype(np.float64)
+    found = {
+        name: {
+            "ece": calibration_error(probabilities, targets),
+            "log_loss": float(log_loss(targets, probabilities / probabilities.sum(axis=1, keepdims=True))),
+        }
+        for name, probabilities in (("before", before), ("after", after))
+    }
+    return {"temperature": [float(value) for value in table.groupby("fold")["temperature"].first()], **found}
+
+
+def seed_spread(tested: pd.DataFrame, labels: Sequence[str]) -> dict[str, Any]:
+    """Return mean and standard deviation over seeds of the figures a run is judged by.
+
+    Args:
+        tested: predictions of the test clips, with the column seed.
+        labels: the classes; none for a head that answers with a number.
+    """
+    found = [figures(judged(rows), labels) for _, rows in tested.groupby("seed", sort=False)]
+    names = _SPREAD if labels else _SPREAD_OF_NUMBERS
+    values = {name: [each[name] for each in found] for name in names}
+    spread = {
+        name: {"mean": float(np.mean(of)), "sd": float(np.std(of, ddof=1)), "values": of} for name, of in values.items()
+    }
+    return {"n": len(found), **spread}
 
 
 def speaker_intervals(

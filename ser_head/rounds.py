@@ -21,7 +21,7 @@ import pandas as pd
 
 from ser_head.dataset import Dataset
 from ser_head.familiarity import Familiarity, fit_familiarity
-from ser_head.folds import Fitted, Fold, prepare_fold, validation_casting
+from ser_head.folds import Casting, Fitted, Fold, prepare_fold, validation_castings
 from ser_head.heads import HEADS
 from ser_head.padding import clip_means
 from ser_head.personal.blending import most_similar
@@ -34,6 +34,7 @@ from ser_head.splits import Split
 from ser_head.temperature import fit_temperature, temper
 
 SIZES = (1, 5, 20)  # clips enrolled
+_ENROLMENT = 1  # what a fold's generator is asked for: it does not depend on the training
 _SCORED_AT_ONCE = 1024  # clips of the sessions scored together
 _LEARNED_FROM = 2000  # training clips that say what is familiar
 _PARTS = ("train", "validation", "test")
@@ -99,15 +100,16 @@ class Rounds:
         plain = replace(settings, personalized=())
         self._plain = _make_trainer(data, plain, 0) if settings.personalized else None
 
-    def run(self, split: Split, folder: Path | None, on_epoch: Callable[[], object]) -> Round:
+    def run(self, split: Split, seed: int, folder: Path | None, on_epoch: Callable[[], object]) -> Round:
         """Train and score one fold.
 
         Args:
             split: the fold.
+            seed: of its random choices.
             folder: where its head is kept, or None.
             on_epoch: called after each epoch.
         """
-        fold = prepare_fold(self._data, split, self.settings, self._rows)
+        fold = prepare_fold(self._data, split, self.settings, self._rows, seed)
         fitted, validated, scorer = self._train(self._trainer, fold, on_epoch)
         about: dict[str, Any] = {
             "fold": split.fold,
@@ -122,14 +124,15 @@ class Rounds:
                 "head": self._trainer.save(folder, fold, scorer.tempering.temperature),
                 **save_scorer(scorer, folder / ARRAYS),
             }
-        tables = [self._table(split, scorer, *each) for each in self._conditions(split)]
+        tables = [self._table(split, scorer, *each) for each in self._conditions(fold)]
         if self._plain is not None:
-            bare = prepare_fold(self._data, split, self._plain.settings)
+            bare = prepare_fold(self._data, split, self._plain.settings, seed=seed)
             _, _, without = self._train(self._plain, bare, on_epoch)
             tables.append(self._table(split, without, PLAIN, self._strangers(split.test)))
         history = pd.DataFrame(fitted.history)
         history.insert(0, "fold", split.fold)
-        return Round(pd.concat(tables, ignore_index=True), validated, history, about)
+        tested = pd.concat(tables, ignore_index=True)
+        return Round(tested.assign(seed=seed) if self.settings.seeds > 1 else tested, validated, history, about)
 
     def _train(
         self, trainer: Trainer, fold: Fold, on_epoch: Callable[[], object]
@@ -137,35 +140,38 @@ class Rounds:
         """Train a head and calibrate it by validation clips, before it may learn from those."""
         fitted = trainer.fit(fold, on_epoch)
         clips = fold.split.validation
-        casting = validation_casting(self._data, fold, self._random(fold.split))
-        windows = self._data.windows(clips)
-        probabilities = np.concatenate([trainer.predict(casting.inputs(window)) for window in windows])
-        temperature = fit_temperature(probabilities, self._data.targets[clips])
+        castings = validation_castings(self._data, fold, fold.random(_ENROLMENT))
+        probabilities = np.stack([self._predict(trainer, casting, clips) for casting in castings])
+        targets = np.tile(self._data.targets[clips], len(castings))
+        temperature = fit_temperature(np.concatenate(probabilities), targets)
         prior = _effective_prior(fold, self._data)
         scorer = Scorer(trainer.predict, fold.scaling, fold.personalizer, Tempering(temperature, prior))
         if "calibrate" in fold.personalizer.methods:
             scorer.tempering = replace(scorer.tempering, borrowing=self._choose_borrowing(fold, scorer))
         scorer.familiarity = self._measure_familiarity(fold)
         validated = prediction_rows(
-            self._data, clips, temper(probabilities, temperature), fold.split.fold, VALIDATION, temperature
+            self._data, clips, temper(probabilities[0], temperature), fold.split.fold, VALIDATION, temperature
         )
         if trainer.settings.refits:
             trainer.refit(fold, fitted, on_epoch)
         return fitted, validated, scorer
 
-    def _conditions(self, split: Split) -> Iterator[tuple[str, list[Session]]]:
+    def _predict(self, trainer: Trainer, casting: Casting, clips: np.ndarray) -> np.ndarray:
+        return np.concatenate([trainer.predict(casting.inputs(window)) for window in self._data.windows(clips)])
+
+    def _conditions(self, fold: Fold) -> Iterator[tuple[str, list[Session]]]:
         """Yield each condition with the sessions in which clips are scored under it."""
-        speakers, test = self._data.speakers, split.test
-        heard = np.isin(speakers[test], sorted(set(speakers[split.train]) - {""}))
+        speakers, test = self._data.speakers, fold.split.test
+        heard = np.isin(speakers[test], sorted(set(speakers[fold.split.train]) - {""}))
         if not self.settings.personalized:
             yield CLOSED, self._strangers(test[heard])
             yield UNKNOWN, self._strangers(test[~heard])
             return
-        yield CLOSED, known_sessions(speakers, test[heard], split.train)
+        yield CLOSED, known_sessions(speakers, test[heard], fold.split.train)
         yield UNKNOWN, self._strangers(test)
         named = test[speakers[test] != ""]
         for size in SIZES:
-            yield f"{ENROLLED}:{size}", enrolment_sessions(speakers, named, size, self._random(split))
+            yield f"{ENROLLED}:{size}", enrolment_sessions(speakers, named, size, fold.random(_ENROLMENT))
         yield TRANSDUCTIVE, transductive_sessions(speakers, named)
 
     def _table(self, split: Split, scorer: Scorer, condition: str, sessions: Sequence[Session]) -> pd.DataFrame:
@@ -195,7 +201,7 @@ class Rounds:
         voices = fold.personalizer.voices
         tried = []
         for session in enrolment_sessions(
-            self._data.speakers, fold.split.validation, SIZES[-1], self._random(fold.split)
+            self._data.speakers, fold.split.validation, SIZES[-1], fold.random(_ENROLMENT)
         ):
             if len(session.enrolled) == 0:
                 continue
@@ -207,7 +213,7 @@ class Rounds:
         return choose_calibration(tried, voices.counts, scorer.tempering.prior)
 
     def _measure_familiarity(self, fold: Fold) -> Familiarity:
-        random = self._random(fold.split)
+        random = fold.random(_ENROLMENT)
         train, held = (
             clips if len(clips) <= _LEARNED_FROM else np.sort(random.choice(clips, _LEARNED_FROM, replace=False))
             for clips in (fold.split.train, fold.split.validation)
@@ -217,10 +223,6 @@ class Rounds:
     def _strangers(self, clips: np.ndarray) -> list[Session]:
         """Return sessions in which nothing is known of who speaks."""
         return [Session("", clips[:0], window) for window in self._data.windows(clips)] if len(clips) else []
-
-    def _random(self, split: Split) -> np.random.Generator:
-        """Return the generator of who is enrolled with what; it does not depend on the training."""
-        return np.random.default_rng([self.settings.seed, split.fold, 1])
 
 
 def _make_trainer(data: Dataset, settings: TrainSettings, rows: int) -> Trainer:

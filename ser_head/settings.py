@@ -84,6 +84,13 @@ class TrainSettings:
         (), nargs="+", metavar="COLUMN", help="also give the figures by these columns of the manifest, such as gender"
     )
     seed: int = option(0, parse=int, metavar="N", help="draws splits, first weights, dropout and batches")
+    seeds: int = option(
+        1,
+        parse=int,
+        metavar="N",
+        help="train with this many seeds, counted up from --seed, and tell how figures spread",
+    )
+    jobs: int = option(1, parse=int, metavar="N", help="folds trained at a time, each by a process of its own")
     out: Path | None = option(None, parse=Path, metavar="DIR", help="run folder (default: a new one in runs/)")
 
     def __post_init__(self) -> None:
@@ -119,6 +126,8 @@ class TrainSettings:
         _require(0 <= self.label_smoothing < 1, "label-smoothing", "at least 0 and below 1", self.label_smoothing)
         _require(0 <= self.balance <= 1, "balance", "from 0 to 1", self.balance)
         _require(self.refit in REFITS, "refit", f"one of {', '.join(REFITS)}", self.refit)
+        _require(self.seeds >= 1, "seeds", "at least 1", self.seeds)
+        _require(self.jobs >= 1, "jobs", "at least 1", self.jobs)
         _require(self.seed >= 0, "seed", "zero or positive", self.seed)
 
     def _check_personalized(self) -> None:
@@ -143,6 +152,11 @@ class TrainSettings:
         """
         folds = Protocol.parse(self.protocol).kind in ("kfold", "loso")
         return self.refit == "always" or (self.refit == "folds" and folds)
+
+    @property
+    def all_seeds(self) -> range:
+        """The seeds to train with; the run is judged by the first."""
+        return range(self.seed, self.seed + self.seeds)
 
     def epochs_for(self, num_clips: int) -> int:
         """Return how many epochs `num_clips` training clips get."""

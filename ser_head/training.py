@@ -6,7 +6,7 @@ the fold's number, so folds do not depend on one another.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ import numpy as np
 from ser_embed.errors import InputError
 from ser_head.backend import keras
 from ser_head.dataset import Dataset
-from ser_head.folds import Casting, Fitted, Fold, training_casting, validation_casting
+from ser_head.folds import Casting, Fitted, Fold, training_casting, validation_castings
 from ser_head.heads import HEADS
 from ser_head.networks import NetworkShape, Regularization, build_network, finished, layer_weights
 from ser_head.settings import TrainSettings
@@ -61,7 +61,7 @@ class NetworkTrainer:
             InputError: the loss is not a number.
         """
         random = self._start(fold)
-        held = validation_casting(self._data, fold, random)
+        held = validation_castings(self._data, fold, random)
         history: list[dict[str, float]] = []
         best_epoch, lowest, weights = 0, np.inf, None
         epochs = self.settings.epochs_for(len(fold.split.train))
@@ -134,10 +134,11 @@ class NetworkTrainer:
             for part in np.array_split(random.permutation(len(window)), steps):
                 yield window[part], [each[part] for each in inputs]
 
-    def _validate(self, fold: Fold, held: Casting) -> dict[str, float]:
-        clips = fold.split.validation
+    def _validate(self, fold: Fold, held: Sequence[Casting]) -> dict[str, float]:
+        """Return the mean loss and accuracy of the validation clips over what may be known of their speakers."""
+        clips = np.tile(fold.split.validation, len(held))
         targets = self._data.targets[clips]
-        probabilities = self._predict_all(held, clips)
+        probabilities = np.concatenate([self._predict_all(casting, fold.split.validation) for casting in held])
         right = np.maximum(probabilities[np.arange(len(clips)), targets], _SMALLEST_PROBABILITY)
         loss = np.average(-np.log(right), weights=fold.weights[targets])
         return {"val_loss": float(loss), "val_accuracy": float(np.mean(probabilities.argmax(axis=1) == targets))}
@@ -155,7 +156,7 @@ class NetworkTrainer:
         Returns:
             The generator of the fold's other random choices.
         """
-        random = np.random.default_rng([self.settings.seed, fold.split.fold])
+        random = fold.random()
         untrained = self._untrained(int(random.integers(2**31)))
         for held, fresh in zip(self.network.variables, untrained.variables, strict=True):
             held.assign(fresh)

@@ -50,14 +50,14 @@ STAGES = {
     "ser_head": """
         heads splits leakage
         personal.normalization personal.blending personal.enrolment personal.priors personal.deviation personal.voices
-        personal settings padding dataset scaling folds
-        temperature familiarity scoring predictions
-        backend framewise networks training classic classic_training rounds
-        bootstrap paired reliability numeric subgroups metrics
+        personal.profiles personal settings padding dataset scaling folds
+        temperature familiarity scoring predictions subgroups
+        plan backend framewise networks training classic classic_training rounds schedule
+        bootstrap paired reliability numeric metrics
         runs results evidence wording
         figures.style figures.bars figures.curves figures.maps figures
         illustrations pages report experiment train
-        comparison compare score prediction predict
+        comparison compare score listening enrolling enroll answers prediction predict
     """,
 }
 PACKAGES = tuple(STAGES)
@@ -67,9 +67,9 @@ ORDER = [
     for name in (package, *(f"{package}.{module}" for module in names.split()))
 ]
 
-# What of stage 1 needs no torch, and the modules of stage 2 that may reach for more, when they are called.
+# What of stage 1 needs no torch, and the module of stage 2 that may reach for more, when it is called.
 SHARED = {"errors", "console", "manifest", "spec", "store", "__version__"}
-LISTENERS = {"ser_head.prediction", "ser_head.predict"}
+LISTENERS = {"ser_head.listening"}
 STAGE_1_ONLY = {"torch", "torchaudio", "transformers", "safetensors", "soundfile", "soxr", "librosa", "opensmile"}
 CLUSTERING = "ser_embed.pretraining.clustering"  # may reach for scikit-learn, when it is called
 STAGE_2_ONLY = {"ser_head", "keras", "tensorflow", "sklearn", "matplotlib", "jinja2"}
@@ -246,7 +246,10 @@ def run_help(command: str, *python: str) -> tuple[subprocess.CompletedProcess[st
 
 
 def test_the_promised_commands_are_there() -> None:
-    promised = {"ser_embed": {"extract", "inspect", "demo"}, "ser_head": {"train", "predict", "compare", "score"}}
+    promised = {
+        "ser_embed": {"extract", "inspect", "demo"},
+        "ser_head": {"train", "predict", "compare", "score", "enroll"},
+    }
     for package, names in promised.items():
         assert {f"{package}.{name}" for name in names} <= set(commands())
 

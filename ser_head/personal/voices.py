@@ -16,7 +16,7 @@ import numpy as np
 
 from ser_embed.errors import InputError
 from ser_head.personal.blending import blend, one_hot
-from ser_head.personal.normalization import KAPPA, speaker_statistics
+from ser_head.personal.normalization import shrinkage, speaker_statistics
 
 METHODS = ("normalize", "embedding", "features", "calibrate")
 BEST = ("normalize",)  # what --personalized alone stands for
@@ -98,6 +98,7 @@ class Personalizer:
         self.methods = tuple(methods)
         self.voices = voices
         self._rows = max(rows, len(voices.names) + 1)
+        self._kappa = shrinkage(voices.means, voices.variances, voices.counts.sum(axis=1))
 
     @property
     def listens(self) -> bool:
@@ -117,7 +118,7 @@ class Personalizer:
             enrolled: standardised clips, float32 (clips, layers, width); none for a speaker nothing is known of.
             row: the speaker's place in the table, where it is known; 0 blends rows by likeness.
         """
-        moments = speaker_statistics(enrolled)
+        moments = speaker_statistics(enrolled, self._kappa)
         weights = self._row_alone(row) if row else blend(enrolled, self.voices.means)
         return self._card(moments, moments[0], weights)
 
@@ -131,9 +132,9 @@ class Personalizer:
         if not row:
             return self.card(self.voices.means[:0])
         count = self.voices.counts[row - 1].sum()
-        share = count / (count + KAPPA)
+        share = count / (count + self._kappa)
         shift = (share * self.voices.means[row - 1]).astype(np.float32)
-        variance = share * self.voices.variances[row - 1] + (1 - share)
+        variance = share * self.voices.variances[row - 1] + (1 - share)  # as `speaker_statistics` has it
         return self._card((shift, np.sqrt(variance).astype(np.float32)), shift, self._row_alone(row))
 
     def inputs(self, vectors: np.ndarray, cards: Sequence[Card], card_of: np.ndarray) -> list[np.ndarray]:

@@ -292,3 +292,16 @@ def test_the_summary_says_whether_speakers_were_apart(trained, personalized):
         assert words in summary(each)
         assert f"UAR {each.metrics['test']['uar']:.3f}" in summary(each)
         assert str(each.run) in summary(each)
+
+
+def test_seeds_are_trained_each_and_their_spread_is_told(make_store, tmp_path):
+    settings = {"store": make_store(speakers=8), "epochs": 3, "protocol": "kfold:4", "seeds": 2}
+    trained = ser_head.train(**settings, out=tmp_path / "here")
+    aside = ser_head.train(**settings, jobs=2, out=tmp_path / "aside")
+    assert aside.metrics == trained.metrics
+    seeds = trained.metrics["seeds"]
+    assert seeds["n"] == 2
+    assert seeds["uar"]["values"][0] == trained.metrics["test"]["uar"]
+    alone = ser_head.train(**{**settings, "seeds": 1, "seed": 1}, out=tmp_path / "alone")
+    assert seeds["uar"]["values"][1] == alone.metrics["test"]["uar"]
+    assert ser_head.score(trained.run / "predictions.csv")["seeds"] == seeds

@@ -1,0 +1,70 @@
+"""What will be trained on what: the clips that settings choose, how they are parted, and whether that is honest."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ser_embed.errors import InputError
+from ser_embed.store import Store
+from ser_head.dataset import Dataset
+from ser_head.heads import HEADS
+from ser_head.leakage import Audit, audit, require_disjoint
+from ser_head.settings import TrainSettings
+from ser_head.splits import Clips, Protocol, Split, make_splits
+from ser_head.subgroups import with_groups
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The folds of a run.
+
+    Attributes:
+        splits: the folds of the first seed, which the run is judged by.
+        others: the folds of the further seeds, by seed.
+        audit: what test clips share with clips learned from, in the folds of all seeds.
+    """
+
+    splits: list[Split]
+    others: dict[int, list[Split]]
+    audit: Audit
+
+
+def choose_clips(store: Store, settings: TrainSettings) -> Dataset:
+    """Return the clips that settings choose.
+
+    Raises:
+        InputError: the store has not what is asked for.
+    """
+    protocol = Protocol.parse(settings.protocol)
+    if protocol.kind == "cross" and settings.corpus:
+        raise InputError(f"{settings.protocol} names its corpora itself; leave out --corpus")
+    cross = protocol.kind == "cross"
+    corpora = (protocol.train, protocol.test) if cross else settings.corpus
+    return Dataset(store, settings.layer, corpora, shared=cross, frames=HEADS[settings.head].takes_frames)
+
+
+def make_plan(data: Dataset, settings: TrainSettings) -> Plan:
+    """Part the clips.
+
+    Raises:
+        InputError: they cannot be parted so, a fold could not be learned from, or a protocol that keeps speakers apart
+            does not.
+    """
+    with_groups(data.clips, data.clips, settings.by)  # a column that is not there is better missed now
+    by_seed = {seed: _splits(data, replace(settings, seed=seed)) for seed in settings.all_seeds}
+    found = audit(data.clips, [split for splits in by_seed.values() for split in splits])
+    require_disjoint(found, settings.protocol)
+    return Plan(by_seed.pop(settings.seed), by_seed, found)
+
+
+def _splits(data: Dataset, settings: TrainSettings) -> list[Split]:
+    clips = Clips(data.speakers, data.clips["corpus"].to_numpy(object), data.targets)
+    splits = make_splits(Protocol.parse(settings.protocol), clips, settings.split, settings.seed)
+    for split in splits:
+        missing = set(range(len(data.labels))) - set(data.targets[split.train])
+        if missing:
+            names = ", ".join(data.labels[place] for place in sorted(missing))
+            raise InputError(f"fold {split.fold} of {settings.protocol} has no training clip that is {names}")
+        if settings.personalized and not np.any(data.speakers[split.train] != ""):
+            raise InputError("a personalised head needs to know who speaks, but the training clips name no speaker")
+    return splits

@@ -1,0 +1,100 @@
+"""The rounds of a run, in this process on one compiled network, or side by side in processes that have one each."""
+
+import multiprocessing
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from ser_embed.store import Store
+from ser_head.dataset import Dataset
+from ser_head.plan import choose_clips
+from ser_head.rounds import Round, Rounds
+from ser_head.settings import TrainSettings
+from ser_head.splits import Split
+
+
+@dataclass(frozen=True)
+class Task:
+    """One round to do.
+
+    Attributes:
+        split: the fold.
+        seed: of its random choices.
+        folder: where its head is kept, or None.
+    """
+
+    split: Split
+    seed: int
+    folder: Path | None
+
+
+def do_rounds(data: Dataset, settings: TrainSettings, tasks: Sequence[Task]) -> list[Round]:
+    """Train and score folds, with a bar of epochs.
+
+    Args:
+        data: the clips of all folds.
+        settings: the run's.
+        tasks: the folds and seeds.
+
+    Returns:
+        What each task gave, in their order.
+    """
+    most_speakers = max(len(set(data.speakers[task.split.train])) for task in tasks)
+    heads = 2 if settings.personalized else 1  # a plain one beside it
+    planned = [heads * settings.epochs_for(len(task.split.train)) * (1 + settings.refits) for task in tasks]
+    done = _here if settings.jobs == 1 or len(tasks) == 1 else _side_by_side
+    rounds: list[Round | None] = [None] * len(tasks)
+    with tqdm(total=sum(planned), unit="epoch", disable=None) as bar:
+        finished = 0
+        for place, result in done(data, settings, tasks, most_speakers, bar):
+            rounds[place] = result
+            finished += planned[place]
+            bar.update(finished - bar.n)  # early stopping saved these
+    return [each for each in rounds if each is not None]
+
+
+def _here(
+    data: Dataset, settings: TrainSettings, tasks: Sequence[Task], most_speakers: int, bar: tqdm
+) -> Iterator[tuple[int, Round]]:
+    rounds = Rounds(data, settings, most_speakers)
+    for place, task in enumerate(tasks):
+        bar.set_description(f"fold {place + 1}/{len(tasks)}")
+        yield place, rounds.run(task.split, task.seed, task.folder, bar.update)
+
+
+def _side_by_side(
+    data: Dataset, settings: TrainSettings, tasks: Sequence[Task], most_speakers: int, bar: tqdm
+) -> Iterator[tuple[int, Round]]:
+    # Spawned: a framework with threads does not survive a fork.
+    pool = ProcessPoolExecutor(
+        min(settings.jobs, len(tasks)), multiprocessing.get_context("spawn"), _open, (settings, most_speakers)
+    )
+    bar.set_description(f"{len(tasks)} folds, {settings.jobs} at a time")
+    with pool:
+        places: dict[Future[Round], int] = {pool.submit(_run, task): place for place, task in enumerate(tasks)}
+        try:
+            for future in as_completed(places):
+                yield places[future], future.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+_rounds: Rounds  # of a process that does rounds for another
+
+
+def _open(settings: TrainSettings, most_speakers: int) -> None:
+    """Make a new process ready: read the clips, build the network, and keep to a share of the cores."""
+    global _rounds
+    threads = max(1, (os.cpu_count() or 1) // settings.jobs)
+    for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+        os.environ[name] = str(threads)
+    _rounds = Rounds(choose_clips(Store(settings.store or Path()), settings), settings, most_speakers)
+
+
+def _run(task: Task) -> Round:
+    return _rounds.run(task.split, task.seed, task.folder, lambda: None)
