@@ -9,6 +9,7 @@ from ser_embed.console import option
 from ser_embed.errors import InputError
 from ser_head.heads import HEADS
 from ser_head.personal.voices import BEST, METHODS, parse_methods
+from ser_head.presets import PRESETS, find_preset
 from ser_head.splits import Protocol
 
 STORES = Path("embeddings")
@@ -28,6 +29,11 @@ def shares(text: str) -> tuple[float, ...]:
 class TrainSettings:
     """Every choice behind a run, checked."""
 
+    preset: str | None = option(
+        None,
+        metavar="NAME",
+        help=f"start from the settings an earlier system reported, instead of the defaults: {', '.join(PRESETS)}",
+    )
     store: Path | None = option(
         None, parse=Path, metavar="FILE", help="store of vectors (default: the only one in embeddings/)"
     )
@@ -107,6 +113,8 @@ class TrainSettings:
         object.__setattr__(self, "corpus", tuple(corpus))
         object.__setattr__(self, "by", (self.by,) if isinstance(self.by, str) else tuple(self.by))
         object.__setattr__(self, "split", tuple(float(share) for share in self.split))
+        if self.preset is not None:
+            find_preset(self.preset)
         Protocol.parse(self.protocol)
         _require(self.head in HEADS, "head", f"one of {', '.join(HEADS)}", self.head)
         self._check_personalized()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ser_embed.console import CommandModule, CommandParser, add_options, print_json, run_command, settings_from
 from ser_embed.errors import EXIT_DONE
+from ser_head.presets import listed_presets, with_preset
 from ser_head.settings import TrainSettings
 
 if TYPE_CHECKING:
@@ -16,7 +17,8 @@ def train(**settings: Any) -> "Trained":
     """Train a head and write its run folder.
 
     Args:
-        **settings: fields of `ser_head.settings.TrainSettings`, such as `store`, `protocol` or `personalized`.
+        **settings: fields of `ser_head.settings.TrainSettings`, such as `store`, `protocol` or `personalized`; with
+            `preset`, those that are not given are the preset's.
 
     Returns:
         The run folder and the content of its metrics.json.
@@ -26,12 +28,17 @@ def train(**settings: Any) -> "Trained":
     """
     from ser_head.experiment import run_experiment
 
-    return run_experiment(TrainSettings(**settings))
+    return run_experiment(TrainSettings(**with_preset(settings)))
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Build the command's parser."""
-    parser = CommandParser(prog="python -m ser_head.train", description="Train a head on a store of vectors.")
+    parser = CommandParser(
+        prog="python -m ser_head.train",
+        description="Train a head on a store of vectors.",
+        epilog=listed_presets(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     add_options(parser, TrainSettings)
     parser.add_argument("--json", action="store_true", help="print metrics.json and the run folder as one JSON object")
     return parser
@@ -59,7 +66,8 @@ def main(argv: list[str] | None = None) -> int:
     def work() -> int:
         from ser_head.experiment import run_experiment
 
-        trained = run_experiment(settings_from(args, TrainSettings))
+        asked = argparse.Namespace(**with_preset(vars(args)))
+        trained = run_experiment(settings_from(asked, TrainSettings))
         if args.json:
             print_json({**trained.metrics, "run": str(trained.run)})
         else:

@@ -12,6 +12,7 @@ from ser_head.settings import TrainSettings, find_store
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"preset": "brown"}, "--preset has to be one of brown-2023, .*, not 'brown'"),
         ({"head": "transformer"}, "--head has to be one of linear, mlp, .*ensemble, not 'transformer'"),
         ({"protocol": "kfold:two"}, "protocol has to be speaker"),
         ({"split": (0.8, 0.2)}, "--split has to be three positive shares"),

@@ -1,0 +1,141 @@
+"""Settings that earlier systems reported, by name: what `--preset` starts from. A flag given beside it wins.
+
+A preset fixes every setting that bears on the training, so it stays what it is when the library's own defaults move.
+What a report leaves open is neutral: no noise, no weight decay, no smoothing, no class weights, no second training with
+the validation clips, and no stopping before the last epoch. Rates and sizes that are not reported are Keras' own
+(batches of 32, steps of 0.001) or customary (dropout 0.5). Two things are this library's in every preset: vectors are
+standardised by the training clips, and the epoch with the lowest validation loss is kept.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from ser_embed.errors import InputError
+
+_SHARED = "a random split tests speakers it was trained on"
+
+
+@dataclass(frozen=True)
+class Preset:
+    """What one system reported.
+
+    Attributes:
+        source: who reported it.
+        summary: what it is, in a few words.
+        trap: what its figures must not be taken for.
+        settings: fields of `ser_head.settings.TrainSettings`, all that bear on the training.
+    """
+
+    source: str
+    summary: str
+    trap: str
+    settings: Mapping[str, Any]
+
+
+def _settings(**reported: Any) -> Mapping[str, Any]:
+    """Return what is reported over neutral values, not to be changed."""
+    neutral = {
+        "layer": "last",
+        "personalized": (),
+        "protocol": "random",
+        "split": (0.6, 0.2, 0.2),
+        "patience": 1.0,
+        "batch_size": 32,
+        "learning_rate": 1e-3,
+        "dropout": 0.5,
+        "weight_decay": 0.0,
+        "noise": 0.0,
+        "label_smoothing": 0.0,
+        "balance": 0.0,
+        "refit": "never",
+    }
+    return MappingProxyType({**neutral, **reported})
+
+
+_BROWN = {"head": "mlp", "epochs": 20, "batch_size": 150, "learning_rate": 1.1e-3}
+
+PRESETS: Mapping[str, Preset] = MappingProxyType(
+    {
+        "brown-2023": Preset(
+            "Brown, 2023",
+            "dense 256-64 on the last layer's mean; their encoder is hubert-large",
+            _SHARED,
+            _settings(**_BROWN),
+        ),
+        "brown-2023-deep": Preset(
+            "Brown, 2023",
+            "the same, dense 1024-256-64-64",
+            _SHARED,
+            _settings(**{**_BROWN, "head": "deep"}),
+        ),
+        "brown-2023-personalized": Preset(
+            "Brown, 2023",
+            "the same, an embedding of the speaker added to the vector",
+            f"{_SHARED}, and this head is told who speaks",
+            _settings(**_BROWN, personalized=("embedding",)),
+        ),
+        # Theirs is a projection of each frame, a mean and a dense layer, no nonlinearity between: one linear map of the
+        # mean. The rate is the Hugging Face Trainer's own; 8 clips in 4 accumulated parts are a batch of 32.
+        "vit-2024": Preset(
+            "VIT, 2024",
+            "linear on the last layer's mean; their encoder is hubert-base",
+            f"{_SHARED}; their tuning of two encoder layers, warm-up and augmentation are not a head's to repeat",
+            _settings(
+                head="linear",
+                split=(0.9, 0.05, 0.05),
+                epochs=20,
+                learning_rate=5e-5,
+                dropout=0.0,
+                weight_decay=0.01,
+            ),
+        ),
+        "ntu-2024-cnn": Preset(
+            "NTU, 2024",
+            "five convolutions over MFCC frames: extract with --model mfcc --pooling frames",
+            f"{_SHARED}, and theirs reports the best validation accuracy; clips are masked here, not cut to one length",
+            _settings(head="cnn", epochs=200),
+        ),
+        # How clips were parted is not reported, so speakers are kept apart. 10 epochs without gain stop the training.
+        "alqahtani-2024": Preset(
+            "Alqahtani, 2024",
+            "dense 256-64 on the last layer's mean, stopped early; sizes, rates and split are not reported",
+            "it names an emotion for any audio, however unlike its training",
+            _settings(head="mlp", protocol="speaker", epochs=100, patience=0.1),
+        ),
+    }
+)
+
+
+def with_preset(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings that are given, over those of the preset they name, if they name one.
+
+    >>> with_preset({"preset": "brown-2023", "epochs": 5})["epochs"]
+    5
+
+    Args:
+        given: fields of `ser_head.settings.TrainSettings`, and only those that were asked for.
+
+    Raises:
+        InputError: there is no such preset.
+    """
+    name = given.get("preset")
+    return {**(find_preset(name).settings if name is not None else {}), **given}
+
+
+def find_preset(name: str) -> Preset:
+    """Return the preset of that name.
+
+    Raises:
+        InputError: there is none.
+    """
+    if name not in PRESETS:
+        raise InputError(f"--preset has to be one of {', '.join(PRESETS)}, not {name!r}")
+    return PRESETS[name]
+
+
+def listed_presets() -> str:
+    """Return the presets as a list for people, two lines each."""
+    lines = [f"  {name}: {each.summary} ({each.source})\n      mind: {each.trap}" for name, each in PRESETS.items()]
+    return "\n".join(["presets; a flag given beside --preset wins:", *lines])
