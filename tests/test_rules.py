@@ -50,7 +50,7 @@ STAGES = {
     "ser_head": """
         heads splits leakage
         personal.normalization personal.blending personal.enrolment personal.priors personal.deviation personal.voices
-        personal.profiles personal settings padding dataset scaling folds
+        personal.profiles personal presets settings padding dataset scaling folds
         temperature familiarity scoring predictions subgroups
         plan backend framewise networks training classic classic_training rounds schedule
         bootstrap paired reliability numeric metrics
