@@ -1,9 +1,11 @@
 # Each target makes .venv and installs into it by itself, if that has not been done.
-.PHONY: install demo test test-slow test-corpus check format bench clean
+.PHONY: install demo hubert-mini test test-slow test-corpus check format bench clean
 .DEFAULT_GOAL := test
 
 PYTHON := .venv/bin/python
 INSTALLED := .venv/.installed
+# What `make hubert-mini` learns from: any folder of speech, best with a manifest.csv of `path` and `speaker`.
+SPEECH := ../shared/data/pretrain
 
 install: $(INSTALLED)
 
@@ -23,6 +25,15 @@ demo: $(INSTALLED)
 	$(PYTHON) -m ser_embed.demo demo/new-voices --seed 1 --speakers 2 --sentences 2
 	$(PYTHON) -m ser_head.predict --run demo/runs/base demo/new-voices --output demo/runs/new-voices.csv
 	@echo "Open demo/runs/base/report.html and demo/runs/compare.html in a browser."
+
+# An encoder of the library's own, hours long; the same command goes on where it stopped. The first network learns to
+# name clusters of MFCC and of prosody, the second, which goes on from it, clusters of its fourth layer and of prosody.
+hubert-mini: $(INSTALLED)
+	$(PYTHON) -m ser_embed.pretrain --data $(SPEECH) --cache models/speech --output models/hubert-mini-1 \
+		--targets mfcc=100,prosody=64 --epochs 12 --augment 0.3
+	$(PYTHON) -m ser_embed.pretrain --data $(SPEECH) --cache models/speech --output models/hubert-mini \
+		--model models/hubert-mini-1 --targets models/hubert-mini-1@4=200,prosody=64 --epochs 12 --augment 0.3 \
+		--learning-rate 3e-4
 
 test: $(INSTALLED)
 	$(PYTHON) -m pytest
