@@ -58,7 +58,7 @@ def test_metrics_json_comes_out_of_predictions_csv_again(tmp_path, changes, part
     trained = ser_head.train(store=store, epochs=2, out=tmp_path / "run", **changes)
     metrics = json.loads((trained.run / "metrics.json").read_text("utf-8"))
     scored = ser_head.score(trained.run / "predictions.csv")
-    assert set(scored) == {"labels", "n_test", "test", "conditions"} | parts
+    assert set(scored) == {"labels", "n_test", "test", "calibration", "conditions"} | parts
     assert scored == {name: metrics[name] for name in scored}
     validation = ser_head.score(trained.run / "validation.csv")
     assert validation["conditions"]["validation"] == metrics["validation"]
