@@ -42,7 +42,7 @@ STAGES = {
         pretraining.configs pretraining.settings pretraining.clips pretraining.frames pretraining.waveforms
         pretraining.cepstra pretraining.prosody pretraining.clustering pretraining.targets pretraining.labels
         pretraining.splitting pretraining.masking pretraining.augmentation pretraining.batches
-        pretraining.extractor pretraining.prediction pretraining.saving pretraining.beginning
+        pretraining.extractor pretraining.prediction pretraining.speakers pretraining.saving pretraining.beginning
         pretraining.checkpoint pretraining.log pretraining.gathering pretraining.training
         pretraining.preparation pretraining.processes pretraining.run pretraining pretrain
         synthesis.settings synthesis.espeak synthesis.prosody synthesis.waveform synthesis.corpus synthesis demo
@@ -50,12 +50,12 @@ STAGES = {
     "ser_head": """
         heads splits leakage
         personal.normalization personal.blending personal.enrolment personal.priors personal.deviation personal.voices
-        personal.profiles personal presets settings padding dataset scaling folds
+        personal.profiles personal presets settings padding dataset scaling alignment folds
         temperature familiarity scoring predictions subgroups
         plan backend framewise networks training classic classic_training rounds schedule
         bootstrap paired reliability numeric metrics
-        runs results evidence wording
-        figures.style figures.bars figures.curves figures.maps figures
+        runs results resemblance evidence wording sentences
+        figures.style figures.bars figures.certainty figures.curves figures.maps figures.speakers figures
         illustrations pages report experiment train
         comparison compare score listening enrolling enroll answers prediction predict
     """,

@@ -11,8 +11,8 @@ from ser_embed.pretraining.batches import Batches, Cutting
 from ser_embed.pretraining.beginning import takes_saved_targets
 from ser_embed.pretraining.clips import find_clips
 from ser_embed.pretraining.labels import LabelSets, load_clusterings, load_labels, make_labels, save_labels
-from ser_embed.pretraining.saving import saved_speakers
 from ser_embed.pretraining.settings import AUTO, PretrainSettings
+from ser_embed.pretraining.speakers import speaker_names
 from ser_embed.pretraining.splitting import split
 from ser_embed.pretraining.targets import DEFAULT, parse_targets
 from ser_embed.pretraining.training import Data
@@ -78,7 +78,7 @@ def prepare(settings: PretrainSettings, device: str) -> Prepared:
     if hold_out == "auto":
         hold_out = "clips" if settings.with_speakers or len(known) < 2 else "speakers"
     training, held_out = split(waveforms.speakers, hold_out, settings.validation, settings.seed)
-    earlier = saved_speakers(Path(settings.model or "")) if settings.with_speakers else []
+    earlier = speaker_names(Path(settings.model or "")) if settings.with_speakers else []
     if settings.speakers_only and not earlier:
         raise InputError(f"expected a model with speaker embeddings in {settings.model}, found none")
     heard = np.unique(waveforms.speakers[training]).tolist()

@@ -2,9 +2,7 @@
 
 The folder is one of transformers (`config.json`, `model.safetensors`, `preprocessor_config.json`), which
 `HubertModel.from_pretrained` and `--model FOLDER` take. Beside the network lie what only pre-training needs:
-`clusters.safetensors`, `heads.safetensors`, and with speaker embeddings `speakers.safetensors`: `table` (rows, 64),
-`linear` (width, 64), and `vectors` (rows, width), their product, which is e_s. Row 0 is nobody known; the names of
-the others stand in the file's metadata as a JSON list, `speakers`.
+`clusters.safetensors`, `heads.safetensors`, and with speaker embeddings `speakers.safetensors` (see `speakers`).
 """
 
 import json
@@ -18,9 +16,9 @@ from safetensors.torch import load_file, save_file
 from ser_embed.encoders.pretrained import quiet_transformers
 from ser_embed.errors import InputError
 from ser_embed.pretraining.prediction import MaskedPrediction, SpeakerEmbedding
+from ser_embed.pretraining.speakers import SPEAKERS_FILE
 
 HEADS_FILE = "heads.safetensors"
-SPEAKERS_FILE = "speakers.safetensors"
 
 
 def save_model(model: MaskedPrediction, normalize: bool, speakers: Sequence[str], folder: Path) -> None:
@@ -56,14 +54,6 @@ def load_heads(model: MaskedPrediction, folder: Path) -> None:
     if {name: tensor.shape for name, tensor in found.items()} != _shapes(model.heads):
         raise InputError(f"the heads in {folder / HEADS_FILE} are not those of its clusters")
     model.heads.load_state_dict(found)
-
-
-def saved_speakers(folder: Path) -> list[str]:
-    """Return the names of a folder's speakers; none if it has no speaker embeddings."""
-    if not (folder / SPEAKERS_FILE).is_file():
-        return []
-    with safe_open(folder / SPEAKERS_FILE, "pt") as file:
-        return json.loads(file.metadata()["speakers"])
 
 
 @torch.no_grad()

@@ -92,8 +92,10 @@ class PretrainSettings:
                 raise InputError(f"{name.replace('_', ' ')} has to be positive, not {value}")
         for name in ("warmup", "augment", "validation"):
             value = getattr(self, name)
-            if value is not None and not 0 <= value < 1 + (name == "augment"):
+            if value is not None and not 0 <= value <= 1:
                 raise InputError(f"{name} has to be a share from 0 to 1, not {value}")
+        if self.seed < 0:
+            raise InputError(f"seed has to be 0 or more, not {self.seed}")
 
     @property
     def num_epochs(self) -> int:

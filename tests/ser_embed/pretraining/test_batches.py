@@ -144,4 +144,4 @@ def test_held_out_speakers_teach_nothing() -> None:
     assert len(held) == 5
     assert len(split(speakers, "clips", 0.0, seed=0)[1]) == 0
     with pytest.raises(InputError, match="needs two at least, found 1"):
-        split(np.array(["one", "one"]), "speakers", 0.5, seed=0)
+        split(np.array(["one", "one", ""]), "speakers", 0.5, seed=0)

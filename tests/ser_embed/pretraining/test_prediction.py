@@ -101,6 +101,18 @@ def test_parts_of_a_batch_teach_what_the_whole_teaches() -> None:
     torch.testing.assert_close(gradients[0][1], gradients[1][1], rtol=1e-4, atol=1e-6)
 
 
+def test_bfloat16_teaches_nearly_what_float32_teaches() -> None:
+    exact, rough = model(3), model(3)
+    losses = [
+        _step(learner, torch.optim.SGD(learner.parameters(), lr=0.0), batch(), Machine("cpu", dtype, 100.0, 1))
+        for learner, dtype in ((exact, torch.float32), (rough, torch.bfloat16))
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=0.02)
+    gradients = [torch.cat([each.grad.flatten() for each in learner.parameters()]) for learner in (exact, rough)]
+    assert torch.cosine_similarity(*gradients, dim=0) > 0.98
+    assert gradients[1].dtype == torch.float32
+
+
 def test_zero_speaker_embeddings_are_plain_continuation() -> None:
     plain, papt = model(), model(3)
     papt.speakers.table.requires_grad_(False)  # zero, and kept so

@@ -19,7 +19,7 @@ from ser_embed.errors import InputError
 from ser_embed.pretrain import main
 from ser_embed.pretraining import training
 from ser_embed.pretraining.clips import find_clips
-from ser_embed.pretraining.saving import saved_speakers
+from ser_embed.pretraining.speakers import speaker_names, speaker_vectors
 from ser_embed.pretraining.waveforms import PIECE, load_waveforms
 from tests.ser_embed.conftest import tone
 from tests.ser_embed.pretraining.conftest import STILL, TINY
@@ -164,22 +164,34 @@ def test_a_base_model_is_continued_on_one_of_its_layers(
         ser_embed.pretrain(tmp_path / "no", data=speech, model=str(models["wavlm-base"]), **{**SMALL, "epochs": 1})
 
 
+def assert_shift_of_the_mean(folder: Path, vector: np.ndarray) -> None:
+    """mean(f + e) = mean(f) + e: a pooled store and a speaker's vector are all that PAPT needs downstream."""
+    frames, mean = (
+        load_encoder(str(folder), EncoderOptions("final", pooling, dtype="float32")).encode([tone(20_000)])()[0]
+        for pooling in ("frames", "mean")
+    )
+    assert np.abs(vector).max() > 1e-3
+    np.testing.assert_allclose((frames[:, 0] + vector).mean(axis=0), mean[0] + vector, rtol=0, atol=1e-6)
+
+
 def test_speaker_embeddings_are_saved_and_new_speakers_enrolled(trained: Path, speech: Path, tmp_path: Path) -> None:
     settings = {**SMALL, "targets": "auto", "epochs": 1, "head_learning_rate": 1e-2}
     ser_embed.pretrain(tmp_path / "papt", data=speech, model=str(trained), speaker_embeddings=True, **settings)
     speakers = load_file(tmp_path / "papt" / "speakers.safetensors")
-    assert saved_speakers(tmp_path / "papt") == ["s0", "s1", "s2", "s3"]
+    assert speaker_names(tmp_path / "papt") == ["s0", "s1", "s2", "s3"]
     assert speakers["vectors"].shape == (5, 16)
     torch.testing.assert_close(speakers["vectors"], speakers["table"] @ speakers["linear"].T)
     assert not speakers["vectors"][0].any()
     assert speakers["vectors"][1:].abs().sum(dim=1).min() > 0
+
+    assert_shift_of_the_mean(tmp_path / "papt", speaker_vectors(tmp_path / "papt")["s2"])
 
     new = shutil.copytree(speech, tmp_path / "new")
     table = (new / "manifest.csv").read_text().replace(",s1,", ",anna,").replace(",s3,", ",bert,")
     (new / "manifest.csv").write_text(table)
     settings = {**settings, "model": str(tmp_path / "papt"), "data": new}
     ser_embed.pretrain(tmp_path / "enrolled", speakers_only=True, **settings)
-    assert saved_speakers(tmp_path / "enrolled") == ["s0", "s1", "s2", "s3", "anna", "bert"]
+    assert speaker_names(tmp_path / "enrolled") == ["s0", "s1", "s2", "s3", "anna", "bert"]
     assert same_tensors(tmp_path / "papt" / "model.safetensors", tmp_path / "enrolled" / "model.safetensors")
     assert same_tensors(tmp_path / "papt" / "heads.safetensors", tmp_path / "enrolled" / "heads.safetensors")
     after = load_file(tmp_path / "enrolled" / "speakers.safetensors")
