@@ -52,7 +52,7 @@ STAGES = {
         personal.normalization personal.blending personal.enrolment personal.priors personal.deviation personal.voices
         personal.profiles personal presets settings padding dataset scaling alignment folds
         temperature familiarity scoring predictions subgroups
-        plan backend framewise networks training classic classic_training rounds schedule
+        plan backend framewise networks training classic classic_training search rounds schedule
         bootstrap paired reliability numeric metrics
         runs results resemblance evidence wording sentences
         figures.style figures.bars figures.certainty figures.curves figures.maps figures.speakers figures
