@@ -92,6 +92,8 @@ def _write(
     tested.to_csv(writer.folder / "predictions.csv", index=False)
     validated.to_csv(writer.folder / "validation.csv", index=False)
     pd.concat([each.history for each in first]).to_csv(writer.folder / "history.csv", index=False)
+    if settings.search:
+        pd.concat([each.tried for each in first]).to_csv(writer.folder / "search.csv", index=False)
     return metrics
 
 

@@ -1,7 +1,9 @@
 """A fold: the clips of a split with what is measured on its training clips alone, and how heads are given them."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -47,10 +49,33 @@ class Fitted:
         history: one row per epoch: epoch, loss, accuracy, val_loss, val_accuracy. Losses are weighted by class. Empty
             for a head that is not trained in epochs.
         best_epoch: the epoch with the lowest validation loss; the first is 1, None without epochs.
+        tried: one row per candidate of a search: its number, its settings, its best epoch and whether it was chosen.
     """
 
     history: list[dict[str, float]]
     best_epoch: int | None
+    tried: list[dict[str, Any]] = field(default_factory=list)
+
+
+class Trainer(Protocol):
+    """Trains one fold after another; see `ser_head.training`, `ser_head.classic_training`, `ser_head.search`."""
+
+    settings: TrainSettings
+
+    def fit(self, fold: Fold, on_epoch: Callable[[], object]) -> Fitted:
+        """Train a fold from the start; validation clips choose, and are not learned from."""
+
+    def refit(self, fold: Fold, fitted: Fitted, on_epoch: Callable[[], object]) -> None:
+        """Train again from the start, as was chosen, on training and validation clips."""
+
+    def predict(self, inputs: list[np.ndarray]) -> np.ndarray:
+        """Return the probabilities of the fold last trained, float32 (clips, classes)."""
+
+    def save(self, folder: Path, fold: Fold, temperature: float) -> str:
+        """Write the head last trained into `folder`; return its file's name."""
+
+    def layer_weights(self) -> list[float] | None:
+        """Return the weight of each layer, where they are learned."""
 
 
 def prepare_fold(data: Dataset, split: Split, settings: TrainSettings, rows: int = 0, seed: int | None = None) -> Fold:

@@ -14,14 +14,14 @@ A head that is not personalised is scored once: its clips are closed or unknown 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ser_head.dataset import Dataset
 from ser_head.familiarity import Familiarity, fit_familiarity
-from ser_head.folds import Casting, Fitted, Fold, prepare_fold, validation_castings
+from ser_head.folds import Casting, Fitted, Fold, Trainer, prepare_fold, validation_castings
 from ser_head.heads import HEADS
 from ser_head.padding import clip_means
 from ser_head.personal.blending import most_similar
@@ -29,6 +29,7 @@ from ser_head.personal.enrolment import Session, enrolment_sessions, known_sessi
 from ser_head.personal.priors import Calibration, HeldOut, choose_calibration
 from ser_head.predictions import CLOSED, ENROLLED, PLAIN, TRANSDUCTIVE, UNKNOWN, VALIDATION, prediction_rows
 from ser_head.scoring import ARRAYS, Heard, Scorer, Tempering, log_of, save_scorer
+from ser_head.search import SearchTrainer, searched
 from ser_head.settings import TrainSettings
 from ser_head.splits import Split
 from ser_head.temperature import fit_temperature, temper
@@ -40,27 +41,6 @@ _LEARNED_FROM = 2000  # training clips that say what is familiar
 _PARTS = ("train", "validation", "test")
 
 
-class Trainer(Protocol):
-    """What trains one fold after another; see `ser_head.training` and `ser_head.classic`."""
-
-    settings: TrainSettings
-
-    def fit(self, fold: Fold, on_epoch: Callable[[], object]) -> Fitted:
-        """Train a fold from the start; validation clips choose, and are not learned from."""
-
-    def refit(self, fold: Fold, fitted: Fitted, on_epoch: Callable[[], object]) -> None:
-        """Train again from the start, as was chosen, on training and validation clips."""
-
-    def predict(self, inputs: list[np.ndarray]) -> np.ndarray:
-        """Return the probabilities of the fold last trained, float32 (clips, classes)."""
-
-    def save(self, folder: Path, fold: Fold, temperature: float) -> str:
-        """Write the head last trained into `folder`; return its file's name."""
-
-    def layer_weights(self) -> list[float] | None:
-        """Return the weight of each layer, where they are learned."""
-
-
 @dataclass(frozen=True)
 class Round:
     """What one fold gave.
@@ -69,12 +49,14 @@ class Round:
         tested: predictions of the test clips under every condition; the first of a clip is what the run is judged by.
         validated: predictions of the validation clips.
         history: one row per epoch.
+        tried: one row per candidate of a search, see `ser_head.folds.Fitted`.
         about: the fold's entry in run.json.
     """
 
     tested: pd.DataFrame
     validated: pd.DataFrame
     history: pd.DataFrame
+    tried: pd.DataFrame
     about: dict[str, Any]
 
 
@@ -118,6 +100,8 @@ class Rounds:
             "layer_weights": self._trainer.layer_weights(),
             "speakers": {part: sorted(set(self._data.speakers[getattr(split, part)])) for part in _PARTS},
         }
+        if self.settings.search:
+            about["chosen"] = searched(self._trainer.settings)
         if folder is not None:
             folder.mkdir(exist_ok=True)
             about |= {
@@ -129,10 +113,11 @@ class Rounds:
             bare = prepare_fold(self._data, split, self._plain.settings, seed=seed)
             _, _, without = self._train(self._plain, bare, on_epoch)
             tables.append(self._table(split, without, PLAIN, self._strangers(split.test)))
-        history = pd.DataFrame(fitted.history)
-        history.insert(0, "fold", split.fold)
+        history, tried = pd.DataFrame(fitted.history), pd.DataFrame(fitted.tried)
+        for table in (history, tried):
+            table.insert(0, "fold", split.fold)
         tested = pd.concat(tables, ignore_index=True)
-        return Round(tested.assign(seed=seed) if self.settings.seeds > 1 else tested, validated, history, about)
+        return Round(tested.assign(seed=seed) if self.settings.seeds > 1 else tested, validated, history, tried, about)
 
     def _train(
         self, trainer: Trainer, fold: Fold, on_epoch: Callable[[], object]
@@ -226,6 +211,8 @@ class Rounds:
 
 
 def _make_trainer(data: Dataset, settings: TrainSettings, rows: int) -> Trainer:
+    if settings.search:
+        return SearchTrainer(settings, lambda each: _make_trainer(data, each, rows))
     if HEADS[settings.head].kind == "classic":
         from ser_head.classic_training import ClassicTrainer
 

@@ -5,6 +5,7 @@
     fold.npz           beside each head: scaling, training speakers, class shares, what is familiar
     metrics.json       see `ser_head.metrics`
     predictions.csv    the scored test clips; validation.csv: those the epoch was chosen by
+    search.csv         after a search: every candidate in every fold, see `ser_head.search`
     history.csv        fold, epoch, loss, accuracy, val_loss, val_accuracy
 
 A run is written to a temporary folder beside its place and renamed when whole.

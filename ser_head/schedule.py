@@ -13,6 +13,7 @@ from ser_embed.store import Store
 from ser_head.dataset import Dataset
 from ser_head.plan import choose_clips
 from ser_head.rounds import Round, Rounds
+from ser_head.search import candidates
 from ser_head.settings import TrainSettings
 from ser_head.splits import Split
 
@@ -45,7 +46,7 @@ def do_rounds(data: Dataset, settings: TrainSettings, tasks: Sequence[Task]) -> 
     """
     most_speakers = max(len(set(data.speakers[task.split.train])) for task in tasks)
     heads = 2 if settings.personalized else 1  # a plain one beside it
-    planned = [heads * settings.epochs_for(len(task.split.train)) * (1 + settings.refits) for task in tasks]
+    planned = [heads * _epochs(settings, len(task.split.train)) for task in tasks]
     done = _here if settings.jobs == 1 or len(tasks) == 1 else _side_by_side
     rounds: list[Round | None] = [None] * len(tasks)
     with tqdm(total=sum(planned), unit="epoch", disable=None) as bar:
@@ -55,6 +56,12 @@ def do_rounds(data: Dataset, settings: TrainSettings, tasks: Sequence[Task]) -> 
             finished += planned[place]
             bar.update(finished - bar.n)  # early stopping saved these
     return [each for each in rounds if each is not None]
+
+
+def _epochs(settings: TrainSettings, num_clips: int) -> int:
+    """Return the epochs of training one head at most: of all candidates, and of training the chosen one again."""
+    tried = sum(each.epochs_for(num_clips) for each in candidates(settings))
+    return tried + settings.refits * settings.epochs_for(num_clips)
 
 
 def _here(

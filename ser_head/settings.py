@@ -86,6 +86,12 @@ class TrainSettings:
         help="train again on training and validation clips once the epoch is chosen: always, never, or "
         "folds (with kfold and loso)",
     )
+    search: int = option(
+        0,
+        parse=int,
+        metavar="N",
+        help="in each fold, try these settings and N - 1 random others, and keep those of the lowest validation loss",
+    )
     by: tuple[str, ...] = option(
         (), nargs="+", metavar="COLUMN", help="also give the figures by these columns of the manifest, such as gender"
     )
@@ -136,6 +142,11 @@ class TrainSettings:
         _require(self.refit in REFITS, "refit", f"one of {', '.join(REFITS)}", self.refit)
         _require(self.seeds >= 1, "seeds", "at least 1", self.seeds)
         _require(self.jobs >= 1, "jobs", "at least 1", self.jobs)
+        _require(self.search >= 0, "search", "zero or positive", self.search)
+        if self.search and HEADS[self.head].kind in ("classic", "ensemble"):
+            raise InputError(
+                f"--search tries settings of networks, but --head {self.head} is none and has no such settings"
+            )
         _require(self.seed >= 0, "seed", "zero or positive", self.seed)
 
     def _check_personalized(self) -> None:

@@ -29,6 +29,9 @@ from ser_head.settings import TrainSettings, find_store
         ({"label_smoothing": 1.0}, "--label-smoothing has to be at least 0 and below 1"),
         ({"balance": 2.0}, "--balance has to be from 0 to 1"),
         ({"refit": "maybe"}, "--refit has to be one of always, never, folds"),
+        ({"search": -1}, "--search has to be zero or positive"),
+        ({"search": 3, "head": "svm"}, "--search tries settings of networks, but --head svm is none"),
+        ({"search": 3, "head": "ensemble"}, "--search tries settings of networks, but --head ensemble is none"),
         ({"seed": -1}, "--seed has to be zero or positive"),
     ],
 )

@@ -1,0 +1,105 @@
+"""The search: what it tries, that test clips have no say, and that it leaves an ordinary run of the chosen settings."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import ser_head
+from ser_embed.errors import EXIT_DONE
+from ser_embed.store import Store
+from ser_head.plan import choose_clips, make_plan
+from ser_head.rounds import Rounds
+from ser_head.search import SPACE, LogUniform, OneOf, Uniform, candidates, searched
+from ser_head.settings import TrainSettings
+from ser_head.train import main
+
+CANDIDATES = 3
+
+
+def test_the_settings_given_are_tried_first_and_the_rest_is_drawn_from_the_space():
+    given = TrainSettings(search=30, protocol="kfold:3", dropout=0.25, seed=4)
+    first, *drawn = candidates(given)
+    assert first == dataclasses.replace(given, search=0)
+    assert len(drawn) == 29
+    for each in drawn:
+        assert dataclasses.replace(each, **searched(first)) == first  # nothing else is varied
+        for name in ("learning_rate", "dropout", "weight_decay", "noise", "label_smoothing"):
+            assert SPACE[name].low <= getattr(each, name) <= SPACE[name].high
+        assert each.batch_size in SPACE["batch_size"].values
+    for name in SPACE:
+        assert len({getattr(each, name) for each in drawn}) > 1
+
+
+def test_a_seed_always_searches_alike_and_a_longer_search_goes_on_where_a_shorter_one_ended():
+    def draws(number, seed):
+        return [searched(each) for each in candidates(TrainSettings(search=number, seed=seed))]
+
+    assert draws(8, seed=1)[:5] == draws(5, seed=1)
+    assert draws(5, seed=1)[1:] != draws(5, seed=2)[1:]
+    assert len(draws(0, seed=1)) == 1  # without a search there are the settings themselves
+
+
+def test_dropout_is_not_searched_where_there_is_nothing_to_drop():
+    assert set(searched(TrainSettings(head="linear"))) == set(SPACE) - {"dropout"}
+    assert len({each.dropout for each in candidates(TrainSettings(head="linear", search=9))}) == 1
+
+
+def test_what_is_drawn_has_the_distribution_it_is_named_for():
+    random = np.random.default_rng(0)
+    spread = {
+        Uniform(2.0, 4.0): 3.0,
+        LogUniform(0.01, 100.0): 1.0,
+    }
+    for distribution, median in spread.items():
+        values = [distribution.draw(random) for _ in range(2000)]
+        assert np.median(values) == pytest.approx(median, rel=0.3)
+        assert distribution.low <= min(values) < max(values) <= distribution.high
+    drawn = [OneOf((1, 2, 4)).draw(random) for _ in range(300)]
+    assert {value: drawn.count(value) > 70 for value in drawn} == {1: True, 2: True, 4: True}
+
+
+def test_the_labels_of_test_clips_have_no_say_in_any_fold(make_store):
+    """In folds, they are validation clips elsewhere."""
+    settings = TrainSettings(protocol="kfold:3", search=CANDIDATES, epochs=3, refit="never")
+    with Store(make_store(signal=1.0)) as store:
+        data = choose_clips(store, settings)
+        splits = make_plan(data, settings).splits
+        rounds = Rounds(data, settings, 6)
+        true = data.targets
+        for split in splits:
+
+            def tried(wrong, split=split):
+                data.targets = true.copy()
+                data.targets[wrong] = (true[wrong] + 1) % len(data.labels)
+                return rounds.run(split, 0, None, lambda: None).tried
+
+            honest = tried([])
+            pd.testing.assert_frame_equal(tried(split.test), honest)
+            assert not tried(split.validation).equals(honest)  # these have
+
+
+def test_a_search_is_recorded_and_leaves_an_ordinary_run_of_what_it_chose(make_store, tmp_path, capsys):
+    store = make_store(signal=1.0, takes=8)
+    flags = ["--store", str(store), "--epochs", "4", "--search", str(CANDIDATES), "--refit", "always", "--json"]
+    assert main([*flags, "--out", str(tmp_path / "searched")]) == EXIT_DONE
+    out, err = capsys.readouterr()
+    metrics = json.loads(out)
+    assert err == ""
+
+    table = pd.read_csv(tmp_path / "searched" / "search.csv")
+    figures = ["epoch", "loss", "accuracy", "val_loss", "val_accuracy"]
+    assert table.columns.tolist() == ["fold", "candidate", *SPACE, *figures, "chosen"]
+    assert table["candidate"].tolist() == list(range(1, CANDIDATES + 1))
+    assert table["val_loss"].idxmin() == table.index[table["chosen"]].item()
+
+    about = json.loads((tmp_path / "searched" / "run.json").read_text())
+    chosen = about["folds"][0]["chosen"]
+    assert about["settings"]["search"] == CANDIDATES
+    assert table.loc[table["chosen"], list(chosen)].iloc[0].to_dict() == chosen
+    assert (tmp_path / "searched" / "history.csv").is_file()
+
+    alone = ser_head.train(store=store, epochs=4, refit="always", **chosen, out=tmp_path / "alone")
+    assert {**alone.metrics, "run": metrics["run"]} == metrics
