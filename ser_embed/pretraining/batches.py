@@ -80,6 +80,11 @@ class Cutting:
         """The greatest number of frames of a crop."""
         return int(num_frames(round(self.crop_s * RATE_HZ)))
 
+    @property
+    def least_frames(self) -> int:
+        """The number of frames below which a clip is too short to hide a span in."""
+        return min(2 * self.mask_length, self.crop_frames)
+
 
 class Batches:
     """The batches of a training set, by step."""
@@ -91,7 +96,7 @@ class Batches:
             waveforms: all clips.
             labels: uint16 (sets, all frames).
             speakers: int64 (clips,), rows of the speaker table.
-            rows: the clips to use. Those too short to hide a span in, of less than twice its length, are left out.
+            rows: the clips to use. Those too short to hide a span in are left out.
             cut: how crops are cut.
 
         Raises:
@@ -101,10 +106,10 @@ class Batches:
         self._frame_starts, self._frame_counts = waveforms.frame_starts, waveforms.frame_counts
         self._labels, self._speakers, self._cut = labels, speakers, cut
         self.seed = cut.seed
-        shortest = min(2 * cut.mask_length, cut.crop_frames)
-        self.rows = rows[self._frame_counts[rows] >= shortest]
+        self.rows = rows[self._frame_counts[rows] >= cut.least_frames]
         if not len(self.rows):
-            raise InputError(f"expected clips of at least {num_samples(shortest) / RATE_HZ:.2f} s, found none")
+            least_s = num_samples(cut.least_frames) / RATE_HZ
+            raise InputError(f"expected clips of at least {least_s:.2f} s to learn from, found none")
         crops = np.maximum(1, np.rint(self._frame_counts[self.rows] / cut.crop_frames).astype(np.int64))
         self._crops = np.repeat(self.rows, crops)
         self.per_epoch = -(-len(self._crops) // cut.batch)

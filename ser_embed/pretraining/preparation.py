@@ -54,13 +54,12 @@ class Prepared:
         )
         place = {name: row for row, name in enumerate(self.speakers, start=1)}
         rows = np.array([place.get(name, 0) for name in self.waveforms.speakers], dtype=np.int64)
-        training, held_out = (
-            Batches(self.waveforms, self.sets.labels, rows, clips, cut) if len(clips) else None
-            for clips in (self.training, self.held_out)
-        )
-        if training is None:
-            raise InputError("no clips are left to learn from")
-        return Data(training, held_out)
+        held_out = self.held_out[self.waveforms.frame_counts[self.held_out] >= cut.least_frames]
+
+        def batches(clips: np.ndarray) -> Batches:
+            return Batches(self.waveforms, self.sets.labels, rows, clips, cut)
+
+        return Data(batches(self.training), batches(held_out) if len(held_out) else None)
 
 
 def prepare(settings: PretrainSettings, device: str) -> Prepared:

@@ -18,7 +18,7 @@ from ser_embed.locking import only_writer
 from ser_embed.pretraining.beginning import begin, read_config
 from ser_embed.pretraining.checkpoint import FILE as CHECKPOINT_FILE
 from ser_embed.pretraining.frames import check_frames
-from ser_embed.pretraining.labels import save_clusterings
+from ser_embed.pretraining.labels import CLUSTERS_FILE, save_clusterings
 from ser_embed.pretraining.log import Log
 from ser_embed.pretraining.preparation import prepare
 from ser_embed.pretraining.processes import on_all
@@ -101,7 +101,12 @@ def run_pretraining(settings: PretrainSettings) -> PretrainReport:
         prepared = prepare(settings, machines[0].device)
         if about.get("audio", prepared.waveforms.key) != prepared.waveforms.key:
             raise InputError(f"the audio in {settings.data} is not what {settings.output} began with; see --force")
-        about = {"version": __version__, "settings": settings.decisive(), "audio": prepared.waveforms.key}
+        about = {
+            "version": __version__,
+            "settings": settings.decisive(),
+            "data": str(settings.data.resolve()),
+            "audio": prepared.waveforms.key,
+        }
         _write_about(settings.output, about)
         report = on_all(_learn, settings, machines)
         _write_about(settings.output, {**about, "report": report.to_json()})
@@ -139,7 +144,7 @@ def _open_folder(settings: PretrainSettings) -> dict[str, Any]:
     folder = settings.output
     path = folder / ABOUT_FILE
     begun = path.is_file()
-    if folder.exists() and not begun and any(each.name not in ("cache", "labels") for each in folder.iterdir()):
+    if folder.exists() and not begun and not all(_is_preparation(each) for each in folder.iterdir()):
         raise InputError(f"expected a pre-training or an empty folder in {folder}, found something else")
     if settings.force and folder.exists():
         for each in folder.iterdir():
@@ -158,6 +163,11 @@ def _open_folder(settings: PretrainSettings) -> dict[str, Any]:
                 "choose another --output or use --force"
             )
     return about
+
+
+def _is_preparation(path: Path) -> bool:
+    """Return whether this is what a process leaves that was stopped before it began to learn."""
+    return any((path / name).is_file() for name in ("source.json", CLUSTERS_FILE)) or ".draft-" in path.name
 
 
 def _write_about(folder: Path, about: dict[str, Any]) -> None:

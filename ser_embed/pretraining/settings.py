@@ -12,8 +12,9 @@ from ser_embed.pretraining.configs import CONFIGS
 
 AUTO = "auto"  # label sets as the model continued from has them
 
-# What may be different when a run that was stopped goes on: none of it changes what is learnt.
-_FREE = ("output", "cache", "device", "workers", "save_every", "part_seconds", "force")
+# What may be different when a run that was stopped goes on: none of it changes what is learnt. The data may have
+# moved; what is in it may not have changed.
+_FREE = ("data", "output", "cache", "device", "workers", "save_every", "part_seconds", "force")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -126,5 +127,4 @@ class PretrainSettings:
 
     def decisive(self) -> dict[str, Any]:
         """Return the settings that decide what is learnt, as plain JSON values."""
-        fields = {name: value for name, value in dataclasses.asdict(self).items() if name not in _FREE}
-        return {**fields, "data": str(self.data.resolve())}
+        return {name: value for name, value in dataclasses.asdict(self).items() if name not in _FREE}

@@ -78,7 +78,7 @@ def test_parts_and_shares_make_up_the_batch() -> None:
 def test_clips_too_short_to_hide_anything_in_are_said_to_be() -> None:
     waveforms = tones([2_000, 3_000])
     labels = np.zeros((1, waveforms.frame_counts.sum()), np.uint16)
-    with pytest.raises(InputError, match=r"clips of at least 0\.20 s, found none"):
+    with pytest.raises(InputError, match=r"clips of at least 0\.20 s to learn from, found none"):
         Batches(waveforms, labels, np.zeros(2, int), np.arange(2), CUT)
 
 

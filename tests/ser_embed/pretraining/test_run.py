@@ -17,7 +17,7 @@ import ser_embed
 from ser_embed.encoders import EncoderOptions, load_encoder
 from ser_embed.errors import InputError
 from ser_embed.pretrain import main
-from ser_embed.pretraining import training
+from ser_embed.pretraining import run, training
 from ser_embed.pretraining.clips import find_clips
 from ser_embed.pretraining.speakers import speaker_names, speaker_vectors
 from ser_embed.pretraining.waveforms import PIECE, load_waveforms
@@ -131,6 +131,32 @@ def test_a_finished_run_is_left_alone_and_another_is_refused(trained: Path, spee
     assert (trained / "model.safetensors").stat().st_mtime_ns == before
     with pytest.raises(InputError, match="holds a pre-training with seed 0, not 1; choose another --output"):
         ser_embed.pretrain(trained, **settings_of(trained, speech), seed=1)
+
+
+def test_a_run_stopped_while_labelling_begins_again_and_changed_audio_is_refused(
+    trained: Path, speech: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: Any) -> None:
+        raise _StoppedError
+
+    audio = shutil.copytree(speech, tmp_path / "audio")
+    settings = {**settings_of(trained, speech), "data": audio, "epochs": 1}
+    monkeypatch.setattr(run, "on_all", stop)
+    with pytest.raises(_StoppedError):
+        ser_embed.pretrain(tmp_path / "out", **settings)
+    (tmp_path / "out" / "pretraining.json").unlink()
+    with pytest.raises(_StoppedError):
+        ser_embed.pretrain(tmp_path / "out", **{**settings, "targets": "mfcc=5"})
+    monkeypatch.undo()
+    moved = audio.rename(tmp_path / "moved")
+    report = ser_embed.pretrain(tmp_path / "out", **{**settings, "targets": "mfcc=5", "data": moved})
+    assert report.targets == ("mfcc=5",)
+    soundfile.write(moved / "000.wav", tone(9_999), 16_000)
+    (tmp_path / "out" / "pretraining.json").write_text(
+        json.dumps({**json.loads((tmp_path / "out" / "pretraining.json").read_text()), "report": None})
+    )
+    with pytest.raises(InputError, match="moved is not what .*out began with"):
+        ser_embed.pretrain(tmp_path / "out", **{**settings, "targets": "mfcc=5", "data": moved})
 
 
 def test_it_learns(speech: Path, tiny: str, tmp_path: Path) -> None:
