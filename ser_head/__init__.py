@@ -9,7 +9,7 @@ from typing import Any
 
 from ser_embed import __version__
 
-__all__ = ["__version__", "compare", "predict", "score", "train"]
+__all__ = ["__version__", "compare", "enroll", "predict", "score", "train"]
 
 
 def __getattr__(name: str) -> Any:

@@ -9,9 +9,13 @@ from ser_embed.console import CommandModule, CommandParser, note, print_json, ru
 from ser_embed.errors import EXIT_DONE, EXIT_SOME_UNREADABLE, InputError
 
 if TYPE_CHECKING:
-    from ser_head.prediction import Predictions
+    from ser_head.answers import Predictions
 
 OUTPUTS = (".csv", ".json")
+_MIN_CONFIDENCE = (
+    "answer 'uncertain' below this probability, 0 to 1; so is audio unlike anything in training answered, however "
+    "probable an emotion seems, unless X is 0. Probabilities are given in any case (default: none asked for)"
+)
 
 
 def predict(
@@ -30,17 +34,20 @@ def predict(
         window: seconds of a window, for a timeline; None scores each file whole.
         hop: seconds from one window to the next; half a window if None.
         output: a .csv or .json file to write as well.
-        **hearing: `speaker`, `device` and `model`; see `ser_head.prediction.Hearing`.
+        **hearing: `speaker`, `enroll`, `profiles`, `min_confidence`, `device` and `model`; see
+            `ser_head.listening.Hearing`.
 
     Returns:
         A table with a row per file or window, and the files that could not be read.
 
     Raises:
-        InputError: no such run, no audio in a folder, an encoder that cannot be had, or windows that make no sense.
+        InputError: no such run, no audio in a folder, an encoder that cannot be had, windows that make no sense, a
+            profile of another encoder, or clips to enrol of which none can be read.
     """
-    if output is not None and Path(output).suffix not in OUTPUTS:
+    if output is not None and Path(output).suffix.lower() not in OUTPUTS:
         raise InputError(f"--output has to end in {' or '.join(OUTPUTS)}, not {str(output)!r}")
-    from ser_head.prediction import Hearing, run_prediction
+    from ser_head.listening import Hearing
+    from ser_head.prediction import run_prediction
     from ser_head.runs import Run, newest_run
 
     how = Hearing(window, hop, **hearing)
@@ -60,7 +67,16 @@ def build_parser() -> CommandParser:
         "--window", type=float, metavar="S", help="seconds of a window, for a timeline (default: whole files)"
     )
     parser.add_argument("--hop", type=float, metavar="S", help="seconds between windows (default: half a window)")
-    parser.add_argument("--speaker", metavar="ID", help="who speaks, as the training corpus names them: crema-d/1001")
+    parser.add_argument(
+        "--speaker",
+        metavar="NAME",
+        help="who speaks: a profile of ser_head.enroll, or a training speaker: crema-d/1001",
+    )
+    parser.add_argument(
+        "--enroll", metavar="FOLDER", help="unlabelled clips of who speaks, used this once; added to the profile's"
+    )
+    parser.add_argument("--profiles", metavar="DIR", help="folder of profiles (default: profiles/ in the run folder)")
+    parser.add_argument("--min-confidence", type=float, metavar="X", help=_MIN_CONFIDENCE)
     parser.add_argument("--output", metavar="FILE", help="write every window as .csv or .json too")
     parser.add_argument("--model", metavar="PATH", help="where the encoder is now (default: where it was in training)")
     parser.add_argument("--device", default="auto", help="where the encoder runs (default: auto)")
@@ -77,8 +93,8 @@ def main(argv: list[str] | None = None) -> int:
         predictions = predict(**args)
         if as_json:
             print_json(predictions.to_json())
-        else:
-            print("\n".join(predictions.lines()))
+        elif lines := predictions.lines():
+            print(*lines, sep="\n")
         for file in predictions.unreadable:
             note(f"unreadable: {file['file']}: {file['reason']}")
         return EXIT_SOME_UNREADABLE if predictions.unreadable else EXIT_DONE

@@ -7,6 +7,7 @@
     predictions.csv    the scored test clips; validation.csv: those the epoch was chosen by
     search.csv         after a search: every candidate in every fold, see `ser_head.search`
     history.csv        fold, epoch, loss, accuracy, val_loss, val_accuracy
+    profiles/          of speakers enrolled later, see `ser_head.personal.profiles`
 
 A run is written to a temporary folder beside its place and renamed when whole.
 """
@@ -52,6 +53,11 @@ class Run:
         self.labels = tuple(about["labels"])
         self._layers = [self.spec.layers.index(name) for name in about["layers"]]
         self._heads = [folder / fold["head"] for fold in about["folds"]]
+
+    @property
+    def profiles(self) -> Path:
+        """Where the profiles of its speakers are, if there are any."""
+        return self.folder / "profiles"
 
     @classmethod
     def load(cls, folder: str | Path) -> "Run":
@@ -161,15 +167,15 @@ def load_predict(head: Path) -> Predict:
 
 
 def newest_run(folder: Path = RUNS) -> Path:
-    """Return the run in `folder` that was written last.
+    """Return the run in `folder` that was written last; profiles added to a run later do not count.
 
     Raises:
         InputError: there is none.
     """
-    runs = [path.parent for path in folder.glob("*/run.json")]
+    runs = list(folder.glob("*/run.json"))
     if not runs:
         raise InputError(f"no run in {folder}/; train one with: python -m ser_head.train, or name one with --run")
-    return max(runs, key=lambda run: run.stat().st_mtime)
+    return max(runs, key=lambda path: path.stat().st_mtime).parent
 
 
 class RunWriter:

@@ -14,8 +14,8 @@ import ser_head
 from ser_embed.encoders import features
 from ser_embed.errors import InputError
 from ser_embed.store import Store
+from ser_head.answers import SILENT, UNCERTAIN
 from ser_head.predict import main
-from ser_head.prediction import SILENT
 from ser_head.runs import Run, newest_run
 from tests.ser_embed.conftest import tone, write_corpus
 
@@ -59,17 +59,19 @@ def test_the_command_writes_lines_csv_and_json(run: Path, tmp_path: Path, capsys
     soundfile.write(tmp_path / "a.flac", tone(16_000), 44_100)
     soundfile.write(tmp_path / "b.mp3", tone(48_000), 16_000)
     (tmp_path / "c.wav").write_bytes(b"words" * 50)
-    out = tmp_path / "out.csv"
-    assert main(["--run", str(run), str(tmp_path), "--output", str(out)]) == 3
+    out = tmp_path / "OUT.CSV"
+    assert main(["--run", str(run), str(tmp_path), "--output", str(out), "--min-confidence", "0"]) == 3
     printed = capsys.readouterr()
     assert [line.split(": ")[0] for line in printed.out.splitlines()] == [
         str(tmp_path / "a.flac"),
         str(tmp_path / "b.mp3"),
     ]
-    assert printed.err.splitlines() == [f"unreadable: {tmp_path / 'c.wav'}: not audio: Format not recognised."]
+    assert printed.err.splitlines()[-1] == f"unreadable: {tmp_path / 'c.wav'}: not audio: Format not recognised."
     labels = Run.load(run).labels
     table = pd.read_csv(out)
-    assert table.columns.tolist() == ["file", "start_s", "end_s", "emotion", "confidence", *(f"p_{x}" for x in labels)]
+    of_a_window = ["file", "start_s", "end_s", "emotion", "confidence", "unfamiliarity"]
+    assert table.columns.tolist() == [*of_a_window, *(f"p_{label}" for label in labels)]
+    assert set(table["emotion"]) <= set(labels)
     np.testing.assert_allclose(table.filter(like="p_").sum(axis=1), 1, atol=1e-5)
     assert main(["--run", str(run), str(tmp_path / "a.flac"), "--json", "--window", "0.2"]) == 0
     document = json.loads(capsys.readouterr().out)
@@ -86,6 +88,7 @@ def test_bad_input_is_one_line(run: Path, tmp_path: Path, capsys: pytest.Capture
         ([clip, "--run", str(run), "--window", "0.01"], "--window has to be at least"),
         ([clip, "--run", str(run), "--window", "1", "--hop", "2"], "--hop has to be at most"),
         ([clip, "--run", str(run), "--output", "out.xls"], "--output has to end in .csv or .json"),
+        ([clip, "--run", str(run), "--min-confidence", "50"], "--min-confidence has to be from 0 to 1"),
     ]:
         assert main(arguments) == 2
         printed = capsys.readouterr()
@@ -106,5 +109,71 @@ def test_the_newest_run_is_taken_by_default(tmp_path: Path) -> None:
     for name in ("b", "a"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "run.json").write_text("{}")
-    os.utime(tmp_path / "b", (1, 1))
+    os.utime(tmp_path / "b" / "run.json", (1, 1))
+    (tmp_path / "b" / "profiles").mkdir()
     assert newest_run(tmp_path) == tmp_path / "a"
+
+
+def test_audio_unlike_anything_in_training_is_no_emotion_however_sure_the_head(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, 32_000)
+    soundfile.write(tmp_path / "noise.wav", noise, 16_000)
+    files = [str(tmp_path / "noise.wav"), str(run.parent / "data" / "tones" / "003.wav")]
+    assert main([*files, "--run", str(run), "--json"]) == 0
+    printed = capsys.readouterr()
+    strange, familiar = (file["windows"][0] for file in json.loads(printed.out)["files"])
+    assert strange["emotion"] == UNCERTAIN
+    assert strange["unfamiliar"]
+    assert strange["unfamiliarity"] > 1 >= familiar["unfamiliarity"]
+    assert not familiar["unfamiliar"]
+    assert familiar["emotion"] in Run.load(run).labels
+    assert printed.err.splitlines() == [
+        "1 of 2 files unlike anything in training: uncertain; --min-confidence 0 answers them too"
+    ]
+    assert main([*files, "--run", str(run), "--min-confidence", "0"]) == 0
+    printed = capsys.readouterr()
+    assert UNCERTAIN not in printed.out
+    assert printed.out.splitlines()[0].endswith("), unlike anything in training")
+    assert main([*files, "--run", str(run), "--min-confidence", "1"]) == 0
+    assert capsys.readouterr().out.count(UNCERTAIN) == 2
+
+
+def test_a_file_that_is_silent_throughout_is_unreadable(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    soundfile.write(tmp_path / "silent.wav", np.zeros(48_000), 16_000)
+    for window in ([], ["--window", "1"]):
+        assert main([str(tmp_path / "silent.wav"), "nofile.wav", "--run", str(run), *window]) == 3
+        printed = capsys.readouterr()
+        assert printed.out == ""
+        assert printed.err.splitlines()[0].startswith(f"unreadable: {tmp_path / 'silent.wav'}: silent")
+        assert printed.err.splitlines()[1:] == ["unreadable: nofile.wav: missing: there is no such file"]
+
+
+def test_nothing_read_is_an_empty_table_with_every_column(run: Path) -> None:
+    table = ser_head.predict("nofile.wav", run=run).table
+    assert len(table) == 0
+    columns = ser_head.predict(run.parent / "data" / "tones" / "003.wav", run=run).table.columns
+    assert table.columns.tolist() == columns.tolist()
+
+
+@pytest.mark.parametrize("head", ["attention", "cnn"])
+def test_a_run_on_frames_scores_files_and_windows_of_any_length(run: Path, tmp_path: Path, head: str) -> None:
+    data, store = run.parent / "data", tmp_path / "frames.h5"
+    ser_embed.extract("mfcc", data=data, store=store, pooling="frames")
+    framewise = ser_head.train(store=store, head=head, protocol="random", epochs=1, out=tmp_path / "run").run
+    clips = [data / "tones" / name for name in ("003.wav", "004.wav", "005.wav")]
+    together = ser_head.predict(clips, run=framewise, enroll=clips[0]).table
+    with Store(store) as kept:
+        rows = [kept.utterances["utterance_id"].tolist().index(f"tones/{clip.stem}") for clip in clips]
+        frames = np.empty(len(rows), dtype=object)
+        frames[:] = [kept.read_clip(row) for row in rows]
+    loaded = Run.load(framewise)
+    np.testing.assert_allclose(together.filter(regex="^p_"), loaded.probabilities(frames), atol=1e-5)
+    np.testing.assert_allclose(together["unfamiliarity"], loaded.unfamiliarity(frames), atol=1e-4)
+    alone = ser_head.predict(clips[0], run=framewise, window=10).table
+    np.testing.assert_allclose(alone.filter(regex="^p_"), together.filter(regex="^p_")[:1], atol=1e-5)
+    assert len(ser_head.predict(clips, run=framewise, window=0.1).table) > len(clips)
+    with pytest.raises(InputError, match="hears frames: it takes no profile"):
+        ser_head.enroll(clips, "Ann", run=framewise)

@@ -1,0 +1,149 @@
+"""Profiles of speakers: whole or not there, of one encoder, and gone when deleted."""
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ser_embed.errors import InputError
+from ser_embed.spec import EmbeddingSpec
+from ser_head.personal import profiles
+from ser_head.personal.profiles import (
+    Profile,
+    delete_profile,
+    empty_profile,
+    list_profiles,
+    load_profile,
+    require_name,
+    save_profile,
+)
+
+SPEC = EmbeddingSpec("tiny", "", "d1", ("0", "1"), "mean", 4, 16_000, "none", None, None, "float32")
+VECTORS = np.random.default_rng(0).normal(size=(3, 2, 4)).astype(np.float32)
+
+
+def ann(clips: int = 2) -> Profile:
+    return empty_profile("Ann", SPEC).with_clips(VECTORS[:clips], ("a", "b", "c")[:clips])
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.suffix for path in folder.iterdir())
+
+
+def test_what_is_written_is_read_back(tmp_path: Path) -> None:
+    path = save_profile(tmp_path / "new", ann())
+    assert path == tmp_path / "new" / "Ann.json"
+    found = load_profile(tmp_path / "new", "Ann", SPEC)
+    assert found is not None
+    assert (found.name, found.spec, found.digests) == ("Ann", SPEC, ("a", "b"))
+    np.testing.assert_array_equal(found.vectors, VECTORS[:2])
+    assert found.created == found.updated != ""
+
+
+def test_more_clips_replace_the_files_and_keep_the_first_date(tmp_path: Path) -> None:
+    save_profile(tmp_path, dataclasses.replace(ann(), created="2020-01-01T00:00:00+00:00"))
+    found = load_profile(tmp_path, "Ann", SPEC)
+    assert found is not None
+    save_profile(tmp_path, found.with_clips(VECTORS[2:], ("c",)))
+    assert names(tmp_path) == [".json", ".npz"]
+    again = load_profile(tmp_path, "Ann", SPEC)
+    assert again is not None
+    np.testing.assert_array_equal(again.vectors, VECTORS)
+    assert again.created == "2020-01-01T00:00:00+00:00" < again.updated
+    assert list_profiles(tmp_path) == [
+        {"name": "Ann", "clips": 3, "created": again.created, "updated": again.updated},
+    ]
+
+
+@pytest.mark.parametrize("failing", [1, 2])
+def test_a_crash_while_writing_leaves_the_old_profile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: int
+) -> None:
+    save_profile(tmp_path, ann())
+    calls = iter(range(1, 9))
+
+    def replace(source: Path, target: Path) -> None:
+        if next(calls) == failing:
+            raise OSError("no space left")
+        os.rename(source, target)
+
+    monkeypatch.setattr(profiles.os, "replace", replace)
+    with pytest.raises(OSError, match="no space left"):
+        save_profile(tmp_path, ann(3))
+    found = load_profile(tmp_path, "Ann", SPEC)
+    assert found is not None
+    np.testing.assert_array_equal(found.vectors, VECTORS[:2])
+    assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_clips_can_be_left_out() -> None:
+    rest = ann(3).without({"b", "z"})
+    assert rest.digests == ("a", "c")
+    np.testing.assert_array_equal(rest.vectors, VECTORS[[0, 2]])
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../x", "a/b", "a\\b", "C:", "a.b", " a", "a ", "-a", "x" * 51, "a\n"])
+def test_a_name_cannot_lead_elsewhere(tmp_path: Path, name: str) -> None:
+    for refusing in (require_name, lambda text: delete_profile(tmp_path, text)):
+        with pytest.raises(InputError, match="a profile's name has to be"):
+            refusing(name)
+    (tmp_path / "x.json").write_text("{}")
+    assert load_profile(tmp_path / "inner", name, SPEC) is None
+
+
+@pytest.mark.parametrize("name", ["Ann", "speaker 7", "Zoë", "maria_b-2", "x" * 50])
+def test_a_plain_name_is_taken(tmp_path: Path, name: str) -> None:
+    save_profile(tmp_path, dataclasses.replace(ann(), name=name))
+    assert load_profile(tmp_path, name, SPEC) is not None
+
+
+def test_another_encoder_is_refused_by_name(tmp_path: Path) -> None:
+    save_profile(tmp_path, ann())
+    for other, message in [
+        (dataclasses.replace(SPEC, model="big", digest="d2"), "with model 'tiny', not 'big'"),
+        (dataclasses.replace(SPEC, pooling="mean+std"), "with pooling 'mean', not 'mean\\+std'"),
+    ]:
+        with pytest.raises(InputError, match=f"the profile .*Ann.json holds vectors {message}"):
+            load_profile(tmp_path, "Ann", other)
+
+
+def test_damage_is_told_and_nothing_is_unpickled(tmp_path: Path) -> None:
+    path = save_profile(tmp_path, ann())
+    vectors = next(tmp_path.glob("*.npz"))
+    for array in (VECTORS, VECTORS[:2].astype(np.float64), np.full_like(VECTORS[:2], np.nan), np.array([{}, {}])):
+        np.savez(vectors, vectors=array)
+        with pytest.raises(InputError, match="is damaged"):
+            load_profile(tmp_path, "Ann", SPEC)
+    vectors.write_bytes(b"none")
+    with pytest.raises(InputError, match="is damaged"):
+        load_profile(tmp_path, "Ann", SPEC)
+    vectors.unlink()
+    with pytest.raises(InputError, match="is damaged"):
+        load_profile(tmp_path, "Ann", SPEC)
+    about = json.loads(path.read_text("utf-8"))
+    for text, message in [
+        ("{", "is damaged"),
+        ("[]", "is damaged"),
+        (json.dumps({**about, "version": 9}), "expected ser-profile 1"),
+        (json.dumps({**about, "name": "Bob"}), "expected ser-profile 1 of 'Ann'"),
+        (json.dumps({**about, "spec": {}}), "expected an embedding spec"),
+    ]:
+        path.write_text(text, "utf-8")
+        with pytest.raises(InputError, match=message):
+            load_profile(tmp_path, "Ann", SPEC)
+
+
+def test_deleting_leaves_nothing_of_that_speaker_alone(tmp_path: Path) -> None:
+    for name in ("Ann", "Ann B"):
+        save_profile(tmp_path, dataclasses.replace(ann(), name=name))
+    (tmp_path / "Ann.feed.npz").write_bytes(b"left over")
+    (tmp_path / "Ann.feed.99.tmp").write_bytes(b"left over")
+    (tmp_path / "Ann.json").write_text("damaged")
+    delete_profile(tmp_path, "Ann")
+    assert [each["name"] for each in list_profiles(tmp_path)] == ["Ann B"]
+    assert names(tmp_path) == [".json", ".npz"]
+    with pytest.raises(InputError, match="expected a profile of 'Ann' in .*, found none"):
+        delete_profile(tmp_path, "Ann")

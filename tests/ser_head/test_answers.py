@@ -1,0 +1,83 @@
+"""What is answered: an emotion where one can be, and the probabilities in any case."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ser_head.answers import SILENT, UNCERTAIN, UNFAMILIAR, Predictions, emotions_of
+
+LABELS = ("angry", "happy", "sad")
+
+
+def predictions(rows: list[tuple[str, list[float], float]]) -> Predictions:
+    """One-second windows one after the other: file, probabilities, unfamiliarity."""
+    probabilities = np.array([row[1] for row in rows])
+    unfamiliarity = np.array([row[2] for row in rows])
+    table = pd.DataFrame(
+        {
+            "file": [row[0] for row in rows],
+            "start_s": np.arange(len(rows), dtype=float),
+            "end_s": np.arange(len(rows)) + 1.0,
+            "emotion": emotions_of(probabilities, LABELS, unfamiliarity, None),
+            "confidence": probabilities.max(axis=1),
+            "unfamiliarity": unfamiliarity,
+            **{f"p_{label}": probabilities[:, place] for place, label in enumerate(LABELS)},
+        }
+    )
+    return Predictions(table, ())
+
+
+@given(
+    st.lists(st.lists(st.floats(0.01, 1), min_size=3, max_size=3), min_size=1, max_size=5),
+    st.floats(0, 3),
+    st.none() | st.floats(0, 1),
+)
+def test_an_emotion_is_answered_where_one_is_probable_and_familiar(weights, unfamiliarity, min_confidence):
+    probabilities = np.array(weights) / np.sum(weights, axis=1, keepdims=True)
+    answers = emotions_of(probabilities, LABELS, np.full(len(weights), unfamiliarity), min_confidence)
+    for answer, row in zip(answers, probabilities, strict=True):
+        refused = (unfamiliarity > 1 and min_confidence != 0) or row.max() < (min_confidence or 0)
+        assert answer == (UNCERTAIN if refused else LABELS[row.argmax()])
+
+
+def test_silence_is_neither_certain_nor_uncertain():
+    probabilities = np.array([[np.nan] * 3, [0.2, 0.5, 0.3]])
+    assert emotions_of(probabilities, LABELS, np.array([np.nan, 0.5]), 0.9).tolist() == [SILENT, UNCERTAIN]
+    assert emotions_of(np.zeros((0, 3)), LABELS, np.zeros(0), 0.9).tolist() == []
+
+
+def test_a_file_is_a_line_that_keeps_the_probabilities():
+    heard = predictions([("a.wav", [0.1, 0.7, 0.2], 0.5), ("b.wav", [0.03, 0.95, 0.02], 2.0)])
+    assert heard.lines() == [
+        "a.wav: happy 0.70 (sad 0.20, angry 0.10)",
+        f"b.wav: uncertain (happy 0.95, angry 0.03, sad 0.02), {UNFAMILIAR}",
+    ]
+
+
+def test_a_timeline_tells_how_much_of_it_is_strange():
+    rows = [("a.wav", [0.1, 0.7, 0.2], 0.5)] * 2 + [("a.wav", [0.1, 0.7, 0.2], 1.5)] * 2
+    assert predictions(rows).lines() == [
+        f"a.wav: 0:00.0-0:02.0 happy, 0:02.0-0:04.0 uncertain; 2 of 4 windows {UNFAMILIAR}"
+    ]
+
+
+def test_json_says_what_is_unfamiliar_and_holds_no_nan(tmp_path: Path):
+    heard = predictions([("a.wav", [0.1, 0.7, 0.2], 1.5), ("a.wav", [np.nan] * 3, np.nan)])
+    heard.write(tmp_path / "OUT.JSON")
+    document = json.loads((tmp_path / "OUT.JSON").read_text("utf-8"))
+    first, second = document["files"][0]["windows"]
+    assert (first["emotion"], first["unfamiliar"], first["p_happy"]) == (UNCERTAIN, True, 0.7)
+    assert (second["emotion"], second["unfamiliar"], second["p_happy"]) == (SILENT, False, None)
+    assert document["enrolled"] == 0
+
+
+@pytest.mark.parametrize("name", ["out.csv", "OUT.CSV"])
+def test_a_table_is_written_by_its_suffix_in_any_case(tmp_path: Path, name: str):
+    heard = predictions([("a.wav", [0.1, 0.7, 0.2], 0.5)])
+    heard.write(tmp_path / name)
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / name), heard.table, check_dtype=False)
