@@ -33,6 +33,7 @@ class Dataset:
         clips: manifest rows of the clips, (clips,).
         targets: class of each clip as a position in `labels`, int64 (clips,).
         speakers: speaker of each clip, "" where unknown, (clips,).
+        corpora: corpus of each clip, (clips,).
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class Dataset:
             raise InputError(f"training needs clips of at least two emotions; {self.store.path} has {found}")
         self.targets = self.clips["emotion"].map(self.labels.index).to_numpy(np.int64)
         self.speakers = self.clips["speaker"].to_numpy(object)
+        self.corpora = self.clips["corpus"].to_numpy(object)
 
     def __len__(self) -> int:
         """Return the number of clips."""

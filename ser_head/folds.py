@@ -1,4 +1,4 @@
-"""A fold: the clips of a split with what is measured on its training clips alone, and how heads are given them."""
+"""A fold: the clips of a split with what is measured on them, and how heads are given them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -7,11 +7,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ser_head.alignment import Alignment, fit_alignment
 from ser_head.dataset import Dataset
-from ser_head.padding import existing
 from ser_head.personal.enrolment import ALL, Session, enrolment_sessions, known_sessions, training_sessions
 from ser_head.personal.voices import Card, Personalizer, Voices
-from ser_head.scaling import Scaling, fit_scaling
 from ser_head.settings import TrainSettings
 from ser_head.splits import Split
 
@@ -20,18 +19,18 @@ VALIDATION_SIZES = (0, 1, 5, 20, ALL)  # clips enrolled: an epoch is chosen by t
 
 @dataclass(frozen=True)
 class Fold:
-    """A split with what is measured on its training clips alone.
+    """A split with what is measured on its training clips alone, but for corpora that have none.
 
     Attributes:
         split: the clips.
-        scaling: mean and variance of the training vectors.
+        scaling: mean and variance of the training vectors, or of each corpus; see `ser_head.alignment`.
         weights: weight of each class in the loss, float32 (classes,).
         personalizer: what is made of speakers.
         seed: with the number of the fold, what every random choice comes from.
     """
 
     split: Split
-    scaling: Scaling
+    scaling: Alignment
     weights: np.ndarray
     personalizer: Personalizer
     seed: int
@@ -88,7 +87,7 @@ def prepare_fold(data: Dataset, split: Split, settings: TrainSettings, rows: int
         rows: rows of a personalised network's speaker table, where it has more than this fold needs.
         seed: of this fold's random choices; None for the settings'.
     """
-    scaling = fit_scaling(existing(data.read(window)) for window in data.windows(split.train))
+    scaling = fit_alignment(data, split, settings.normalization)
     counts = np.bincount(data.targets[split.train], minlength=len(data.labels))
     weights = (len(split.train) / (len(counts) * counts)) ** settings.balance
     named = split.train if settings.personalized else split.train[:0]
@@ -117,7 +116,7 @@ class Casting:
 
     def inputs(self, clips: np.ndarray) -> list[np.ndarray]:
         """Return the network's inputs for the clips at these positions, in that order."""
-        vectors = self._fold.scaling.apply(self._data.read(clips))
+        vectors = self._fold.scaling.read(self._data, clips)
         if not self._sessions:
             return [vectors]
         present, card_of = np.unique(self._session_of[clips], return_inverse=True)
@@ -132,7 +131,7 @@ class Casting:
         personalizer = self._fold.personalizer
         if not self._training and personalizer.voices.row(session.speaker):
             return personalizer.known_card(session.speaker)
-        enrolled = self._fold.scaling.apply(self._data.read(session.enrolled))
+        enrolled = self._fold.scaling.read(self._data, session.enrolled)
         return personalizer.training_card(enrolled, session.speaker) if self._training else personalizer.card(enrolled)
 
 
@@ -156,14 +155,14 @@ def validation_castings(data: Dataset, fold: Fold, random: np.random.Generator) 
     ]
 
 
-def _measure_voices(data: Dataset, clips: np.ndarray, scaling: Scaling) -> Voices:
+def _measure_voices(data: Dataset, clips: np.ndarray, scaling: Alignment) -> Voices:
     names = tuple(sorted(set(data.speakers[clips]) - {""}))
     means = np.zeros((len(names), *data.shape), np.float32)
     variances = np.ones_like(means)
     counts = np.zeros((len(names), len(data.labels)), np.int64)
     for place, name in enumerate(names):
         own = clips[data.speakers[clips] == name]
-        vectors = scaling.apply(data.read(own))
+        vectors = scaling.read(data, own)
         means[place], variances[place] = vectors.mean(axis=0), vectors.var(axis=0)
         counts[place] = np.bincount(data.targets[own], minlength=len(data.labels))
     return Voices(names, means, variances, counts)

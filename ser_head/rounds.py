@@ -176,10 +176,10 @@ class Rounds:
 
     def _heard(self, session: Session, told: bool) -> Heard:
         """Read a session; a speaker who is `told` is known from training, and needs no enrolment."""
-        vectors = self._data.read(session.scored)
+        vectors, corpus = self._data.read(session.scored), self._data.corpora[session.scored[0]]
         if told:
-            return Heard(vectors, speaker=session.speaker)
-        return Heard(vectors, self._data.read(session.enrolled) if len(session.enrolled) else None)
+            return Heard(vectors, speaker=session.speaker, corpus=corpus)
+        return Heard(vectors, self._data.read(session.enrolled) if len(session.enrolled) else None, corpus=corpus)
 
     def _choose_borrowing(self, fold: Fold, scorer: Scorer) -> Calibration | None:
         """Choose how much to borrow by the validation speakers, as if enrolled."""
@@ -190,10 +190,10 @@ class Rounds:
         ):
             if len(session.enrolled) == 0:
                 continue
-            enrolled = self._data.read(session.enrolled)
-            known = scorer.score([Heard(enrolled, enrolled)])
-            scored = scorer.score([Heard(self._data.read(session.scored), enrolled)])
-            nearest = most_similar(fold.scaling.apply(enrolled), voices.means, len(voices.names))
+            enrolled, corpus = self._data.read(session.enrolled), self._data.corpora[session.enrolled[0]]
+            known = scorer.score([Heard(enrolled, enrolled, corpus=corpus)])
+            scored = scorer.score([Heard(self._data.read(session.scored), enrolled, corpus=corpus)])
+            nearest = most_similar(fold.scaling.read(self._data, session.enrolled), voices.means, len(voices.names))
             tried.append(HeldOut(log_of(known), nearest, log_of(scored), self._data.targets[session.scored]))
         return choose_calibration(tried, voices.counts, scorer.tempering.prior)
 
@@ -203,11 +203,18 @@ class Rounds:
             clips if len(clips) <= _LEARNED_FROM else np.sort(random.choice(clips, _LEARNED_FROM, replace=False))
             for clips in (fold.split.train, fold.split.validation)
         )
-        return fit_familiarity(*(fold.scaling.apply(clip_means(self._data.read(clips))) for clips in (train, held)))
+        return fit_familiarity(
+            *(
+                fold.scaling.apply(clip_means(self._data.read(clips)), self._data.corpora[clips])
+                for clips in (train, held)
+            )
+        )
 
     def _strangers(self, clips: np.ndarray) -> list[Session]:
-        """Return sessions in which nothing is known of who speaks."""
-        return [Session("", clips[:0], window) for window in self._data.windows(clips)] if len(clips) else []
+        """Return sessions in which nothing is known of who speaks, each of one corpus."""
+        corpora = self._data.corpora[clips]
+        parts = [clips[corpora == name] for name in sorted(set(corpora))]
+        return [Session("", part[:0], window) for part in parts for window in self._data.windows(part)]
 
 
 def _make_trainer(data: Dataset, settings: TrainSettings, rows: int) -> Trainer:

@@ -98,6 +98,7 @@ class Run:
         speakers: Sequence[str] | None = None,
         spec: EmbeddingSpec | None = None,
         enrolled: Mapping[str, np.ndarray] | None = None,
+        corpora: Sequence[str] | None = None,
     ) -> np.ndarray:
         """Score vectors, by the mean over folds where there are several heads.
 
@@ -107,6 +108,8 @@ class Run:
                 a personalised head listens.
             spec: what the vectors are, if known; checked.
             enrolled: unlabelled vectors of new speakers by name, like `vectors`.
+            corpora: corpus of each clip, for a run that standardises by corpus; one the run does not know, or None, is
+                standardised like the training clips.
 
         Returns:
             float64 (clips, classes).
@@ -116,19 +119,29 @@ class Run:
         """
         if spec is not None:
             self.require_spec(spec)
-        names = np.array([""] * len(vectors) if speakers is None else speakers, dtype=object)
+        strangers = [""] * len(vectors)
+        told = list(
+            zip(strangers if speakers is None else speakers, strangers if corpora is None else corpora, strict=True)
+        )
         chosen = self._chosen(vectors)
         known = {name: self._chosen(clips) for name, clips in (enrolled or {}).items()}
-        places = [np.flatnonzero(names == name) for name in dict.fromkeys(names)]
-        heard = [Heard(chosen[own], known.get(names[own[0]]), names[own[0]]) for own in places]
+        places: dict[tuple[str, str], list[int]] = {}
+        for place, pair in enumerate(told):
+            places.setdefault(pair, []).append(place)
+        heard = [Heard(chosen[own], known.get(name), name, corpus) for (name, corpus), own in places.items()]
         if not heard:
             return np.zeros((0, len(self.labels)))
-        order = np.argsort(np.concatenate(places))
+        order = np.argsort(np.concatenate(list(places.values())))
         return np.mean([scorer.score(heard).astype(np.float64)[order] for scorer in self.scorers], axis=0)
 
-    def unfamiliarity(self, vectors: np.ndarray) -> np.ndarray:
-        """Return how unlike the training clips vectors are, (clips,): above 1, like none but one in a hundred."""
-        return np.mean([scorer.unfamiliarity(self._chosen(vectors)) for scorer in self.scorers], axis=0)
+    def unfamiliarity(self, vectors: np.ndarray, corpus: str = "") -> np.ndarray:
+        """Return how unlike the training clips vectors are, (clips,): above 1, like none but one in a hundred.
+
+        Args:
+            vectors: float32 (clips, layers, width), with all the layers of the run's spec.
+            corpus: which they are of, for a run that standardises by corpus; "" if it is not known.
+        """
+        return np.mean([scorer.unfamiliarity(self._chosen(vectors), corpus) for scorer in self.scorers], axis=0)
 
     def _chosen(self, vectors: np.ndarray) -> np.ndarray:
         if self.spec.pooling == "frames":

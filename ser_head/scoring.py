@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from ser_embed.errors import InputError
+from ser_head.alignment import Alignment
 from ser_head.familiarity import Familiarity
 from ser_head.padding import clip_means
 from ser_head.personal.blending import most_similar
 from ser_head.personal.priors import Calibration, borrowed_bias, borrowed_prior, shift
 from ser_head.personal.voices import Card, Personalizer, Voices
-from ser_head.scaling import Scaling
 from ser_head.temperature import SMALLEST_PROBABILITY, temper
 
 ARRAYS = "fold.npz"
@@ -26,17 +26,19 @@ Predict = Callable[[list[np.ndarray]], np.ndarray]
 
 @dataclasses.dataclass(frozen=True)
 class Heard:
-    """Clips of one speaker, and what is known of the speaker.
+    """Clips of one speaker, or of nobody known, and what is known of them.
 
     Attributes:
         vectors: to be scored, float32 (clips, layers, width).
         enrolled: unlabelled clips of the speaker, float32 (clips, layers, width), or None.
         speaker: its name, if it may be one of the training's.
+        corpus: what the clips are from, if it may be one the training knew.
     """
 
     vectors: np.ndarray
     enrolled: np.ndarray | None = None
     speaker: str = ""
+    corpus: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +60,7 @@ class Scorer:
     """One fold's head.
 
     Attributes:
-        scaling: of the training vectors.
+        scaling: what standardises vectors.
         personalizer: what is made of speakers.
         tempering: what is made of the network's probabilities.
         familiarity: what the training clips look like, to tell audio unlike them.
@@ -67,7 +69,7 @@ class Scorer:
     def __init__(
         self,
         predict: Predict,
-        scaling: Scaling,
+        scaling: Alignment,
         personalizer: Personalizer,
         tempering: Tempering,
         familiarity: Familiarity | None = None,
@@ -85,48 +87,51 @@ class Scorer:
         Returns:
             Probabilities, float32 (clips of all, classes), in the order of `heard`.
         """
-        cards = [self._card(each) for each in heard]
-        scored = self._tempered([each.vectors for each in heard], cards)
+        vectors = [self.scaling.apply(each.vectors, each.corpus) for each in heard]
+        enrolled = [
+            vectors[place][:0] if each.enrolled is None else self.scaling.apply(each.enrolled, each.corpus)
+            for place, each in enumerate(heard)
+        ]
+        cards = [self._card(each.speaker, own) for each, own in zip(heard, enrolled, strict=True)]
+        scored = self._tempered(vectors, cards)
         if "calibrate" not in self.personalizer.methods or self.tempering.borrowing is None:
             return np.concatenate(scored)
-        enrolled = [np.zeros_like(each.vectors[:0]) if each.enrolled is None else each.enrolled for each in heard]
         known = self._tempered(enrolled, cards)
-        return np.concatenate([self._moved(*each) for each in zip(scored, known, enrolled, heard, strict=True)])
+        speakers = [each.speaker for each in heard]
+        return np.concatenate([self._moved(*each) for each in zip(scored, known, enrolled, speakers, strict=True)])
 
-    def unfamiliarity(self, vectors: np.ndarray) -> np.ndarray:
+    def unfamiliarity(self, vectors: np.ndarray, corpora: str | np.ndarray = "") -> np.ndarray:
         """Return how unlike the training clips each vector is, (clips,); above 1 is worth a warning.
 
         Args:
             vectors: float32 (clips, layers, width), as the store holds them.
+            corpora: what the clips are from, or each of them, (clips,), if it may be one the training knew.
         """
         if self.familiarity is None:
             return np.zeros(len(vectors))
-        return self.familiarity.score(self.scaling.apply(clip_means(vectors))) / self.familiarity.threshold
+        return self.familiarity.score(self.scaling.apply(clip_means(vectors), corpora)) / self.familiarity.threshold
 
-    def _card(self, heard: Heard) -> Card:
-        if self.personalizer.voices.row(heard.speaker):
-            return self.personalizer.known_card(heard.speaker)
-        enrolled = heard.vectors[:0] if heard.enrolled is None else heard.enrolled
-        return self.personalizer.card(self.scaling.apply(enrolled))
+    def _card(self, speaker: str, enrolled: np.ndarray) -> Card:
+        if self.personalizer.voices.row(speaker):
+            return self.personalizer.known_card(speaker)
+        return self.personalizer.card(enrolled)
 
     def _tempered(self, groups: Sequence[np.ndarray], cards: Sequence[Card]) -> list[np.ndarray]:
         sizes = [len(group) for group in groups]
-        inputs = self.personalizer.inputs(
-            self.scaling.apply(np.concatenate(groups)), cards, np.repeat(np.arange(len(groups)), sizes)
-        )
+        inputs = self.personalizer.inputs(np.concatenate(groups), cards, np.repeat(np.arange(len(groups)), sizes))
         probabilities = temper(self._predict(inputs), self.tempering.temperature)
         return np.split(probabilities, np.cumsum(sizes)[:-1])
 
-    def _moved(self, scored: np.ndarray, known: np.ndarray, enrolled: np.ndarray, heard: Heard) -> np.ndarray:
+    def _moved(self, scored: np.ndarray, known: np.ndarray, enrolled: np.ndarray, speaker: str) -> np.ndarray:
         """Move probabilities to the label shares that the speaker's voice, or its own training clips, promise."""
         borrowing, prior, voices = self.tempering.borrowing, self.tempering.prior, self.personalizer.voices
-        row = voices.row(heard.speaker)
+        row = voices.row(speaker)
         if row and borrowing:
             own = borrowed_prior(voices.counts, np.array([row - 1]), prior, borrowing.alpha)
             return shift(log_of(scored), np.log(own) - np.log(prior))
         if not len(enrolled) or not len(scored) or not borrowing:
             return scored
-        nearest = most_similar(self.scaling.apply(enrolled), voices.means, borrowing.k)
+        nearest = most_similar(enrolled, voices.means, borrowing.k)
         return shift(log_of(scored), borrowed_bias(borrowing, log_of(known), nearest, voices.counts, prior))
 
 
@@ -143,8 +148,7 @@ def save_scorer(scorer: Scorer, path: Path) -> dict[str, Any]:
     """
     voices, tempering = scorer.personalizer.voices, scorer.tempering
     arrays: dict[str, Any] = {
-        "mean": scorer.scaling.mean,
-        "variance": scorer.scaling.variance,
+        **scorer.scaling.to_arrays(),
         "prior": tempering.prior,
         "voice_means": voices.means,
         "voice_variances": voices.variances,
@@ -155,6 +159,7 @@ def save_scorer(scorer: Scorer, path: Path) -> dict[str, Any]:
     np.savez(path, **arrays)
     return {
         "known": list(voices.names),
+        "corpora": scorer.scaling.measured(),
         "temperature": tempering.temperature,
         "borrowing": _plain(tempering.borrowing),
         "table_rows": scorer.personalizer.told_widths.get("embedding", 0),
@@ -185,7 +190,7 @@ def load_scorer(path: Path, about: dict[str, Any], methods: Sequence[str], predi
             if name.startswith("familiarity_")
         }
         familiarity = Familiarity.from_arrays(kept) if kept else None
-        scaling = Scaling(arrays["mean"], arrays["variance"])
+        scaling = Alignment.from_arrays(arrays)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"the run is damaged: {path} cannot be used ({error})") from error
     return Scorer(predict, scaling, Personalizer(methods, voices, about["table_rows"]), tempering, familiarity)

@@ -18,6 +18,7 @@ RUNS = Path("runs")
 STEPS = 600
 EPOCHS = 20
 REFITS = ("always", "never", "folds")
+NORMALIZATIONS = ("all", "corpus", "coral")
 
 
 def shares(text: str) -> tuple[float, ...]:
@@ -57,6 +58,13 @@ class TrainSettings:
     )
     split: tuple[float, ...] = option(
         (0.6, 0.2, 0.2), parse=shares, metavar="A,B,C", help="shares of training, validation and test"
+    )
+    normalization: str = option(
+        "all",
+        metavar="HOW",
+        help="what standardises a clip: the mean and variance of all training clips (all), of its own corpus (corpus), "
+        "or these and its corpus's correlations (coral); a corpus that is only tested on is measured on its test "
+        "clips, without labels, and its figures are transductive",
     )
     epochs: int | None = option(
         None,
@@ -124,6 +132,7 @@ class TrainSettings:
         Protocol.parse(self.protocol)
         _require(self.head in HEADS, "head", f"one of {', '.join(HEADS)}", self.head)
         self._check_personalized()
+        self._check_normalization()
         _require(
             len(self.split) == 3 and min(self.split) > 0 and abs(sum(self.split) - 1) < 1e-6,
             "split",
@@ -156,6 +165,18 @@ class TrainSettings:
             if method not in can:
                 able = f"personalised by {' and '.join(can)} alone" if can else "not personalised"
                 raise InputError(f"--head {self.head} can be {able}, but --personalized asks for {method}")
+
+    def _check_normalization(self) -> None:
+        _require(
+            self.normalization in NORMALIZATIONS,
+            "normalization",
+            f"one of {', '.join(NORMALIZATIONS)}",
+            self.normalization,
+        )
+        if self.normalization != "all" and HEADS[self.head].takes_frames:
+            raise InputError(
+                f"--normalization {self.normalization} needs one vector per clip, but --head {self.head} takes frames"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as plain JSON values; `TrainSettings(**values)` reads them back."""
