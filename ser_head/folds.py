@@ -48,7 +48,7 @@ class Fitted:
         history: one row per epoch: epoch, loss, accuracy, val_loss, val_accuracy. Losses are weighted by class. Empty
             for a head that is not trained in epochs.
         best_epoch: the epoch with the lowest validation loss; the first is 1, None without epochs.
-        tried: one row per candidate of a search: its number, its settings, its best epoch and whether it was chosen.
+        tried: one row per candidate of a search: see `ser_head.search`.
     """
 
     history: list[dict[str, float]]

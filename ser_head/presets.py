@@ -41,6 +41,7 @@ def _settings(**reported: Any) -> Mapping[str, Any]:
         "personalized": (),
         "protocol": "random",
         "split": (0.6, 0.2, 0.2),
+        "normalization": "all",
         "patience": 1.0,
         "batch_size": 32,
         "learning_rate": 1e-3,

@@ -219,7 +219,7 @@ class Rounds:
 
 def _make_trainer(data: Dataset, settings: TrainSettings, rows: int) -> Trainer:
     if settings.search:
-        return SearchTrainer(settings, lambda each: _make_trainer(data, each, rows))
+        return SearchTrainer(data, settings, lambda each: _make_trainer(data, each, rows))
     if HEADS[settings.head].kind == "classic":
         from ser_head.classic_training import ClassicTrainer
 

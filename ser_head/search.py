@@ -1,12 +1,16 @@
 """A random search over the settings of a network (Bergstra and Bengio, 2012), by validation clips alone: `--search N`.
 
-In every fold N candidates are trained, the settings as given first, and the fold goes on with the one that has the
-lowest validation loss. That figure chooses the epoch already; it weighs classes as the training does, and moves with
-every clip's probability, where UAR on the validation clips of a fold moves in steps that are mostly chance.
+In every fold N candidates are trained, the settings as given first, and the fold goes on with the one whose log-loss
+on the validation clips is lowest. It moves with every clip's probability, where UAR on the validation clips of a fold
+moves in steps that are mostly chance; it weighs classes as the training does; and it is taken at the temperature that
+the head will be given, so that smoothed labels are not blamed for modest probabilities.
 
 Each fold chooses for itself. With kfold and loso the validation clips of a fold are test clips of another, so settings
 chosen by the mean over folds would have seen the label of every clip they are scored on. That mean, in search.csv, is
 what to look for better defaults by; figures of the same corpus would then flatter them.
+
+Columns of search.csv: fold, candidate (the first is 1), what is searched, epoch (the best), log_loss and uar of the
+validation clips, chosen.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,9 +21,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ser_head.folds import Fitted, Fold, Trainer
+from ser_head.dataset import Dataset
+from ser_head.folds import Casting, Fitted, Fold, Trainer, validation_castings
 from ser_head.heads import HEADS
 from ser_head.settings import TrainSettings
+from ser_head.temperature import SMALLEST_PROBABILITY, fit_temperature, temper
+
+_JUDGING = 2  # what a fold's generator is asked for: the same enrolments for every candidate
 
 
 class Distribution(Protocol):
@@ -91,27 +99,29 @@ class SearchTrainer:
         settings: those of the best candidate of the last fold.
     """
 
-    def __init__(self, settings: TrainSettings, make: Callable[[TrainSettings], Trainer]) -> None:
+    def __init__(self, data: Dataset, settings: TrainSettings, make: Callable[[TrainSettings], Trainer]) -> None:
         """Make a trainer for each candidate.
 
         Args:
+            data: the clips of all folds.
             settings: the run's.
             make: makes a trainer of settings that search for nothing.
         """
+        self._data = data
         self._candidates = [make(each) for each in candidates(settings)]
         self._use(self._candidates[0])
 
     def fit(self, fold: Fold, on_epoch: Callable[[], object]) -> Fitted:
         """Train all candidates; return what training gave the best, the first of equals."""
-        fits = [each.fit(fold, on_epoch) for each in self._candidates]
-        reached = [fitted.history[(fitted.best_epoch or 1) - 1] for fitted in fits]
-        best = min(range(len(fits)), key=lambda place: reached[place]["val_loss"])
+        castings = validation_castings(self._data, fold, fold.random(_JUDGING))
+        fits, rows = [], []
+        for number, each in enumerate(self._candidates, start=1):
+            fits.append(each.fit(fold, on_epoch))
+            figures = self._judge(each, fold, castings)
+            rows.append({"candidate": number, **searched(each.settings), "epoch": fits[-1].best_epoch, **figures})
+        best = min(range(len(rows)), key=lambda place: rows[place]["log_loss"])
         self._use(self._candidates[best])
-        rows = [
-            {"candidate": place + 1, **searched(each.settings), **epoch, "chosen": place == best}
-            for place, (each, epoch) in enumerate(zip(self._candidates, reached, strict=True))
-        ]
-        return replace(fits[best], tried=rows)
+        return replace(fits[best], tried=[{**row, "chosen": place == best} for place, row in enumerate(rows)])
 
     def refit(self, fold: Fold, fitted: Fitted, on_epoch: Callable[[], object]) -> None:
         """Train the best candidate again on training and validation clips."""
@@ -128,6 +138,20 @@ class SearchTrainer:
     def layer_weights(self) -> list[float] | None:
         """Return the best candidate's weight of each layer, where they are learned."""
         return self._best.layer_weights()
+
+    def _judge(self, trainer: Trainer, fold: Fold, castings: Sequence[Casting]) -> dict[str, float]:
+        """Return log-loss and UAR of the validation clips, over what may be known of their speakers."""
+        clips = fold.split.validation
+        windows = [(casting, window) for casting in castings for window in self._data.windows(clips)]
+        probabilities = np.concatenate([trainer.predict(casting.inputs(window)) for casting, window in windows])
+        targets = np.tile(self._data.targets[clips], len(castings))
+        tempered = temper(probabilities, fit_temperature(probabilities, targets))
+        losses = -np.log(np.maximum(tempered[np.arange(len(targets)), targets], SMALLEST_PROBABILITY))
+        right = probabilities.argmax(axis=1) == targets
+        return {
+            "log_loss": float(np.average(losses, weights=fold.weights[targets])),
+            "uar": float(np.mean([right[targets == target].mean() for target in np.unique(targets)])),
+        }
 
     def _use(self, best: Trainer) -> None:
         self._best, self.settings = best, best.settings

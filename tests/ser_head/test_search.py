@@ -16,7 +16,7 @@ from ser_head.search import SPACE, LogUniform, OneOf, Uniform, candidates, searc
 from ser_head.settings import TrainSettings
 from ser_head.train import main
 
-CANDIDATES = 3
+CANDIDATES = 2
 
 
 def test_the_settings_given_are_tried_first_and_the_rest_is_drawn_from_the_space():
@@ -63,7 +63,7 @@ def test_what_is_drawn_has_the_distribution_it_is_named_for():
 
 def test_the_labels_of_test_clips_have_no_say_in_any_fold(make_store):
     """In folds, they are validation clips elsewhere."""
-    settings = TrainSettings(protocol="kfold:3", search=CANDIDATES, epochs=3, refit="never")
+    settings = TrainSettings(protocol="kfold:3", search=CANDIDATES, epochs=2, refit="never")
     with Store(make_store(signal=1.0)) as store:
         data = choose_clips(store, settings)
         splits = make_plan(data, settings).splits
@@ -90,10 +90,11 @@ def test_a_search_is_recorded_and_leaves_an_ordinary_run_of_what_it_chose(make_s
     assert err == ""
 
     table = pd.read_csv(tmp_path / "searched" / "search.csv")
-    figures = ["epoch", "loss", "accuracy", "val_loss", "val_accuracy"]
+    figures = ["epoch", "log_loss", "uar"]
     assert table.columns.tolist() == ["fold", "candidate", *SPACE, *figures, "chosen"]
     assert table["candidate"].tolist() == list(range(1, CANDIDATES + 1))
-    assert table["val_loss"].idxmin() == table.index[table["chosen"]].item()
+    assert table["log_loss"].idxmin() == table.index[table["chosen"]].item()
+    assert table["uar"][table["chosen"]].item() == pytest.approx(metrics["validation"]["uar"])
 
     about = json.loads((tmp_path / "searched" / "run.json").read_text())
     chosen = about["folds"][0]["chosen"]
