@@ -98,7 +98,8 @@ class TrainSettings:
         0,
         parse=int,
         metavar="N",
-        help="in each fold, try these settings and N - 1 random others, and keep those of the lowest log-loss on validation clips",
+        help="in each fold, try these settings and N - 1 random others, and keep those of the lowest log-loss on "
+        "validation clips",
     )
     by: tuple[str, ...] = option(
         (), nargs="+", metavar="COLUMN", help="also give the figures by these columns of the manifest, such as gender"
