@@ -189,7 +189,7 @@ def _learn(settings: PretrainSettings, machine: Machine) -> PretrainReport:
         steps=steps,
         warmup=round(settings.warmup_share * steps),
         network_rate=settings.peak_rate,
-        head_rate=settings.head_learning_rate,
+        head_rate=settings.peak_head_rate,
         validate_every=settings.validate_every,
         save_every=settings.save_every,
     )

@@ -47,7 +47,12 @@ class PretrainSettings:
     learning_rate: float | None = option(
         None, help="peak for the network (default: 5e-4 from scratch, 1e-5 continuing)", parse=float, metavar="R"
     )
-    head_learning_rate: float = option(5e-4, help="peak for label vectors and speaker table", parse=float, metavar="R")
+    head_learning_rate: float | None = option(
+        None,
+        help="peak for label vectors and speaker table, which begin from nothing (default: 5e-4, speakers only 1e-2)",
+        parse=float,
+        metavar="R",
+    )
     warmup: float | None = option(
         None, help="share of the steps with a rising rate (default: 0.08 from scratch, 0.05 continuing)", parse=float
     )
@@ -107,6 +112,11 @@ class PretrainSettings:
     def peak_rate(self) -> float:
         """The network's highest learning rate."""
         return self.learning_rate or (1e-5 if self.model else 5e-4)
+
+    @property
+    def peak_head_rate(self) -> float:
+        """The highest learning rate of what stands on the network; a few clips of a speaker make few steps."""
+        return self.head_learning_rate or (1e-2 if self.speakers_only else 5e-4)
 
     @property
     def warmup_share(self) -> float:
