@@ -1,4 +1,4 @@
-"""What a run's predictions and vectors show: ROC curves, speakers, confusions, a map of the vectors.
+"""What a run's predictions and vectors show: how classes are told apart, speakers, confusions, a map of the vectors.
 
 Everything here is computed from the clips themselves, by scikit-learn where it has it.
 """
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from sklearn.decomposition import PCA
-from sklearn.metrics import roc_auc_score, roc_curve
+from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
 
 from ser_embed.store import Store
 from ser_head.predictions import PROBABILITY
@@ -19,18 +19,22 @@ _ENOUGH_TO_NAME = 0.1  # a class called another less often than this is not wort
 
 
 @dataclass(frozen=True)
-class RocCurve:
-    """One class against all others.
+class Ranking:
+    """How well one class's probability sets its clips apart from all others.
 
     Attributes:
         label: the class.
-        points: float (2, thresholds), false and true positive rates.
-        auc: area under the curve.
+        roc: float (2, thresholds), false and true positive rates, ascending.
+        auc: area under that curve.
+        recall_precision: float (2, thresholds), recall, descending, and precision.
+        average_precision: mean precision over the recalls.
     """
 
     label: str
-    points: np.ndarray
+    roc: np.ndarray
     auc: float
+    recall_precision: np.ndarray
+    average_precision: float
 
 
 @dataclass(frozen=True)
@@ -61,24 +65,33 @@ class Confusion:
     share: float
 
 
-def one_vs_rest(predictions: pd.DataFrame, labels: Sequence[str]) -> list[RocCurve]:
-    """Return the ROC curve of each class against all others.
+def one_vs_rest(predictions: pd.DataFrame, labels: Sequence[str]) -> list[Ranking]:
+    """Return how each class is told from all others.
 
     Args:
         predictions: columns label and `p_<class>` for each of `labels`.
         labels: the classes.
 
     Returns:
-        One curve per class that some test clips have and some have not; the others have no curve.
+        One ranking per class that some test clips have and some have not; the others have none.
     """
-    curves = []
+    rankings = []
     for label in labels:
         truth = predictions["label"] == label
         if truth.any() and not truth.all():
             probability = predictions[PROBABILITY + label]
             false_rate, true_rate, _ = roc_curve(truth, probability)
-            curves.append(RocCurve(label, np.stack([false_rate, true_rate]), float(roc_auc_score(truth, probability))))
-    return curves
+            precision, recall, _ = precision_recall_curve(truth, probability, drop_intermediate=True)
+            rankings.append(
+                Ranking(
+                    label,
+                    np.stack([false_rate, true_rate]),
+                    float(roc_auc_score(truth, probability)),
+                    np.stack([recall, precision]),
+                    float(average_precision_score(truth, probability)),
+                )
+            )
+    return rankings
 
 
 def speaker_accuracy(predictions: pd.DataFrame) -> pd.Series:

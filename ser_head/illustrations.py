@@ -7,11 +7,13 @@ import pandas as pd
 
 from ser_embed.store import Store
 from ser_head.evidence import one_vs_rest, project, speaker_accuracy
-from ser_head.figures.bars import class_counts, clip_lengths, layer_weights, speaker_bars
-from ser_head.figures.curves import roc_curves, training_curves
-from ser_head.figures.maps import confusion_matrix, vector_map
+from ser_head.figures.bars import class_counts, clip_lengths, layer_weights
+from ser_head.figures.certainty import coverage_curve, reliability_diagram
+from ser_head.figures.curves import ranking_curves, training_curves
+from ser_head.figures.maps import agreement_scatter, confusion_matrix, vector_map
+from ser_head.figures.speakers import enrolment_curve, gain_bars, speaker_bars
 from ser_head.figures.style import Picture, picture
-from ser_head.predictions import PROBABILITY
+from ser_head.predictions import ENROLLED, PLAIN, PROBABILITY, TRANSDUCTIVE, UNKNOWN
 from ser_head.results import PARTS, Results
 
 
@@ -24,28 +26,17 @@ def illustrate(results: Results, store: Store, clips: pd.DataFrame) -> dict[str,
         clips: the store's clips the run used, their index the row numbers of the store, with a column part.
 
     Returns:
-        The pictures by name: training, confusion, roc, speakers, classes, lengths, map, layers. One without data is
-        left out.
+        The pictures by name: confusion, ranking, reliability, coverage, speakers and classes, or in their place for a
+        head that answers with a number, agreement; enrolment, gains; training, layers, lengths, map. One without data
+        is left out.
     """
-    drawn = (
-        *_training(results),
-        *_confusion(results),
-        *_roc(results),
-        *_speakers(results),
-        *_classes(results, clips),
-        *_lengths(clips),
-        *_map(results, store, clips),
-        *_layers(results),
+    judged = (
+        (_confusion(results), _ranking(results), _certainty(results), _speakers(results), _classes(results, clips))
+        if results.labels
+        else (_agreement(results),)
     )
-    return dict(drawn)
-
-
-def _training(results: Results) -> Iterator[tuple[str, Picture]]:
-    history = results.history
-    if len(history) > 1 and "loss" in history:
-        folds, epochs = history["fold"].nunique(), history["epoch"].nunique()
-        alt = f"Loss and accuracy over up to {epochs} epochs of training, {folds} round(s), training against validation"
-        yield "training", picture(training_curves(history, results.kept_epochs), alt)
+    others = _enrolment(results), _gains(results), _training(results), _layers(results), _lengths(clips)
+    return dict(each for drawn in (*judged, *others, _map(results, store, clips)) for each in drawn)
 
 
 def _confusion(results: Results) -> Iterator[tuple[str, Picture]]:
@@ -56,13 +47,29 @@ def _confusion(results: Results) -> Iterator[tuple[str, Picture]]:
         yield "confusion", picture(confusion_matrix(np.asarray(counts), labels), alt)
 
 
-def _roc(results: Results) -> Iterator[tuple[str, Picture]]:
+def _ranking(results: Results) -> Iterator[tuple[str, Picture]]:
     labels = results.labels
     if all(PROBABILITY + label in results.tested for label in labels):
-        curves = one_vs_rest(results.tested, labels)
-        if curves:
-            areas = ", ".join(f"{curve.label} {curve.auc:.3f}" for curve in curves)
-            yield "roc", picture(roc_curves(curves), f"ROC curves, each class against the others. AUC: {areas}")
+        rankings = one_vs_rest(results.tested, labels)
+        if rankings:
+            areas = ", ".join(f"{each.label} {each.auc:.3f} and {each.average_precision:.3f}" for each in rankings)
+            alt = f"ROC and precision-recall curves, each class against the others. AUC and average precision: {areas}"
+            yield "ranking", picture(ranking_curves(rankings), alt)
+
+
+def _certainty(results: Results) -> Iterator[tuple[str, Picture]]:
+    test = results.metrics["test"]
+    if test.get("reliability"):
+        alt = f"Reliability diagram: stated probability against accuracy; expected calibration error {test['ece']:.3f}"
+        yield "reliability", picture(reliability_diagram(test["reliability"]), alt)
+    if test.get("coverage"):
+        points = test["coverage"]["points"]
+        first, last = points[0], points[-1]
+        alt = (
+            f"Accuracy on the clips the head is surest of: {first['accuracy']:.0%} on {first['coverage']:.0%} of them, "
+            f"{last['accuracy']:.0%} on {last['coverage']:.0%}"
+        )
+        yield "coverage", picture(coverage_curve(points), alt)
 
 
 def _speakers(results: Results) -> Iterator[tuple[str, Picture]]:
@@ -77,10 +84,55 @@ def _classes(results: Results, clips: pd.DataFrame) -> Iterator[tuple[str, Pictu
         counts = pd.crosstab(clips["emotion"], clips["part"])
         counts = counts.reindex([label for label in results.labels if label in counts.index])
         parts = ", ".join(f"{label} {total}" for label, total in counts.sum(axis=1).items())
-        yield (
-            "classes",
-            picture(class_counts(counts[[part for part in PARTS if part in counts]]), f"Clips per class: {parts}"),
+        drawn = class_counts(counts[[part for part in PARTS if part in counts]])
+        yield "classes", picture(drawn, f"Clips per class: {parts}")
+
+
+def _agreement(results: Results) -> Iterator[tuple[str, Picture]]:
+    truth, answers = (results.tested[name].to_numpy(float) for name in ("label", "prediction"))
+    alt = f"The answers for {len(truth)} clips against what was rated, from {truth.min():g} to {truth.max():g}"
+    yield "agreement", picture(agreement_scatter(truth, answers, results.target), alt)
+
+
+def _enrolment(results: Results) -> Iterator[tuple[str, Picture]]:
+    conditions = results.metrics.get("conditions", {})
+    sizes = sorted(int(name.partition(":")[2]) for name in conditions if name.startswith(f"{ENROLLED}:"))
+    names = {UNKNOWN: "0", **{f"{ENROLLED}:{size}": str(size) for size in sizes}, TRANSDUCTIVE: "all"}
+    measured = {name: conditions[name] for name in names if conditions.get(name, {}).get("uar") is not None}
+    if sizes and len(measured) > 1:
+        values = [figures["uar"] for figures in measured.values()]
+        intervals = [(figures.get("ci95") or {}).get("uar") for figures in measured.values()]
+        plain = conditions.get(PLAIN, {}).get("uar")
+        points = [names[name] for name in measured]
+        alt = "UAR by number of clips of the speaker known beforehand: " + ", ".join(
+            f"{point}: {value:.1%}" for point, value in zip(points, values, strict=True)
         )
+        yield "enrolment", picture(enrolment_curve(points, values, intervals, plain), alt)
+
+
+def _gains(results: Results) -> Iterator[tuple[str, Picture]]:
+    condition = results.shown_gain
+    if condition:
+        gains = pd.Series(results.metrics["gains"][condition]["speakers"]).sort_values(kind="stable")
+        span = f"from {gains.iloc[0]:+.1%} to {gains.iloc[-1]:+.1%}"
+        alt = f"Gain in UAR of {len(gains)} speakers under {condition}, {span}"
+        yield "gains", picture(gain_bars(gains), alt)
+
+
+def _training(results: Results) -> Iterator[tuple[str, Picture]]:
+    history = results.history
+    if len(history) > 1 and "loss" in history:
+        folds, epochs = history["fold"].nunique(), history["epoch"].nunique()
+        alt = f"Loss and accuracy over up to {epochs} epochs of training, {folds} round(s), training against validation"
+        yield "training", picture(training_curves(history, results.kept_epochs), alt)
+
+
+def _layers(results: Results) -> Iterator[tuple[str, Picture]]:
+    weights = results.layer_weights
+    if len(weights) > 1:
+        most = max(weights, key=weights.__getitem__)
+        alt = f"Learned weights of {len(weights)} layers; the largest is {weights[most]:.3f} for layer {most}"
+        yield "layers", picture(layer_weights(weights), alt)
 
 
 def _lengths(clips: pd.DataFrame) -> Iterator[tuple[str, Picture]]:
@@ -109,11 +161,3 @@ def _shown_layer(results: Results, store: Store) -> int:
     weights = results.layer_weights
     wanted = max(weights, key=weights.__getitem__) if weights else results.run.about["layers"][-1]
     return store.layers.index(wanted)
-
-
-def _layers(results: Results) -> Iterator[tuple[str, Picture]]:
-    weights = results.layer_weights
-    if len(weights) > 1:
-        most = max(weights, key=weights.__getitem__)
-        alt = f"Learned weights of {len(weights)} layers; the largest is {weights[most]:.3f} for layer {most}"
-        yield "layers", picture(layer_weights(weights), alt)

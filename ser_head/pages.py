@@ -6,6 +6,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ser_head import wording
 
+_WRITTEN_BY = ("percent", "decimal", "signed", "points", "of_hundred", "p_value", "count")
+
 
 def render_page(template: str, **context: Any) -> str:
     """Fill in a template of `ser_head/templates`.
@@ -24,5 +26,5 @@ def render_page(template: str, **context: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    pages.filters |= {name: getattr(wording, name) for name in ("percent", "decimal", "signed", "p_value", "count")}
+    pages.filters |= {name: getattr(wording, name) for name in _WRITTEN_BY}
     return pages.get_template(template).render(**context)

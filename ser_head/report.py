@@ -1,7 +1,7 @@
 """The report of a run: one html file that explains it to a person who does not program, and shows the evidence."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,25 +11,26 @@ import pandas as pd
 from ser_embed.store import Store
 from ser_head.evidence import frequent_confusions
 from ser_head.figures.style import emotion_colors
+from ser_head.heads import HEADS
 from ser_head.illustrations import illustrate
 from ser_head.pages import render_page
+from ser_head.predictions import CLOSED, ENROLLED, PLAIN, TRANSDUCTIVE, UNKNOWN
+from ser_head.resemblance import resemblances
 from ser_head.results import Results
-from ser_head.wording import UNKNOWN
+from ser_head.sentences import (
+    COPIES,
+    certainty_in_words,
+    condition_in_words,
+    coverage_in_words,
+    in_words,
+    methods_in_words,
+    protocol_in_words,
+    shared_in_words,
+    unchecked_in_words,
+)
 
-_PROTOCOLS = {
-    "speaker": "The speakers were divided into three groups: one to learn from, one to choose the best moment of the "
-    "training, and one, kept aside until the end, for the test.",
-    "random": "The clips were divided at random into training, validation and test, whoever speaks in them.",
-    "kfold": "The speakers were divided into groups. Each group was tested once, by a head trained on the others.",
-    "loso": "Each speaker was tested once, by a head trained on all the other speakers.",
-    "cross": "The head was trained on one corpus, {}, and tested on another, {}.",
-}
-_CONDITIONS = {
-    "closed": "the speaker was heard in training",
-    "unknown": "the head is not told who speaks",
-    "enrolled": "some unlabelled clips of the speaker were given beforehand, never the ones scored",
-    "transductive": "all clips of the speaker were used, without their labels, the scored ones included",
-}
+_ORDER = (PLAIN, UNKNOWN, ENROLLED, TRANSDUCTIVE, CLOSED)  # of conditions, by what is known of the speaker
+_MOST_GROUPS = 12  # of one column; more are better read from metrics.json
 
 
 def write_report(run: str | Path, store: str | Path) -> Path:
@@ -62,7 +63,7 @@ def used_clips(results: Results, store: Store) -> pd.DataFrame:
     `part` is "test" for clips that were scored, else "validation" for clips an epoch was chosen by, else "training".
     """
     clips = store.utterances
-    used = clips["emotion"].isin(results.labels)
+    used = clips["emotion"].isin(results.labels) if results.labels else pd.Series(True, clips.index)
     if results.chosen_corpora:
         used &= clips["corpus"].isin(results.chosen_corpora)
     tested = clips["utterance_id"].isin(set(results.tested["utterance_id"]))
@@ -70,49 +71,117 @@ def used_clips(results: Results, store: Store) -> pd.DataFrame:
     return clips.assign(part=np.select([tested, validated], ["test", "validation"], "training"))[used]
 
 
-def protocol_in_words(protocol: str) -> str:
-    """Return how the clips were parted, for people; "" for a protocol this module does not know."""
-    kind, *corpora = protocol.split(":")
-    return _PROTOCOLS.get(kind, "").format(*corpora)
-
-
 def _context(results: Results, store: Store) -> dict[str, Any]:
     clips = used_clips(results, store)
-    metrics = results.metrics
-    labels, test = results.labels, metrics["test"]
+    return {
+        **_run(results, store),
+        **_recordings(clips),
+        **_test(results),
+        **(_classes(results) if results.labels else _number(results)),
+        **_speakers(results, store),
+        "pictures": illustrate(results, store, clips),
+    }
+
+
+def _run(results: Results, store: Store) -> dict[str, Any]:
+    settings = results.run.settings
     return {
         "name": results.name,
-        "settings": results.run.settings,
+        "settings": settings,
+        "head": HEADS[settings.head].summary,
         "encoder": store.spec.model,
-        "labels": labels,
-        "colors": emotion_colors(labels),
-        "test": test,
-        "intervals": test.get("ci95") or {},
-        "disjoint": bool(metrics["speaker_disjoint"]),
-        "protocol": metrics["protocol"],
-        "protocol_in_words": protocol_in_words(metrics["protocol"]),
-        "corpora": _corpora(clips),
-        "synthetic": _synthetic(clips),
-        "num_clips": len(clips),
-        "divided_once": clips["part"].nunique() > 1,
-        "num_rounds": len(results.run.about["folds"]),
-        "num_speakers": _num_speakers(clips),
-        "num_tested": len(results.tested),
-        "num_test_speakers": _num_speakers(results.tested),
-        "chance": 1 / len(labels),
-        "majority": results.tested["label"].value_counts(normalize=True).iloc[0],
-        "confusions": frequent_confusions(test["confusion"], labels) if test.get("confusion") else [],
-        "conditions": [
-            {"name": name, "meaning": _CONDITIONS.get(name.partition(":")[0], ""), **figures}
-            for name, figures in metrics.get("conditions", {}).items()
-        ],
-        "pictures": illustrate(results, store, clips),
+        "labels": results.labels,
         "record": {
-            "Settings": list(in_words(results.run.settings.to_dict())),
+            "Settings": list(in_words(settings.to_dict())),
             "Vectors": list(in_words(vars(store.spec))),
             "Versions": list(in_words(results.run.about.get("versions", {}))),
         },
     }
+
+
+def _recordings(clips: pd.DataFrame) -> dict[str, Any]:
+    return {
+        "corpora": _corpora(clips),
+        "synthetic": _synthetic(clips),
+        "num_clips": len(clips),
+        "num_speakers": _num_speakers(clips),
+        "divided_once": clips["part"].nunique() > 1,
+    }
+
+
+def _test(results: Results) -> dict[str, Any]:
+    metrics, num_tested = results.metrics, len(results.tested)
+    leakage = metrics.get("leakage")
+    return {
+        "test": metrics["test"],
+        "intervals": metrics["test"].get("ci95") or {},
+        "seeds": metrics.get("seeds"),
+        "disjoint": bool(metrics["speaker_disjoint"]),
+        "protocol": metrics["protocol"],
+        "protocol_in_words": protocol_in_words(metrics["protocol"]),
+        "num_rounds": len(results.run.about["folds"]),
+        "num_tested": num_tested,
+        "num_test_speakers": _num_speakers(results.tested),
+        "audited": leakage is not None,
+        "shared": shared_in_words(leakage or {}, num_tested),
+        "unchecked": unchecked_in_words(leakage or {}),
+        "copied": any((leakage or {}).get(name, {}).get("clips") for name in COPIES),
+        "groups": {column: list(_most_clips(groups)) for column, groups in metrics.get("by", {}).items()},
+        "num_groups": {column: len(groups) for column, groups in metrics.get("by", {}).items()},
+    }
+
+
+def _classes(results: Results) -> dict[str, Any]:
+    metrics, labels = results.metrics, results.labels
+    test = metrics["test"]
+    return {
+        "colors": emotion_colors(labels),
+        "chance": 1 / len(labels),
+        "majority": results.tested["label"].value_counts(normalize=True).iloc[0],
+        "confusions": frequent_confusions(test["confusion"], labels) if test.get("confusion") else [],
+        "certainty": certainty_in_words(test, metrics.get("calibration")) if test.get("reliability") else "",
+        "coverage": coverage_in_words(test) if test.get("coverage") else "",
+    }
+
+
+def _number(results: Results) -> dict[str, Any]:
+    truth = results.tested["label"]
+    return {
+        "target": results.target,
+        "lowest": truth.min(),
+        "highest": truth.max(),
+        "mean_error": (truth - truth.mean()).abs().mean(),  # of always answering with the mean
+        "deviation": truth.std(ddof=0),
+    }
+
+
+def _speakers(results: Results, store: Store) -> dict[str, Any]:
+    metrics = results.metrics
+    gains = metrics.get("gains", {})
+    return {
+        "methods": results.run.settings.personalized,
+        "methods_in_words": methods_in_words(results.run.settings.personalized),
+        "judged": list(results.tested["condition"].unique()),
+        "conditions": [
+            {"name": name, "meaning": condition_in_words(name), "gain": gains.get(name), **figures}
+            for name, figures in sorted(metrics.get("conditions", {}).items(), key=lambda each: _place(each[0]))
+        ],
+        "gains": gains,
+        "shown_gain": results.shown_gain,
+        "resemblances": resemblances(results, store),
+    }
+
+
+def _place(condition: str) -> tuple[int, int]:
+    """Return the key that sorts conditions, unknown ones last."""
+    kind, _, size = condition.partition(":")
+    return _ORDER.index(kind) if kind in _ORDER else len(_ORDER), int(size or 0)
+
+
+def _most_clips(groups: dict[str, dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the groups with most clips, in the order of their names."""
+    largest = sorted(groups, key=lambda name: -groups[name]["n"])[:_MOST_GROUPS]
+    yield from ((name or "unknown", groups[name]) for name in sorted(largest))
 
 
 def _corpora(clips: pd.DataFrame) -> list[dict[str, Any]]:
@@ -139,18 +208,3 @@ def _synthetic(clips: pd.DataFrame) -> list[str]:
 
 def _hours(durations_s: pd.Series) -> float | None:
     return durations_s.sum() / 3600 if durations_s.notna().all() else None
-
-
-def in_words(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield each value as (name, text).
-
-    >>> list(in_words({"seed": 0, "personalized": False, "split": [0.6, 0.4], "trim_db": None}))
-    [('seed', '0'), ('personalized', 'no'), ('split', '0.6, 0.4'), ('trim_db', '–')]
-    """
-    for name, value in values.items():
-        if isinstance(value, bool):
-            yield name, "yes" if value else "no"
-        elif isinstance(value, list | tuple):
-            yield name, ", ".join(map(str, value)) or UNKNOWN
-        else:
-            yield name, UNKNOWN if value in (None, "") else str(value)

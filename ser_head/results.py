@@ -9,12 +9,14 @@ import numpy as np
 import pandas as pd
 
 from ser_embed.errors import InputError
-from ser_head.predictions import judged, read_predictions
+from ser_head.predictions import ENROLLED, judged, read_predictions
 from ser_head.runs import Run
 from ser_head.splits import Protocol
 
 PARTS = ("training", "validation", "test")
 _NEEDED = ("protocol", "speaker_disjoint", "labels", "test")
+_OF_CLASSES = ("accuracy", "uar")
+_OF_NUMBERS = ("ccc", "mae")
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,8 @@ class Results:
     Attributes:
         run: how it was made, and on what.
         metrics: metrics.json.
-        tested: the rows of predictions.csv behind metrics["test"]: one per test clip.
+        tested: the rows of predictions.csv behind metrics["test"]: one per test clip. Of a run without classes, label
+            and prediction are numbers.
         validated: utterance_ids of the clips an epoch was chosen by; in several folds they are test clips of others.
         history: history.csv, one row per fold and epoch; empty for a head that is not trained in epochs.
     """
@@ -48,6 +51,8 @@ class Results:
         if tested.empty:
             raise InputError(f"expected predictions of test clips in {folder / 'predictions.csv'}, found none")
         metrics = _read_metrics(folder / "metrics.json")
+        if not run.labels:
+            tested = _as_numbers(tested, folder / "predictions.csv")
         validation = folder / "validation.csv"
         validated = frozenset(read_predictions(validation)["utterance_id"]) if validation.is_file() else frozenset()
         return cls(run, metrics, tested, validated, _read_history(folder / "history.csv"))
@@ -59,8 +64,23 @@ class Results:
 
     @property
     def labels(self) -> list[str]:
-        """The classes."""
+        """The classes; none where the head answers with a number."""
         return list(self.run.labels)
+
+    @property
+    def target(self) -> str:
+        """What the head was trained to tell: a column of the manifest."""
+        return str(self.run.settings.to_dict().get("target") or "emotion")
+
+    @property
+    def shown_gain(self) -> str | None:
+        """The condition whose gain is shown speaker by speaker: that with most clips enrolled, if there is one."""
+        gains = {
+            int(name.partition(":")[2]): name
+            for name, gain in self.metrics.get("gains", {}).items()
+            if name.startswith(f"{ENROLLED}:") and len(gain["speakers"]) > 1
+        }
+        return gains[max(gains)] if gains else None
 
     @property
     def chosen_corpora(self) -> list[str]:
@@ -70,8 +90,8 @@ class Results:
 
     @property
     def kept_epochs(self) -> dict[int, int]:
-        """The epoch whose weights were kept, per fold."""
-        return {fold["fold"]: fold["best_epoch"] for fold in self.run.about["folds"] if "best_epoch" in fold}
+        """The epoch whose weights were kept, per fold that was trained in epochs."""
+        return {fold["fold"]: fold["best_epoch"] for fold in self.run.about["folds"] if fold.get("best_epoch")}
 
     @property
     def layer_weights(self) -> dict[str, float]:
@@ -87,10 +107,19 @@ def _read_metrics(path: Path) -> dict[str, Any]:
         raise InputError(f"expected the figures of a run at {path}: {error}") from error
     known = metrics if isinstance(metrics, dict) else {}
     missing = [key for key in _NEEDED if key not in known]
-    missing += [f"test.{key}" for key in ("accuracy", "uar") if "test" in known and key not in known["test"]]
+    if not missing:
+        figures = _OF_CLASSES if known["labels"] else _OF_NUMBERS
+        missing = [f"test.{key}" for key in figures if key not in known["test"]]
     if missing:
         raise InputError(f"expected the figures of a run, but {path} has no {', '.join(missing)}")
     return known
+
+
+def _as_numbers(tested: pd.DataFrame, path: Path) -> pd.DataFrame:
+    try:
+        return tested.astype({"label": float, "prediction": float})
+    except ValueError as error:
+        raise InputError(f"expected numbers in the columns label and prediction of {path}: {error}") from error
 
 
 def _read_history(path: Path) -> pd.DataFrame:

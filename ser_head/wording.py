@@ -19,6 +19,24 @@ def signed(difference: float | None, digits: int = 3) -> str:
     return UNKNOWN if difference is None else f"{difference:+.{digits}f}"
 
 
+def points(difference: float | None, digits: int = 1) -> str:
+    """Return a difference between two shares of 1 in percentage points, with its sign.
+
+    >>> points(0.0314)
+    '+3.1'
+    """
+    return UNKNOWN if difference is None else f"{100 * difference:+.{digits}f}"
+
+
+def of_hundred(share: float) -> str:
+    """Return a share of 1 as a whole number of 100.
+
+    >>> of_hundred(0.704)
+    '70 of 100'
+    """
+    return f"{100 * share:.0f} of 100"
+
+
 def p_value(value: float | None) -> str:
     """Return a p-value.
 

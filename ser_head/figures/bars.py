@@ -1,14 +1,13 @@
-"""Pictures of bars: classes, clip lengths, speakers, layers, and runs side by side."""
+"""Pictures of bars: classes, clip lengths, layers, and runs side by side."""
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
 
 from ser_head.figures.style import (
+    BAR_INCHES,
     FIRST,
     FULL_WIDTH,
     HALF_WIDTH,
@@ -17,12 +16,11 @@ from ser_head.figures.style import (
     SECOND,
     emotion_colors,
     new_figure,
+    percent_axis,
     printable,
     styled,
 )
 
-_MOST_NAMES = 100  # more names than this cannot be read along one axis
-_INCHES_PER_BAR = 0.34
 _SHADES = (1.0, 0.6, 0.3)  # of the parts of a bar
 
 
@@ -33,7 +31,7 @@ def class_counts(counts: pd.DataFrame) -> Figure:
     Args:
         counts: one row per class, one column per part ("training", "validation", "test").
     """
-    figure, (axes,) = new_figure(HALF_WIDTH, 0.9 + _INCHES_PER_BAR * len(counts))
+    figure, (axes,) = new_figure(HALF_WIDTH, 0.9 + BAR_INCHES * len(counts))
     colors = emotion_colors(counts.index)
     left = np.zeros(len(counts))
     names = [printable(name) for name in counts.index]
@@ -76,39 +74,13 @@ def clip_lengths(durations_s: Mapping[str, np.ndarray]) -> Figure:
 
 
 @styled
-def speaker_bars(accuracy: pd.Series, chance: float) -> Figure:
-    """Draw the accuracy of each speaker, lowest first, with the mean over speakers and the level of guessing.
-
-    Args:
-        accuracy: accuracy in [0, 1] per speaker, sorted.
-        chance: accuracy of guessing, in [0, 1].
-    """
-    figure, (axes,) = new_figure(min(FULL_WIDTH, 2.4 + _INCHES_PER_BAR * len(accuracy)), 3.2)
-    places = np.arange(len(accuracy))
-    axes.bar(places, accuracy, color=FIRST, width=0.75)
-    axes.axhline(accuracy.mean(), color=INK, linewidth=1.2, label=f"mean {accuracy.mean():.0%}")
-    axes.axhline(chance, color=SECOND, linewidth=1.2, linestyle="--", label=f"guessing {chance:.0%}")
-    if len(accuracy) <= _MOST_NAMES:
-        names = [printable(str(speaker), 16) for speaker in accuracy.index]
-        size = 8 if len(accuracy) <= 40 else 6
-        axes.set_xticks(places, names, rotation=90, fontsize=size)
-    else:
-        axes.set(xticks=[], xlabel=f"{len(accuracy)} speakers, lowest first")
-    axes.set(ylim=(0, 1), xlim=(-0.6, len(accuracy) - 0.4), ylabel="accuracy")
-    axes.grid(axis="y")
-    _percent(axes, "y")
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=2, borderaxespad=0)
-    return figure
-
-
-@styled
 def layer_weights(weights: Mapping[str, float]) -> Figure:
     """Draw how much the head listens to each layer of the encoder.
 
     Args:
         weights: weight in [0, 1] per layer, from the first to the last.
     """
-    figure, (axes,) = new_figure(min(FULL_WIDTH, 2.0 + _INCHES_PER_BAR * len(weights)), 2.6)
+    figure, (axes,) = new_figure(min(FULL_WIDTH, 2.0 + BAR_INCHES * len(weights)), 2.6)
     axes.bar(range(len(weights)), list(weights.values()), color=FIRST, width=0.75)
     axes.axhline(1 / len(weights), color=SECOND, linewidth=1.2, linestyle="--", label="all layers alike")
     axes.set_xticks(range(len(weights)), [printable(name, 10) for name in weights])
@@ -141,10 +113,5 @@ def run_bars(names: Sequence[str], uar: np.ndarray, low: np.ndarray, high: np.nd
     axes.set(xlim=(0, 1), xlabel="UAR (mean of the per-class recalls), with 95 % interval over speakers")
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x")
-    _percent(axes, "x")
+    percent_axis(axes.xaxis)
     return figure
-
-
-def _percent(axes: Axes, which: str) -> None:
-    axis = axes.xaxis if which == "x" else axes.yaxis
-    axis.set_major_formatter(PercentFormatter(1.0, decimals=0))

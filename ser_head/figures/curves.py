@@ -1,6 +1,7 @@
-"""Pictures of lines: training curves over epochs, and ROC curves."""
+"""Pictures of lines: training curves over epochs, and how well classes are ranked."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -8,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from ser_head.evidence import RocCurve
+from ser_head.evidence import Ranking
 from ser_head.figures.style import FIRST, FULL_WIDTH, INK, MUTED, SECOND, emotion_colors, new_figure, printable, styled
 
 _DASHES = ("-", "--", "-.", ":")  # a second cue beside the colour
@@ -51,24 +52,28 @@ def _fold_lines(axes: Axes, history: pd.DataFrame, column: str, name: str, color
 
 
 @styled
-def roc_curves(curves: Sequence[RocCurve]) -> Figure:
-    """Draw one ROC curve per class, each against all others, and their mean.
+def ranking_curves(rankings: Sequence[Ranking]) -> Figure:
+    """Draw each class against all others: ROC curves on the left, precision-recall curves on the right.
 
     Args:
-        curves: what `ser_head.evidence.one_vs_rest` returns.
+        rankings: what `ser_head.evidence.one_vs_rest` returns.
     """
-    figure, (axes,) = new_figure(0.7 * FULL_WIDTH, 4.3)
-    colors = emotion_colors(curve.label for curve in curves)
-    for number, curve in enumerate(curves):
-        label = f"{printable(curve.label)}  (AUC {curve.auc:.3f})"
-        dashes = _DASHES[number % len(_DASHES)]
-        axes.plot(*curve.points, dashes, color=colors[curve.label], linewidth=1.6, label=label)
+    figure, (roc, recall) = new_figure(FULL_WIDTH, 3.6, 2)
+    colors = emotion_colors(ranking.label for ranking in rankings)
+    for number, ranking in enumerate(rankings):
+        look: dict[str, Any] = {"color": colors[ranking.label], "linestyle": _DASHES[number % len(_DASHES)]}
+        label = f"{printable(ranking.label, 16)}  {ranking.auc:.3f}, {ranking.average_precision:.3f}"
+        roc.plot(*ranking.roc, linewidth=1.6, label=label, **look)
+        recall.plot(*ranking.recall_precision, linewidth=1.6, drawstyle="steps-post", **look)
     rate = np.linspace(0, 1, 201)
-    mean = np.mean([np.interp(rate, *curve.points) for curve in curves], axis=0)
-    area = np.mean([curve.auc for curve in curves])
-    axes.plot(rate, mean, color=INK, linewidth=2.6, label=f"mean of classes  (AUC {area:.3f})")
-    axes.plot([0, 1], [0, 1], color=MUTED, linewidth=0.8, linestyle=":", label="guessing  (AUC 0.500)")
-    axes.set(xlabel="share of the other clips called this class", ylabel="share of this class found")
-    axes.grid()
-    figure.legend(loc="outside right center")
+    mean = np.mean([np.interp(rate, *ranking.roc) for ranking in rankings], axis=0)
+    auc, precision = np.mean([(ranking.auc, ranking.average_precision) for ranking in rankings], axis=0)
+    roc.plot(rate, mean, color=INK, linewidth=2.6, label=f"mean of classes  {auc:.3f}, {precision:.3f}")
+    roc.plot([0, 1], [0, 1], color=MUTED, linewidth=0.8, linestyle=":", label="guessing  0.500, –")
+    roc.set(xlabel="share of the others called this class", ylabel="share of this class found (recall)", title="ROC")
+    recall.set(xlabel="share of this class found (recall)", ylabel="precision", title="precision and recall")
+    for axes in (roc, recall):
+        axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+        axes.grid()
+    figure.legend(loc="outside right center", title="AUC, average precision", alignment="left")
     return figure

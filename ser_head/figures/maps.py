@@ -1,4 +1,4 @@
-"""Pictures of planes: the confusion matrix, and the vectors seen from where they spread most."""
+"""Pictures of planes: answers against the truth, and the vectors seen from where they spread most."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ser_head.evidence import Projection
-from ser_head.figures.style import FULL_WIDTH, INK, MUTED, emotion_colors, new_figure, printable, styled
+from ser_head.figures.style import (
+    FIRST,
+    FULL_WIDTH,
+    HALF_WIDTH,
+    INK,
+    MUTED,
+    emotion_colors,
+    new_figure,
+    printable,
+    styled,
+)
 
 _MOST_SPEAKERS = 12  # more cannot be told apart by colour, so no legend is drawn
 
@@ -37,6 +47,26 @@ def confusion_matrix(counts: np.ndarray, labels: Sequence[str]) -> Figure:
     axes.set(xlabel="what the head said", ylabel="what was acted")
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
+    return figure
+
+
+@styled
+def agreement_scatter(truth: np.ndarray, answers: np.ndarray, target: str) -> Figure:
+    """Draw numbers that a head answered with against the true ones.
+
+    Args:
+        truth: (clips,).
+        answers: (clips,).
+        target: what the numbers are.
+    """
+    figure, (axes,) = new_figure(HALF_WIDTH, HALF_WIDTH)
+    ends = min(truth.min(), answers.min()), max(truth.max(), answers.max())
+    axes.plot(ends, ends, color=MUTED, linewidth=0.8, linestyle=":")
+    size = 16 if len(truth) < 600 else 8
+    axes.scatter(truth, answers, s=size, color=FIRST, alpha=0.4, linewidths=0, rasterized=True)
+    name = printable(target)
+    axes.set(xlabel=f"{name}: what was rated", ylabel=f"{name}: what the head said", aspect="equal")
+    axes.grid()
     return figure
 
 

@@ -13,10 +13,13 @@ from typing import ParamSpec
 
 import matplotlib
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
 
 FULL_WIDTH = 9.4  # as wide as the report's text
 HALF_WIDTH = 4.6
+BAR_INCHES = 0.34  # that one bar among many takes
 INK = "#1F2933"
 MUTED = "#5F6B7A"
 FAINT = "#D9DEE5"
@@ -94,6 +97,11 @@ def new_figure(width: float, height: float, panels: int = 1) -> tuple[Figure, li
     figure = Figure(figsize=(width, height))
     axes = figure.subplots(1, panels, squeeze=False)
     return figure, list(axes[0])
+
+
+def percent_axis(axis: Axis) -> None:
+    """Label an axis of shares of 1 in percent."""
+    axis.set_major_formatter(PercentFormatter(1.0, decimals=0))
 
 
 def emotion_colors(labels: Iterable[str]) -> dict[str, str]:

@@ -10,8 +10,15 @@ from sklearn.metrics import balanced_accuracy_score, confusion_matrix, f1_score,
 
 from ser_embed.manifest import build_manifest
 from ser_embed.spec import EmbeddingSpec
+from ser_embed.store import Store
 from ser_embed.writing import StoreWriter
+from ser_head.alignment import Alignment
+from ser_head.metrics import figures, scored_figures
+from ser_head.personal.voices import Personalizer, Voices
+from ser_head.predictions import probabilities_of
+from ser_head.reliability import calibration_error, coverage_curve, reliability_table
 from ser_head.runs import FORMAT, VERSION
+from ser_head.scoring import ARRAYS, Scorer, Tempering, save_scorer
 from ser_head.settings import TrainSettings
 
 LABELS = ("angry", "happy", "neutral", "sad")
@@ -63,6 +70,60 @@ def fabricate(folder: Path, case: Case | None = None, **changes) -> tuple[Path, 
     (run / "head.keras").touch()
     history(case).to_csv(run / "history.csv", index=False)
     return run, store
+
+
+def personalize(run: Path, store: Path, case: Case, methods: tuple[str, ...]) -> None:
+    """Make a fabricated run one that was personalised: scored under every condition, the better the more is known."""
+    conditions = {
+        "unknown": 0.0,
+        "plain": 0.1,
+        "enrolled:1": 0.2,
+        "enrolled:5": 0.5,
+        "enrolled:20": 1,
+        "transductive": 2,
+    }
+    tables = [
+        predict(replace(case, skill=case.skill + more), manifest(case)).assign(condition=name)
+        for name, more in conditions.items()
+    ]
+    predictions = pd.concat(tables, ignore_index=True)
+    predictions.to_csv(run / "predictions.csv", index=False)
+    edit_json(run / "metrics.json", **scored_figures(predictions, case.labels))
+    document = json.loads((run / "run.json").read_text("utf-8"))
+    with Store(store) as opened:
+        folds = [write_fold(run, opened, case, methods, fold) for fold in document["folds"]]
+    edit_json(run / "run.json", settings={**document["settings"], "personalized": methods}, folds=folds)
+
+
+def write_fold(run: Path, store: Store, case: Case, methods: tuple[str, ...], fold: dict) -> dict:
+    """Write what a personalised fold knows of its training speakers; return its entry of run.json."""
+    tested = [name for place, name in enumerate(case.speakers) if place % case.folds == fold["fold"] - 1]
+    known = tuple(name for name in case.speakers if name not in tested)
+    vectors = store.read(np.arange(len(store)), [len(case.spec.layers) - 1]).astype(np.float64)
+    speakers = store.utterances["speaker"].to_numpy()
+    scaling = Alignment(vectors[np.isin(speakers, known)].mean(axis=0), vectors[np.isin(speakers, known)].var(axis=0))
+    scaled = scaling.apply(vectors)
+    means = np.stack([scaled[speakers == name].mean(axis=0) for name in known]).astype(np.float32)
+    voices = Voices(known, means, np.ones_like(means), np.ones((len(known), len(case.labels)), np.int64))
+    prior = np.full(len(case.labels), 1 / len(case.labels))
+    scorer = Scorer(lambda inputs: inputs[0], scaling, Personalizer(methods, voices), Tempering(1.0, prior))
+    folder = Path(f"fold_{fold['fold']}")
+    (run / folder).mkdir()
+    (run / folder / "head.keras").touch()
+    kept = save_scorer(scorer, run / folder / ARRAYS)
+    return {**fold, **kept, "head": f"{folder}/head.keras", "speakers": {"test": tested, "train": list(known)}}
+
+
+def make_numeric(run: Path, case: Case) -> None:
+    """Make a fabricated run one whose head answers with a number."""
+    random = np.random.default_rng(case.seed)
+    clips = predict(case, manifest(case))[["utterance_id", "speaker", "fold", "condition"]]
+    truth = random.uniform(1, 5, len(clips))
+    table = clips.assign(label=truth, prediction=0.7 * truth + random.normal(1, 0.5, len(clips)))
+    table.to_csv(run / "predictions.csv", index=False)
+    test = figures(table, ())
+    edit_json(run / "run.json", labels=[])
+    edit_json(run / "metrics.json", labels=[], test=test, conditions={"unknown": test})
 
 
 def about(case: Case) -> dict:
@@ -136,17 +197,20 @@ def measure(case: Case, predictions: pd.DataFrame) -> dict:
     """Return metrics.json, computed by scikit-learn."""
     truth, said, labels = predictions["label"], predictions["prediction"], list(case.labels)
     uar = float(balanced_accuracy_score(truth, said))
-    figures = precision_recall_fscore_support(truth, said, labels=labels, zero_division=0)
+    scores = precision_recall_fscore_support(truth, said, labels=labels, zero_division=0)
+    probabilities, targets = probabilities_of(predictions, labels), truth.map(labels.index).to_numpy(int)
     test = {
         "accuracy": float((truth == said).mean()),
         "uar": uar,
         "macro_f1": float(f1_score(truth, said, labels=labels, average="macro", zero_division=0)),
         "log_loss": 1.0,
-        "ece": 0.05,
+        "ece": calibration_error(probabilities, targets),
+        "reliability": reliability_table(probabilities, targets),
+        "coverage": coverage_curve(probabilities, targets),
         "ci95": {"accuracy": [uar - 0.05, uar + 0.05], "uar": [uar - 0.05, uar + 0.05]},
         "per_class": {
             label: dict(zip(("precision", "recall", "f1", "support"), map(float, values), strict=True))
-            for label, values in zip(labels, zip(*figures, strict=True), strict=True)
+            for label, values in zip(labels, zip(*scores, strict=True), strict=True)
         },
         "confusion": confusion_matrix(truth, said, labels=labels).tolist(),
     }

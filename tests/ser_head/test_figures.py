@@ -7,12 +7,15 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.collections import PathCollection
 
 from ser_embed.manifest import EMOTIONS
-from ser_head.evidence import Projection, RocCurve
-from ser_head.figures.bars import class_counts, clip_lengths, layer_weights, run_bars, speaker_bars
-from ser_head.figures.curves import roc_curves, training_curves
-from ser_head.figures.maps import confusion_matrix, vector_map
+from ser_head.evidence import Projection, Ranking
+from ser_head.figures.bars import class_counts, clip_lengths, layer_weights, run_bars
+from ser_head.figures.certainty import coverage_curve, reliability_diagram
+from ser_head.figures.curves import ranking_curves, training_curves
+from ser_head.figures.maps import agreement_scatter, confusion_matrix, vector_map
+from ser_head.figures.speakers import enrolment_curve, gain_bars, speaker_bars
 from ser_head.figures.style import EMOTION_COLORS, emotion_colors, printable, render
 from tests.ser_head.fabricated import Case, history
 
@@ -43,7 +46,12 @@ def every_figure(names):
     line = np.array([[0, 0.1, 1], [0, 0.8, 1]])
     return {
         "training": training_curves(history(Case()), {1: 5}),
-        "roc": roc_curves([RocCurve(name, line, 0.85) for name in names]),
+        "ranking": ranking_curves([Ranking(name, line, 0.85, line[:, ::-1], 0.7) for name in names]),
+        "reliability": reliability_diagram([{"n": 0}, {"n": 4, "confidence": 0.8, "accuracy": 0.5}]),
+        "coverage": coverage_curve([{"coverage": 1.0, "accuracy": 0.5}, {"coverage": 0.1, "accuracy": 0.9}]),
+        "agreement": agreement_scatter(values, values[::-1], names[0]),
+        "enrolment": enrolment_curve(names, values, [None, *[(0.1, 0.9)] * (len(names) - 1)], 0.3),
+        "gains": gain_bars(pd.Series(values - 0.4, index=names)),
         "confusion": confusion_matrix(np.eye(len(names), dtype=int), names),
         "map": vector_map(projection(names * 3, names * 3)),
         "classes": class_counts(pd.DataFrame({"test": range(1, len(names) + 1)}, index=names)),
@@ -113,13 +121,36 @@ def test_mean_training_curve_stops_when_most_folds_have_and_kept_epochs_are_mark
     assert sorted(axes.lines[-1].get_xdata()) == [1, 2, 3]
 
 
-def test_roc_legend_names_each_area_and_their_mean():
+def test_legend_of_rankings_names_each_area_and_their_mean():
     line = np.array([[0, 0, 1], [0, 1, 1]])
-    figure = roc_curves([RocCurve("happy", line, 1.0), RocCurve("sad", line[::-1], 0.5)])
+    figure = ranking_curves([Ranking("happy", line, 1.0, line, 0.9), Ranking("sad", line[::-1], 0.5, line, 0.2)])
     texts = [text.get_text() for text in figure.legends[0].get_texts()]
     assert texts == [
-        "happy  (AUC 1.000)", "sad  (AUC 0.500)", "mean of classes  (AUC 0.750)", "guessing  (AUC 0.500)",
+        "happy  1.000, 0.900", "sad  0.500, 0.200", "mean of classes  0.750, 0.550", "guessing  0.500, –",
     ]  # fmt: skip
+
+
+def test_reliability_has_a_dot_for_each_bin_that_holds_clips_as_large_as_its_share():
+    bins = [{"n": 0, "confidence": None, "accuracy": None}]
+    bins += [{"n": 10, "confidence": 0.5, "accuracy": 0.4}, {"n": 40, "confidence": 0.9, "accuracy": 0.8}]
+    (axes,) = reliability_diagram(bins).axes
+    (dots,) = (each for each in axes.collections if isinstance(each, PathCollection))
+    np.testing.assert_allclose(dots.get_offsets(), [[0.5, 0.4], [0.9, 0.8]])
+    assert dots.get_sizes()[1] == pytest.approx(4 * dots.get_sizes()[0])
+
+
+def test_gains_are_drawn_in_points_and_losses_in_another_colour():
+    (axes,) = gain_bars(pd.Series({"a": -0.02, "b": 0.1})).axes
+    assert [bar.get_height() for bar in axes.patches] == pytest.approx([-2, 10])
+    assert len({bar.get_facecolor() for bar in axes.patches}) == 2
+    assert axes.get_legend().get_texts()[0].get_text() == "mean +4.0"
+
+
+def test_enrolment_is_drawn_in_the_order_given_against_the_plain_head():
+    (axes,) = enrolment_curve(["0", "5", "all"], [0.5, 0.6, 0.7], [None, (0.5, 0.7), None], 0.52).axes
+    drawn = [line for line in axes.lines if len(line.get_xdata()) == 3]
+    np.testing.assert_allclose(drawn[0].get_ydata(), [0.5, 0.6, 0.7])
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["UAR", "plain head 52.0%"]
 
 
 def test_class_bars_stack_to_the_total():

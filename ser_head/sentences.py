@@ -1,0 +1,145 @@
+"""What a run's figures say, in sentences for people who do not program."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from ser_head.predictions import CLOSED, ENROLLED, PLAIN, TRANSDUCTIVE, UNKNOWN
+from ser_head.wording import UNKNOWN as DASH
+from ser_head.wording import count, decimal, of_hundred, percent
+
+_PROTOCOLS = {
+    "speaker": "The speakers were divided into three groups: one to learn from, one to choose the best moment of the "
+    "training, and one, kept aside until the end, for the test.",
+    "random": "The clips were divided at random into training, validation and test, whoever speaks in them.",
+    "kfold": "The speakers were divided into groups. Each group was tested once, by a head trained on the others.",
+    "loso": "Each speaker was tested once, by a head trained on all the other speakers.",
+    "cross": "The head was trained on one corpus, {}, and tested on another, {}.",
+}
+_CONDITIONS = {
+    PLAIN: "a second head, without personalisation",
+    UNKNOWN: "the head is not told who speaks",
+    ENROLLED: "it was given {} unlabelled clip{} of the speaker, none of those scored",
+    TRANSDUCTIVE: "it was given all clips of the speaker, unlabelled, those scored included",
+    CLOSED: "the speaker was heard in training",
+}
+_METHODS = {
+    "normalize": "takes the voice's own average and spread out of the numbers",
+    "embedding": "describes a voice as a blend of the training voices it resembles",
+    "features": "is given the voice's average numbers",
+    "calibrate": "expects emotions as often as in the training voices it resembles",
+}
+# What a test clip may share with training, beside its speaker; and how that reads.
+COPIES = ("bytes", "audio", "augmented")
+_SHARED = {
+    "speaker": "are of somebody who was also heard in training",
+    "bytes": "are the very file of a training clip",
+    "audio": "sound exactly like a training clip",
+    "augmented": "are an altered copy of a training clip, or one was made from them",
+    "sentence": "say a sentence that was also said in training, as is usual with acted speech",
+}
+_NAMES = {"speaker": "speaker", "bytes": "file", "audio": "sound", "augmented": "source", "sentence": "sentence"}
+_SLIGHT = 0.02  # a bias of certainty below this is not worth a word
+
+
+def protocol_in_words(protocol: str) -> str:
+    """Return how the clips were parted; "" for a protocol this module does not know."""
+    kind, *corpora = protocol.split(":")
+    return _PROTOCOLS.get(kind, "").format(*corpora)
+
+
+def condition_in_words(condition: str) -> str:
+    """Return what the head knew of the speaker; "" for a condition this module does not know.
+
+    >>> condition_in_words("unknown")
+    'the head is not told who speaks'
+    """
+    kind, _, size = condition.partition(":")
+    return _CONDITIONS.get(kind, "").format(size or "some", "" if size == "1" else "s")
+
+
+def methods_in_words(methods: Sequence[str]) -> str:
+    """Return what a personalised head makes of a voice.
+
+    >>> methods_in_words(["features"])
+    "is given the voice's average numbers (features)"
+    """
+    said = [f"{_METHODS.get(method, 'listens to the voice')} ({method})" for method in methods]
+    return " and ".join([", ".join(said[:-1]), said[-1]] if len(said) > 1 else said)
+
+
+def shared_in_words(leakage: Mapping[str, Any], num_tested: int) -> list[str]:
+    """Return what test clips share with clips learned from, one sentence each; none where nothing is shared.
+
+    Args:
+        leakage: of metrics.json, what `ser_head.leakage.Audit.to_dict` returns.
+        num_tested: test clips.
+    """
+    said = []
+    for name, words in _SHARED.items():
+        found = leakage.get(name, {})
+        if found.get("clips"):
+            example = " and ".join(found["example"])
+            said.append(f"{count(found['clips'])} of {count(num_tested)} test clips {words}, such as {example}.")
+    duplicates = leakage.get("duplicates", {})
+    if duplicates.get("clips"):
+        names = " and ".join(duplicates["example"])
+        said.append(f"{count(duplicates['clips'])} recordings of the corpus sound exactly like another, such as {names}.")
+    return said
+
+
+def unchecked_in_words(leakage: Mapping[str, Any]) -> str:
+    """Return what could not be checked for some clips, "" where all was.
+
+    Args:
+        leakage: as for `shared_in_words`.
+    """
+    unknown = {name: leakage[name]["unknown"] for name in _SHARED if leakage.get(name, {}).get("unknown")}
+    parts = ", ".join(f"{_NAMES[name]} ({count(clips)} clips)" for name, clips in unknown.items())
+    return parts and f"Not known, and so not checked: {parts}."
+
+
+def certainty_in_words(test: Mapping[str, Any], calibration: Mapping[str, Any] | None) -> str:
+    """Return how far a stated probability lies from the truth.
+
+    Args:
+        test: figures with ece and reliability.
+        calibration: of metrics.json, if there is any.
+    """
+    lean = sum(row["n"] * (row["confidence"] - row["accuracy"]) for row in test["reliability"] if row["n"])
+    lean /= sum(row["n"] for row in test["reliability"])
+    word = "" if abs(lean) < _SLIGHT else f"; mostly it is too {'sure of itself' if lean > 0 else 'modest'}"
+    gap = f"{100 * test['ece']:.1f} percentage points on average (ECE {decimal(test['ece'])})"
+    said = f"What it says and how often it is right differ by {gap}{word}."
+    if calibration:
+        before = 100 * calibration["before"]["ece"]
+        said += f" Without the temperature that was fitted on validation clips it would be {before:.1f}."
+    return said
+
+
+def coverage_in_words(test: Mapping[str, Any]) -> str:
+    """Return what is gained by answering only the half of the clips the head is surest of.
+
+    Args:
+        test: figures with coverage.
+    """
+    points = {point["coverage"]: point for point in test["coverage"]["points"]}
+    whole, half = points[1.0], points[0.5]
+    return (
+        f"Answering only the half of the clips it is surest of (at least {percent(half['confidence'], 0)} sure), it is "
+        f"right in {of_hundred(half['accuracy'])}; on all clips in {of_hundred(whole['accuracy'])}."
+    )
+
+
+def in_words(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield each value as (name, text).
+
+    >>> list(in_words({"seed": 0, "refit": False, "split": [0.6, 0.4], "trim_db": None}))
+    [('seed', '0'), ('refit', 'no'), ('split', '0.6, 0.4'), ('trim_db', '–')]
+    """
+    for name, value in values.items():
+        if isinstance(value, bool):
+            yield name, "yes" if value else "no"
+        elif isinstance(value, list | tuple):
+            yield name, ", ".join(map(str, value)) or DASH
+        else:
+            yield name, DASH if value in (None, "") else str(value)
