@@ -55,7 +55,7 @@ class ClassicTrainer:
 
     def _learn(self, fold: Fold, clips: np.ndarray) -> None:
         random = fold.random()
-        copies = COPIES if fold.personalizer.listens else 1
+        copies = COPIES if fold.seen.listens else 1
         inputs = [training_casting(self._data, fold, clips, random).inputs(clips)[0] for _ in range(copies)]
         targets = np.tile(self._data.targets[clips], copies)
         self._head = self._untrained(int(random.integers(2**31)))

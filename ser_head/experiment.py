@@ -13,6 +13,8 @@ import pandas as pd
 from ser_embed.store import Store
 from ser_head.backend import keras
 from ser_head.dataset import Dataset
+from ser_head.ensemble import HAS_TO_AGREE, combined_predictions, copy_members, load_members
+from ser_head.heads import HEADS
 from ser_head.metrics import metrics_document
 from ser_head.plan import Plan, choose_clips, make_plan
 from ser_head.predictions import judged_first
@@ -43,6 +45,8 @@ def run_experiment(settings: TrainSettings) -> Trained:
     Raises:
         InputError: the store, or what is asked of it, cannot be worked with; nothing is written.
     """
+    if HEADS[settings.head].kind == "ensemble":
+        return _run_ensemble(settings)
     path = settings.store or find_store()
     settings = dataclasses.replace(settings, store=path)
     with Store(path) as store:
@@ -52,9 +56,36 @@ def run_experiment(settings: TrainSettings) -> Trained:
             rounds = do_rounds(data, settings, _tasks(plan, settings, writer.folder))
             metrics = _write(writer, data, plan, settings, rounds)
             folder = writer.commit()
+    return _reported(folder, path, metrics)
+
+
+def _run_ensemble(settings: TrainSettings) -> Trained:
+    """Combine other runs, and score the combination as any head."""
+    members = load_members(settings.members)
+    first = members[0]
+    tested, validated = combined_predictions(members)
+    same = {name: getattr(first.settings, name) for name in ("store", "corpus", *HAS_TO_AGREE)}
+    settings = dataclasses.replace(settings, **same)
+    known = json.loads((first.folder / "metrics.json").read_text("utf-8"))
+    metrics = metrics_document(
+        settings.protocol, known["speaker_disjoint"], first.labels, tested, validated, leakage=known.get("leakage")
+    )
+    with RunWriter(settings.out, _run_name(settings)) as writer:
+        places = copy_members(members, writer.folder)
+        temperature = float(tested["temperature"].mean())
+        about = {**first.about, "settings": settings.to_dict(), "folds": [], "members": places}
+        writer.write_json("run.json", {**about, "temperature": temperature})
+        writer.write_json("metrics.json", metrics)
+        tested.to_csv(writer.folder / "predictions.csv", index=False)
+        validated.to_csv(writer.folder / "validation.csv", index=False)
+        folder = writer.commit()
+    return _reported(folder, settings.store or find_store(), metrics)
+
+
+def _reported(folder: Path, store: Path, metrics: dict[str, Any]) -> Trained:
     from ser_head.report import write_report
 
-    write_report(folder, path)
+    write_report(folder, store)
     return Trained(folder, metrics)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from ser_head.alignment import Alignment, fit_alignment
 from ser_head.dataset import Dataset
 from ser_head.personal.enrolment import ALL, Session, enrolment_sessions, known_sessions, training_sessions
-from ser_head.personal.voices import Card, Personalizer, Voices
+from ser_head.personal.voices import Card, Personalizer, Voices, parse_methods
 from ser_head.settings import TrainSettings
 from ser_head.splits import Split
 
@@ -26,6 +26,7 @@ class Fold:
         scaling: mean and variance of the training vectors, or of each corpus; see `ser_head.alignment`.
         weights: weight of each class in the loss, float32 (classes,).
         personalizer: what is made of speakers.
+        seen: what is made of training clips: that, and where settings augment, speakers normalised as if enrolled.
         seed: with the number of the fold, what every random choice comes from.
     """
 
@@ -33,6 +34,7 @@ class Fold:
     scaling: Alignment
     weights: np.ndarray
     personalizer: Personalizer
+    seen: Personalizer
     seed: int
 
     def random(self, *purpose: int) -> np.random.Generator:
@@ -90,25 +92,36 @@ def prepare_fold(data: Dataset, split: Split, settings: TrainSettings, rows: int
     scaling = fit_alignment(data, split, settings.normalization)
     counts = np.bincount(data.targets[split.train], minlength=len(data.labels))
     weights = (len(split.train) / (len(counts) * counts)) ** settings.balance
-    named = split.train if settings.personalized else split.train[:0]
-    voices = _measure_voices(data, named, scaling)
-    personalizer = Personalizer(settings.personalized, voices, rows)
-    return Fold(split, scaling, weights.astype(np.float32), personalizer, settings.seed if seed is None else seed)
+    nobody, everybody = (_measure_voices(data, clips, scaling) for clips in (split.train[:0], split.train))
+    personalizer = Personalizer(settings.personalized, everybody if settings.personalized else nobody, rows)
+    methods = parse_methods([*settings.personalized, *(["normalize"] if settings.augments else [])])
+    seen = Personalizer(methods, everybody, rows)
+    seed = settings.seed if seed is None else seed
+    return Fold(split, scaling, weights.astype(np.float32), personalizer, seen, seed)
 
 
 class Casting:
     """Says of each clip by what sessions its speaker is known, and reads clips as the network takes them."""
 
-    def __init__(self, data: Dataset, fold: Fold, sessions: Sequence[Session], training: bool = False) -> None:
+    def __init__(
+        self,
+        data: Dataset,
+        fold: Fold,
+        sessions: Sequence[Session],
+        personalizer: Personalizer,
+        training: bool = False,
+    ) -> None:
         """Take the sessions.
 
         Args:
             data: the clips.
-            fold: whose scaling and speakers to use.
-            sessions: each clip that will be asked for is scored in one of them; none for a head not personalised.
+            fold: whose scaling to use.
+            sessions: each clip that will be asked for is scored in one of them; none if nothing is made of speakers.
+            personalizer: what is made of them.
             training: a speaker of whom some clips are enrolled has its own row in the speaker table.
         """
-        self._data, self._fold, self._sessions, self._training = data, fold, sessions, training
+        self._data, self._fold, self._sessions = data, fold, sessions
+        self._personalizer, self._training = personalizer, training
         self._cards: dict[int, Card] = {}
         self._session_of = np.zeros(len(data), np.int64)
         for place, session in enumerate(sessions):
@@ -120,7 +133,7 @@ class Casting:
         if not self._sessions:
             return [vectors]
         present, card_of = np.unique(self._session_of[clips], return_inverse=True)
-        return self._fold.personalizer.inputs(vectors, [self._card(place) for place in present.tolist()], card_of)
+        return self._personalizer.inputs(vectors, [self._card(place) for place in present.tolist()], card_of)
 
     def _card(self, place: int) -> Card:
         if place not in self._cards:
@@ -128,7 +141,7 @@ class Casting:
         return self._cards[place]
 
     def _make_card(self, session: Session) -> Card:
-        personalizer = self._fold.personalizer
+        personalizer = self._personalizer
         if not self._training and personalizer.voices.row(session.speaker):
             return personalizer.known_card(session.speaker)
         enrolled = self._fold.scaling.read(self._data, session.enrolled)
@@ -137,20 +150,21 @@ class Casting:
 
 def training_casting(data: Dataset, fold: Fold, clips: np.ndarray, random: np.random.Generator) -> Casting:
     """Enrol the speakers of training `clips` with samples of every size, so that training meets what tests will."""
-    listens = fold.personalizer.listens
-    sessions = training_sessions(data.speakers, clips, random) if listens else []
-    return Casting(data, fold, sessions, training=True)
+    sessions = training_sessions(data.speakers, clips, random) if fold.seen.listens else []
+    return Casting(data, fold, sessions, fold.seen, training=True)
 
 
-def validation_castings(data: Dataset, fold: Fold, random: np.random.Generator) -> list[Casting]:
+def validation_castings(
+    data: Dataset, fold: Fold, personalizer: Personalizer, random: np.random.Generator
+) -> list[Casting]:
     """Let validation speakers be known if they train, and be enrolled in every size otherwise, one casting per size."""
-    if not fold.personalizer.listens:
-        return [Casting(data, fold, [])]
+    if not personalizer.listens:
+        return [Casting(data, fold, [], personalizer)]
     clips = fold.split.validation
-    heard = np.isin(data.speakers[clips], fold.personalizer.voices.names)
+    heard = np.isin(data.speakers[clips], personalizer.voices.names) & bool(fold.personalizer.methods)
     known = known_sessions(data.speakers, clips[heard], fold.split.train)
     return [
-        Casting(data, fold, [*known, *enrolment_sessions(data.speakers, clips[~heard], size, random)])
+        Casting(data, fold, [*known, *enrolment_sessions(data.speakers, clips[~heard], size, random)], personalizer)
         for size in VALIDATION_SIZES
     ]
 

@@ -142,7 +142,9 @@ def calibration(table: pd.DataFrame, labels: Sequence[str]) -> dict[str, Any]:
     found = {
         name: {
             "ece": calibration_error(probabilities, targets),
-            "log_loss": float(log_loss(targets, probabilities / probabilities.sum(axis=1, keepdims=True))),
+            "log_loss": float(
+                log_loss(targets, probabilities / probabilities.sum(axis=1, keepdims=True), labels=range(len(names)))
+            ),
         }
         for name, probabilities in (("before", before), ("after", after))
     }

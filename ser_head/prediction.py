@@ -13,8 +13,10 @@ import numpy as np
 import pandas as pd
 
 from ser_embed.console import note
+from ser_embed.errors import InputError
 from ser_head.answers import UNFAMILIAR, Predictions, emotions_of
 from ser_head.enrolling import Voice, find_voice
+from ser_head.ensemble import ensemble_probabilities
 from ser_head.listening import AT_ONCE, Hearing, Piece, find_audio, listen, load_embedder
 from ser_head.predictions import PROBABILITY
 from ser_head.runs import Run
@@ -34,28 +36,35 @@ def run_prediction(run: Run, audio: Sequence[Path], hearing: Hearing) -> Predict
     """
     files = find_audio(audio)
     embedder = load_embedder(run.spec, hearing.model, hearing.device)
+    others = _other_embedders(run, hearing)
     voice = find_voice(run, embedder, files, hearing)
     unreadable = list(voice.unreadable)
     pieces = listen(files, hearing, unreadable)
     tables = []
     while group := list(islice(pieces, AT_ONCE)):
-        tables.append(_score(run, embedder, group, voice, hearing.min_confidence))
-    table = pd.concat(tables, ignore_index=True) if tables else _score(run, embedder, [], voice, None)
+        tables.append(_score(run, [embedder, *others], group, voice, hearing.min_confidence))
+    table = pd.concat(tables, ignore_index=True) if tables else _score(run, [embedder], [], voice, None)
     predictions = Predictions(table, tuple(unreadable), voice.clips)
     _note_unfamiliar(predictions, hearing)
     return predictions
 
 
 def _score(
-    run: Run, embedder: Any, pieces: Sequence[Piece], voice: Voice, min_confidence: float | None
+    run: Run, embedders: Sequence[Any], pieces: Sequence[Piece], voice: Voice, min_confidence: float | None
 ) -> pd.DataFrame:
     voiced = [index for index, piece in enumerate(pieces) if piece.waveform is not None]
     probabilities, unfamiliarity = np.full((len(pieces), len(run.labels)), np.nan), np.full(len(pieces), np.nan)
     if voiced:
-        vectors = embedder.embed_waveforms([pieces[index].waveform for index in voiced])
-        speakers, enrolled = voice.speakers([pieces[index].file for index in voiced])
-        probabilities[voiced] = run.probabilities(vectors, speakers, embedder.spec, enrolled)
-        unfamiliarity[voiced] = run.unfamiliarity(vectors)
+        heard = [each.embed_waveforms([pieces[index].waveform for index in voiced]) for each in embedders]
+        if run.members:
+            probabilities[voiced] = ensemble_probabilities(run, heard)
+            unfamiliarity[voiced] = np.mean(
+                [member.unfamiliarity(vectors) for member, vectors in zip(run.members, heard, strict=True)], axis=0
+            )
+        else:
+            speakers, enrolled = voice.speakers([pieces[index].file for index in voiced])
+            probabilities[voiced] = run.probabilities(heard[0], speakers, embedders[0].spec, enrolled)
+            unfamiliarity[voiced] = run.unfamiliarity(heard[0])
     return pd.DataFrame(
         {
             "file": [str(piece.file) for piece in pieces],
@@ -67,6 +76,19 @@ def _score(
             **{f"{PROBABILITY}{label}": probabilities[:, index] for index, label in enumerate(run.labels)},
         }
     )
+
+
+def _other_embedders(run: Run, hearing: Hearing) -> list[Any]:
+    """Return an embedder for each member of an ensemble after the first, one for all that share an encoder."""
+    if run.members and hearing.model and any(member.spec != run.spec for member in run.members):
+        raise InputError(f"--model names one encoder, but the members of {run.folder} have several")
+    embedders: list[tuple[Any, Any]] = []
+    for member in run.members[1:]:
+        known = [each for spec, each in embedders if spec == member.spec]
+        embedders.append(
+            (member.spec, known[0] if known else load_embedder(member.spec, hearing.model, hearing.device))
+        )
+    return [each for _, each in embedders]
 
 
 def _note_unfamiliar(predictions: Predictions, hearing: Hearing) -> None:

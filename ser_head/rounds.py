@@ -125,7 +125,7 @@ class Rounds:
         """Train a head and calibrate it by validation clips, before it may learn from those."""
         fitted = trainer.fit(fold, on_epoch)
         clips = fold.split.validation
-        castings = validation_castings(self._data, fold, fold.random(_ENROLMENT))
+        castings = validation_castings(self._data, fold, fold.personalizer, fold.random(_ENROLMENT))
         probabilities = np.stack([self._predict(trainer, casting, clips) for casting in castings])
         targets = np.tile(self._data.targets[clips], len(castings))
         temperature = fit_temperature(np.concatenate(probabilities), targets)

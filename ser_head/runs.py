@@ -155,6 +155,11 @@ class Run:
         return np.asarray(vectors[:, self._layers], np.float32)
 
     @cached_property
+    def members(self) -> tuple["Run", ...]:
+        """The runs whose answers an ensemble combines; none for any other head."""
+        return tuple(Run.load(self.folder / place) for place in self.about.get("members", ()))
+
+    @cached_property
     def scorers(self) -> list[Scorer]:
         """What each fold has learned, read when first used."""
         methods = self.settings.personalized

@@ -44,12 +44,12 @@ def fit_temperature(probabilities: np.ndarray, targets: np.ndarray) -> float:
     return float(np.exp(found.x))
 
 
-def temper(probabilities: np.ndarray, temperature: float) -> np.ndarray:
+def temper(probabilities: np.ndarray, temperature: float | np.ndarray) -> np.ndarray:
     """Return probabilities at a temperature: softmax(log(probabilities) / temperature).
 
     Args:
         probabilities: (clips, classes).
-        temperature: above 0; 1 leaves them as they are.
+        temperature: above 0; 1 leaves them as they are. One, or one per clip, (clips, 1).
 
     Returns:
         float32 (clips, classes).

@@ -61,7 +61,7 @@ class NetworkTrainer:
             InputError: the loss is not a number.
         """
         random = self._start(fold)
-        held = validation_castings(self._data, fold, random)
+        held = validation_castings(self._data, fold, fold.seen, random)
         history: list[dict[str, float]] = []
         best_epoch, lowest, weights = 0, np.inf, None
         epochs = self.settings.epochs_for(len(fold.split.train))

@@ -54,7 +54,7 @@ STAGES = {
         temperature familiarity scoring predictions subgroups
         plan backend framewise networks training classic classic_training search rounds schedule
         bootstrap paired reliability numeric metrics
-        runs results resemblance evidence wording sentences
+        runs ensemble results resemblance evidence wording sentences
         figures.style figures.bars figures.certainty figures.curves figures.maps figures.speakers figures
         illustrations pages report experiment train
         comparison compare score listening enrolling enroll answers prediction predict

@@ -198,7 +198,7 @@ def test_a_store_left_on_disk_trains_as_well(make_store):
         trainer = NetworkTrainer(data, settings, {})
         fold = prepare_fold(data, split, settings)
         trainer.fit(fold, lambda: None)
-        scored = trainer.predict(Casting(data, fold, []).inputs(split.test))
+        scored = trainer.predict(Casting(data, fold, [], fold.personalizer).inputs(split.test))
     assert np.mean(scored.argmax(axis=1) == data.targets[split.test]) > 0.8
 
 
@@ -211,7 +211,7 @@ def test_a_head_with_smoothed_labels_grows_no_surer_than_they_are(make_store):
         trainer = NetworkTrainer(data, settings, {})
         fold = prepare_fold(data, split, settings)
         trainer.fit(fold, lambda: None)
-        scored = trainer.predict(Casting(data, fold, []).inputs(split.train))
+        scored = trainer.predict(Casting(data, fold, [], fold.personalizer).inputs(split.train))
     assert np.mean(scored.max(axis=1)) == pytest.approx(1 - 0.3 + 0.3 / 3, abs=0.03)
 
 
