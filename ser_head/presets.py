@@ -49,6 +49,7 @@ def _settings(**reported: Any) -> Mapping[str, Any]:
         "weight_decay": 0.0,
         "noise": 0.0,
         "label_smoothing": 0.0,
+        "augment": "none",
         "balance": 0.0,
         "refit": "never",
     }

@@ -113,7 +113,7 @@ class SearchTrainer:
 
     def fit(self, fold: Fold, on_epoch: Callable[[], object]) -> Fitted:
         """Train all candidates; return what training gave the best, the first of equals."""
-        castings = validation_castings(self._data, fold, fold.random(_JUDGING))
+        castings = validation_castings(self._data, fold, fold.personalizer, fold.random(_JUDGING))
         fits, rows = [], []
         for number, each in enumerate(self._candidates, start=1):
             fits.append(each.fit(fold, on_epoch))
