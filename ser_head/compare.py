@@ -1,82 +1,83 @@
-"""Lay runs side by side: `python -m ser_head.compare RUN ...` or `ser_head.compare([...])`."""
+"""Lay runs side by side, or in a matrix of corpora: `python -m ser_head.compare RUN ...`, `ser_head.compare([...])`."""
 
 import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Union
 
 from ser_embed.console import CommandModule, CommandParser, note, print_json, run_command
 from ser_embed.errors import EXIT_DONE, InputError
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from ser_head.comparison import Comparison
+    from ser_head.matrix import Matrix
+
+Shown = Union["Comparison", "Matrix"]
 
 
-def compare(runs: Sequence[str | Path] | str | Path, output: str | Path | None = None) -> "Comparison":
-    """Lay runs side by side, best UAR first.
+def compare(runs: Sequence[str | Path] | str | Path, output: str | Path | None = None, matrix: bool = False) -> Shown:
+    """Lay runs side by side, best UAR first, or in a matrix of training by test corpus.
 
     Args:
         runs: the run folders.
         output: also write the comparison to this file: .html, .csv, .json, .md or .png.
+        matrix: a row per corpus that was trained on and a column per corpus that was tested on.
 
     Returns:
-        The table, with paired differences to the best run, and warnings where figures cannot be compared directly.
+        The table, with paired differences to the best run, or the matrix; and warnings where figures cannot be
+        compared directly.
 
     Raises:
-        InputError: a folder is not a run, or `output` has another suffix; nothing was written.
+        InputError: a folder is not a run, a run has no place in the matrix, or `output` has another suffix; nothing
+            was written.
     """
     path = None if output is None else Path(output)
     if path and path.suffix.lower() not in _WRITERS:
         raise InputError(f"expected an output file ending in {', '.join(_WRITERS)}, found {str(path)!r}")
-    from ser_head.comparison import compare_runs
-
-    comparison = compare_runs([runs] if isinstance(runs, (str, Path)) else list(runs))
+    shown = _lay_out([runs] if isinstance(runs, (str, Path)) else list(runs), matrix)
     if path:
-        content = _WRITERS[path.suffix.lower()](comparison)
+        content = _WRITERS[path.suffix.lower()](shown)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
-    return comparison
+    return shown
 
 
-def _csv(comparison: "Comparison") -> bytes:
-    return comparison.table.to_csv(index=False).encode()
+def _lay_out(runs: Sequence[str | Path], matrix: bool) -> Shown:
+    if matrix:
+        from ser_head.matrix import make_matrix
+
+        return make_matrix(runs)
+    from ser_head.comparison import compare_runs
+
+    return compare_runs(runs)
 
 
-def _json(comparison: "Comparison") -> bytes:
-    return json.dumps(comparison.to_json(), indent=2, ensure_ascii=False, allow_nan=False).encode()
+def _csv(shown: Shown) -> bytes:
+    return shown.table.to_csv(index=False).encode()
 
 
-def _markdown(comparison: "Comparison") -> bytes:
-    warnings = "".join(f"> Warning: {warning}\n" for warning in comparison.warnings)
-    return f"{comparison.text(markdown=True)}\n{warnings and chr(10)}{warnings}".encode()
+def _json(shown: Shown) -> bytes:
+    return json.dumps(shown.to_json(), indent=2, ensure_ascii=False, allow_nan=False).encode()
 
 
-def _html(comparison: "Comparison") -> bytes:
-    from ser_head.figures.style import picture
-    from ser_head.pages import render_page
-
-    chart = picture(_chart(comparison), "UAR of each run with its 95 % interval, best first")
-    return render_page("compare.html.j2", rows=comparison.rows(), warnings=comparison.warnings, chart=chart).encode()
+def _markdown(shown: Shown) -> bytes:
+    warnings = "".join(f"> Warning: {warning}\n" for warning in shown.warnings)
+    return f"{shown.text(markdown=True)}\n{warnings and chr(10)}{warnings}".encode()
 
 
-def _png(comparison: "Comparison") -> bytes:
+def _html(shown: Shown) -> bytes:
+    return shown.page().encode()
+
+
+def _png(shown: Shown) -> bytes:
     from ser_head.figures.style import render
 
-    return render(_chart(comparison), "png")
+    return render(shown.chart(), "png")
 
 
-def _chart(comparison: "Comparison") -> "Figure":
-    from ser_head.figures.bars import run_bars
-
-    columns = (comparison.table[name].to_numpy(float) for name in ("uar", "uar_low", "uar_high"))
-    return run_bars(comparison.table["run"].tolist(), *columns)
-
-
-_WRITERS: dict[str, Callable[["Comparison"], bytes]] = {
+_WRITERS: dict[str, Callable[[Shown], bytes]] = {
     ".html": _html,
     ".csv": _csv,
     ".json": _json,
@@ -90,6 +91,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser = CommandParser(prog="python -m ser_head.compare", description=__doc__)
     parser.add_argument("runs", nargs="+", metavar="RUN", help="run folders, as written by ser_head.train")
     parser.add_argument("--output", metavar="FILE", help=f"also write to this file: {', '.join(_WRITERS)}")
+    parser.add_argument(
+        "--matrix", action="store_true", help="show UAR by corpus trained on (rows) and corpus tested on (columns)"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object in place of the table")
     return parser
 
@@ -99,12 +103,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
 
     def work() -> int:
-        comparison = compare(args.runs, args.output)
+        shown = compare(args.runs, args.output, args.matrix)
         if args.json:
-            print_json(comparison.to_json())
+            print_json(shown.to_json())
             return EXIT_DONE
-        print(comparison.text())
-        for warning in comparison.warnings:
+        print(shown.text())
+        for warning in shown.warnings:
             note(f"warning: {warning}")
         return EXIT_DONE
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -11,6 +11,9 @@ from ser_embed.errors import InputError
 from ser_head.paired import paired_difference
 from ser_head.results import Results
 from ser_head.wording import decimal, p_value, signed
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _COLUMNS = (
     "run", "corpora", "encoder", "head", "personalised", "protocol", "disjoint", "n_test", "accuracy",
@@ -48,13 +51,22 @@ class Comparison:
 
     def text(self, *, markdown: bool = False) -> str:
         """Return the table for people, in aligned columns."""
-        rows = [_COLUMNS, *(_cells(row) for row in self.rows())]
-        widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]
-        lines = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in rows]
-        if not markdown:
-            return "\n".join("  ".join(line).rstrip() for line in lines)
-        lines.insert(1, ["-" * width for width in widths])
-        return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
+        return aligned([_COLUMNS, *(_cells(row) for row in self.rows())], markdown=markdown)
+
+    def chart(self) -> "Figure":
+        """Draw the UAR of each run."""
+        from ser_head.figures.bars import run_bars
+
+        columns = (self.table[name].to_numpy(float) for name in ("uar", "uar_low", "uar_high"))
+        return run_bars(self.table["run"].tolist(), *columns)
+
+    def page(self) -> str:
+        """Return the comparison as an html page."""
+        from ser_head.figures.style import picture
+        from ser_head.pages import render_page
+
+        chart = picture(self.chart(), "UAR of each run with its 95 % interval, best first")
+        return render_page("compare.html.j2", rows=self.rows(), warnings=self.warnings, chart=chart)
 
 
 def compare_runs(folders: Sequence[str | Path]) -> Comparison:
@@ -66,16 +78,29 @@ def compare_runs(folders: Sequence[str | Path]) -> Comparison:
     Raises:
         InputError: none was given, or one is not a run folder.
     """
-    if not folders:
-        raise InputError("expected at least one run folder to compare, found none")
-    runs = sorted((Results.load(folder) for folder in folders), key=lambda run: -run.metrics["test"]["uar"])
-    names = _names(runs)
+    runs = sorted(load_runs(folders), key=lambda run: -run.metrics["test"]["uar"])
+    names = run_names(runs)
     rows = [{"run": name, **_figures(run), **_against(runs[0], run)} for name, run in zip(names, runs, strict=True)]
     table = pd.DataFrame(rows).astype(object)
     return Comparison(table.where(table.notna(), None), tuple(_obstacles(runs, names)))
 
 
-def _names(runs: Sequence[Results]) -> list[str]:
+def load_runs(folders: Sequence[str | Path]) -> list[Results]:
+    """Read runs that answer with classes.
+
+    Raises:
+        InputError: none was given, or one is not a run folder, or answers with a number.
+    """
+    if not folders:
+        raise InputError("expected at least one run folder to compare, found none")
+    runs = [Results.load(folder) for folder in folders]
+    for run in runs:
+        if not run.labels:
+            raise InputError(f"expected runs that answer with emotions, but {run.run.folder} answers with a number")
+    return runs
+
+
+def run_names(runs: Sequence[Results]) -> list[str]:
     """Return the folders' names, or their paths where two names are the same."""
     names = [run.name for run in runs]
     return names if len(set(names)) == len(names) else [str(run.run.folder) for run in runs]
@@ -121,12 +146,25 @@ def _obstacles(runs: Sequence[Results], names: Sequence[str]) -> Iterator[str]:
         sizes = ", ".join(f"{name}: {len(ids)}" for name, ids in clips.items())
         yield f"the runs were tested on different clips ({sizes}; in all of them: {shared})"
     for key, what in _HAS_TO_AGREE.items():
-        having: dict[str, list[str]] = {}
-        for name, run in zip(names, runs, strict=True):
-            having.setdefault(_in_words(run.metrics[key]), []).append(name)
-        if len(having) > 1:
-            groups = "; ".join(f"{value}: {', '.join(group)}" for value, group in having.items())
-            yield f"the runs differ in {what} ({groups})"
+        yield from disagreement(names, [run.metrics[key] for run in runs], what)
+    yield from disagreement(
+        names, [measured_on_test(run) for run in runs], "whether a corpus was measured on test clips, without labels"
+    )
+
+
+def measured_on_test(run: Results) -> bool:
+    """Tell whether test clips, without their labels, standardised a corpus (`ser_head.alignment`)."""
+    return any(about["transductive"] for fold in run.run.about["folds"] for about in fold.get("corpora", {}).values())
+
+
+def disagreement(names: Sequence[str], values: Sequence[Any], what: str) -> Iterator[str]:
+    """Yield a sentence that says which runs have which value, if they have not all the same."""
+    having: dict[str, list[str]] = {}
+    for name, value in zip(names, values, strict=True):
+        having.setdefault(_in_words(value), []).append(name)
+    if len(having) > 1:
+        groups = "; ".join(f"{value}: {', '.join(group)}" for value, group in having.items())
+        yield f"the runs differ in {what} ({groups})"
 
 
 def _in_words(value: Any) -> str:
@@ -146,12 +184,23 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
         "yes" if row["speaker_disjoint"] else "NO",
         str(row["n_test"]),
         decimal(row["accuracy"]),
-        decimal(row["uar"]) + _interval(row["uar_low"], row["uar_high"], decimal),
+        decimal(row["uar"]) + bracketed(row["uar_low"], row["uar_high"], decimal),
         decimal(row["macro_f1"]),
-        signed(row["difference"]) + _interval(row["difference_low"], row["difference_high"], signed),
+        signed(row["difference"]) + bracketed(row["difference_low"], row["difference_high"], signed),
         p_value(row["p_value"]),
     )
 
 
-def _interval(low: float | None, high: float | None, write: Callable[[float], str]) -> str:
+def bracketed(low: float | None, high: float | None, write: Callable[[float], str]) -> str:
+    """Return an interval to stand behind a figure, or nothing if it is not known."""
     return "" if low is None or high is None else f" [{write(low)}, {write(high)}]"
+
+
+def aligned(rows: Sequence[Sequence[str]], *, markdown: bool = False) -> str:
+    """Lay out a table in columns of even width; the first row is the heading."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in rows]
+    if not markdown:
+        return "\n".join("  ".join(line).rstrip() for line in lines)
+    lines.insert(1, ["-" * width for width in widths])
+    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)

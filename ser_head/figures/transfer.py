@@ -33,8 +33,8 @@ def transfer_map(
     for (row, column), value in np.ndenumerate(uar):
         color = "white" if value > 0.55 else INK
         text = UNKNOWN if np.isnan(value) else decimal(value)
-        axes.text(column, row - 0.16, text, ha="center", va="center", color=color, fontsize=13)
-        axes.text(column, row + 0.2, below[row][column], ha="center", va="center", color=color, fontsize=7.5)
+        axes.text(column, row - 0.12, text, ha="center", va="center", color=color, fontsize=13)
+        axes.text(column, row + 0.19, below[row][column], ha="center", va="center", color=color, fontsize=7.5)
     axes.set_xticks(range(len(test)), [printable(name) for name in test])
     axes.set_yticks(range(len(train)), [printable(name) for name in train])
     axes.set(xlabel="tested on", ylabel="trained on", title="UAR [95 % interval over speakers]")
