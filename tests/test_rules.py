@@ -55,8 +55,8 @@ STAGES = {
         plan backend framewise networks training classic classic_training search rounds schedule
         bootstrap paired reliability numeric metrics
         runs ensemble results resemblance evidence wording sentences
-        figures.style figures.bars figures.certainty figures.curves figures.maps figures.speakers figures.transfer figures
-        illustrations pages report experiment train
+        figures.style figures.bars figures.certainty figures.curves figures.maps figures.speakers figures.transfer
+        figures illustrations pages report experiment train
         comparison matrix compare score listening enrolling enroll answers prediction predict
     """,
 }
