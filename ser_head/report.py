@@ -17,6 +17,7 @@ from ser_head.pages import render_page
 from ser_head.predictions import CLOSED, ENROLLED, PLAIN, TRANSDUCTIVE, UNKNOWN
 from ser_head.resemblance import resemblances
 from ser_head.results import Results
+from ser_head.runs import Run
 from ser_head.sentences import (
     COPIES,
     certainty_in_words,
@@ -89,14 +90,19 @@ def _run(results: Results, store: Store) -> dict[str, Any]:
         "name": results.name,
         "settings": settings,
         "head": HEADS[settings.head].summary,
-        "encoder": store.spec.model,
+        "encoders": list(dict.fromkeys(part.spec.model for part in results.run.members or [results.run])),
         "labels": results.labels,
         "record": {
             "Settings": list(in_words(settings.to_dict())),
+            **({"Members": [_member(part) for part in results.run.members]} if results.run.members else {}),
             "Vectors": list(in_words(vars(store.spec))),
             "Versions": list(in_words(results.run.about.get("versions", {}))),
         },
     }
+
+
+def _member(run: Run) -> tuple[str, str]:
+    return run.folder.name, f"{run.settings.head} on {run.spec.model}"
 
 
 def _recordings(clips: pd.DataFrame) -> dict[str, Any]:
@@ -119,7 +125,7 @@ def _test(results: Results) -> dict[str, Any]:
         "disjoint": bool(metrics["speaker_disjoint"]),
         "protocol": metrics["protocol"],
         "protocol_in_words": protocol_in_words(metrics["protocol"]),
-        "num_rounds": len(results.run.about["folds"]),
+        "num_rounds": results.tested["fold"].nunique(),
         "num_tested": num_tested,
         "num_test_speakers": _num_speakers(results.tested),
         "audited": leakage is not None,

@@ -4,6 +4,7 @@ import base64
 import html
 import json
 import re
+import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
 
@@ -287,6 +288,19 @@ def test_a_head_that_answers_with_a_number_has_its_own_report(tmp_path):
     ):
         assert words in page.text, words
     assert not re.search(r"UAR|accuracy \d|emotions?, even", page.text)
+
+
+def test_an_ensemble_names_its_members_and_their_encoders(tmp_path, words_alone):
+    run, store = fabricate(tmp_path / "whole")
+    for place, model in enumerate(("hubert-tiny", "<b>wavlm"), 1):
+        member, _ = fabricate(tmp_path / model, spec=replace(SPEC, model=model))
+        shutil.copytree(member, run / "members" / str(place))
+    settings = json.loads((run / "run.json").read_text())["settings"]
+    edit_json(run / "run.json", folds=[], members=["members/1", "members/2"], settings={**settings, "head": "ensemble"})
+    page = report(run, store)
+    assert "turned into numbers by hubert-tiny and <b>wavlm , which were not trained here" in html.unescape(page.text)
+    assert "Members 1 mlp on hubert-tiny 2 mlp on <b>wavlm" in html.unescape(page.text)
+    assert "kfold:4 in 4 rounds" in page.text
 
 
 def test_a_head_that_is_not_trained_in_epochs_has_no_training_curves(tmp_path, words_alone):
