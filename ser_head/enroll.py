@@ -119,7 +119,7 @@ def _enrolled(args: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
     if args.speaker is None or not args.clips:
         raise InputError("expected --speaker NAME with clips, --list, or --delete NAME")
     done = enroll(args.clips, args.speaker, args.run, args.profiles, args.model, args.device)
-    line = f"{done.speaker}: {done.clips} clips, {done.added} of them new, in {done.profile}"
+    line = f"{done.speaker}: {done.added} added, {done.clips} in all, in {done.profile}"
     return {**dataclasses.asdict(done), "profile": str(done.profile)}, [line]
 
 
@@ -127,7 +127,8 @@ def _listed(args: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
     from ser_head.personal.profiles import list_profiles
 
     found = list_profiles(_folder(args))
-    return {"profiles": found}, [f"{each['name']}: {each['clips']} clips, updated {each['updated']}" for each in found]
+    lines = [f"{each['name']}: clips {each['clips']}, updated {each['updated']}" for each in found]
+    return {"profiles": found}, lines
 
 
 def _deleted(args: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:

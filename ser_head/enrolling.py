@@ -99,6 +99,6 @@ def find_voice(run: Run, embedder: Any, files: Sequence[Path], hearing: Hearing)
     if hearing.enroll is not None:
         profile, unreadable = extend(profile, embedder, [Path(hearing.enroll)])
     digests = {file: digest for file, digest in file_digests(files).items() if digest in profile.digests}
-    own = f"; {len(digests)} to be scored among them, each with the others alone" if digests else ""
-    note(f"enrolled {len(profile.digests)} clips{' of ' if name else ''}{name}{own}")
+    own = f"; to be scored among them: {len(digests)}, each with the others alone" if digests else ""
+    note(f"enrolled clips{' of ' if name else ''}{name}: {len(profile.digests)}{own}")
     return Voice("", profile, digests, unreadable)

@@ -44,7 +44,8 @@ def run_prediction(run: Run, audio: Sequence[Path], hearing: Hearing) -> Predict
     while group := list(islice(pieces, AT_ONCE)):
         tables.append(_score(run, [embedder, *others], group, voice, hearing.min_confidence))
     table = pd.concat(tables, ignore_index=True) if tables else _score(run, [embedder], [], voice, None)
-    predictions = Predictions(table, tuple(unreadable), voice.clips)
+    once = {each["file"]: each for each in unreadable}  # a file may have been enrolled too
+    predictions = Predictions(table, tuple(once.values()), voice.clips)
     _note_unfamiliar(predictions, hearing)
     return predictions
 

@@ -75,7 +75,7 @@ def test_no_scored_clip_is_enrolled_with_itself(
         expected = loaded.probabilities(stored(trained, scored), ["x"], enrolled={"x": stored(trained, *enrolled)})
         np.testing.assert_allclose(row, expected[0], atol=1e-5)
     assert heard.enrolled == 2
-    assert "enrolled 3 clips of Ann; 2 to be scored among them, each with the others alone" in capsys.readouterr().err
+    assert "enrolled clips of Ann: 3; to be scored among them: 2, each with the others alone" in capsys.readouterr().err
 
 
 def test_enrolling_for_one_call_is_as_good_as_a_profile(trained: Path, run: Path, tmp_path: Path) -> None:
@@ -122,9 +122,15 @@ def test_the_command_adds_lists_and_deletes(
     assert (document["clips"], document["added"]) == (1, 1)
     assert [each["file"] for each in document["unreadable"]] == [str(broken)]
     assert printed.err == f"unreadable: {broken}: not audio: Format not recognised.\n"
+    assert predict_main([first, str(broken), "--enroll", str(tmp_path), *where]) == 2  # nothing but the broken clip
+    assert "none of 1 can be read" in capsys.readouterr().err
+    shutil.copy(second, tmp_path)
+    assert predict_main([first, str(broken), "--enroll", str(tmp_path), *where]) == 3
+    document = json.loads(capsys.readouterr().out)
+    assert (len(document["files"]), len(document["unreadable"]), document["enrolled"]) == (1, 1, 1)
     before = (run / "profiles" / "Ann.json").read_bytes()
     assert main([first, "--speaker", "Ann", "--run", str(run)]) == 0
-    assert capsys.readouterr().out == f"Ann: 1 clips, 0 of them new, in {run / 'profiles' / 'Ann.json'}\n"
+    assert capsys.readouterr().out == f"Ann: 0 added, 1 in all, in {run / 'profiles' / 'Ann.json'}\n"
     assert (run / "profiles" / "Ann.json").read_bytes() == before
     assert main([second, "--speaker", "Ann", *where]) == 0
     assert json.loads(capsys.readouterr().out)["clips"] == 2
