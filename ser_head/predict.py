@@ -64,7 +64,10 @@ def build_parser() -> CommandParser:
     parser.add_argument("audio", nargs="+", metavar="AUDIO", help="files, or folders to search for audio")
     parser.add_argument("--run", metavar="DIR", help="run folder (default: the newest in runs/)")
     parser.add_argument(
-        "--window", type=float, metavar="S", help="seconds of a window, for a timeline; best as long as the training clips (default: whole files)"
+        "--window",
+        type=float,
+        metavar="S",
+        help="seconds of a window, for a timeline; best as long as the training clips (default: whole files)",
     )
     parser.add_argument("--hop", type=float, metavar="S", help="seconds between windows (default: half a window)")
     parser.add_argument(
