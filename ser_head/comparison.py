@@ -148,13 +148,10 @@ def _obstacles(runs: Sequence[Results], names: Sequence[str]) -> Iterator[str]:
     for key, what in _HAS_TO_AGREE.items():
         yield from disagreement(names, [run.metrics[key] for run in runs], what)
     yield from disagreement(
-        names, [measured_on_test(run) for run in runs], "whether a corpus was measured on test clips, without labels"
+        names,
+        [any(run.run.corpora.values()) for run in runs],
+        "whether a corpus was measured on test clips, without labels",
     )
-
-
-def measured_on_test(run: Results) -> bool:
-    """Tell whether test clips, without their labels, standardised a corpus (`ser_head.alignment`)."""
-    return any(about["transductive"] for fold in run.run.about["folds"] for about in fold.get("corpora", {}).values())
 
 
 def disagreement(names: Sequence[str], values: Sequence[Any], what: str) -> Iterator[str]:

@@ -76,17 +76,21 @@ def combined_predictions(members: Sequence[Run]) -> tuple[pd.DataFrame, pd.DataF
     return judged_first(_tempered(tested, labels, temperatures)), _tempered(validated, labels, temperatures)
 
 
-def ensemble_probabilities(run: Run, vectors: Sequence[np.ndarray]) -> np.ndarray:
+def ensemble_probabilities(run: Run, vectors: Sequence[np.ndarray], corpus: str = "") -> np.ndarray:
     """Score clips by an ensemble.
 
     Args:
         run: the ensemble.
         vectors: the clips as each member's encoder has them.
+        corpus: which they are of, for members that standardise by corpus; "" if it is not known.
 
     Returns:
         float64 (clips, classes).
     """
-    each = [member.probabilities(clips) for member, clips in zip(run.members, vectors, strict=True)]
+    each = [
+        member.probabilities(clips, corpora=[corpus] * len(clips))
+        for member, clips in zip(run.members, vectors, strict=True)
+    ]
     return temper(combine(each), run.about["temperature"]).astype(np.float64)
 
 

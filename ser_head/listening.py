@@ -32,6 +32,7 @@ class Hearing:
         speaker: who speaks: the name of a profile, or of a speaker as the training corpus has it; or None.
         enroll: a file or folder of unlabelled clips of who speaks, used this once; or None.
         profiles: where the profiles are; None for the run's own.
+        corpus: what the audio is from, of the corpora that the run standardises each by itself; None for none of them.
         min_confidence: below this probability the answer is "uncertain"; see `ser_head.answers.emotions_of`.
         device: where the encoder runs.
         model: where the encoder is, if not where it was in training.
@@ -42,6 +43,7 @@ class Hearing:
     speaker: str | None = None
     enroll: str | Path | None = None
     profiles: str | Path | None = None
+    corpus: str | None = None
     min_confidence: float | None = None
     device: str = "auto"
     model: str | None = None

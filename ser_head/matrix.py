@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from ser_embed.errors import InputError
-from ser_head.comparison import aligned, bracketed, disagreement, load_runs, measured_on_test, run_names
+from ser_head.comparison import aligned, bracketed, disagreement, load_runs, run_names
 from ser_head.metrics import figures
 from ser_head.results import Results
 from ser_head.splits import Protocol
@@ -180,7 +180,7 @@ def _cautions(names: Sequence[str], runs: Sequence[Results]) -> Iterator[str]:
     ways = [run.run.settings.normalization for _, run in crossing]
     yield from disagreement([name for name, _ in crossing], ways, "normalization")
     for name, run in crossing:
-        if measured_on_test(run):
+        if any(run.run.corpora.values()):
             yield f"{name} is transductive: its test corpus was measured on its test clips, without labels"
 
 

@@ -34,7 +34,7 @@ def predict(
         window: seconds of a window, for a timeline; None scores each file whole.
         hop: seconds from one window to the next; half a window if None.
         output: a .csv or .json file to write as well.
-        **hearing: `speaker`, `enroll`, `profiles`, `min_confidence`, `device` and `model`; see
+        **hearing: `speaker`, `enroll`, `profiles`, `corpus`, `min_confidence`, `device` and `model`; see
             `ser_head.listening.Hearing`.
 
     Returns:
@@ -79,6 +79,12 @@ def build_parser() -> CommandParser:
         "--enroll", metavar="FOLDER", help="unlabelled clips of who speaks, used this once; added to the profile's"
     )
     parser.add_argument("--profiles", metavar="DIR", help="folder of profiles (default: profiles/ in the run folder)")
+    parser.add_argument(
+        "--corpus",
+        metavar="NAME",
+        help="what the audio is from, for a run trained with --normalization corpus or coral (default: none of its "
+        "corpora, standardised by all training clips)",
+    )
     parser.add_argument("--min-confidence", type=float, metavar="X", help=_MIN_CONFIDENCE)
     parser.add_argument("--output", metavar="FILE", help="write every window as .csv or .json too")
     parser.add_argument("--model", metavar="PATH", help="where the encoder is now (default: where it was in training)")

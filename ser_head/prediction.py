@@ -35,6 +35,7 @@ def run_prediction(run: Run, audio: Sequence[Path], hearing: Hearing) -> Predict
             encoder, or none of the clips to enrol can be read.
     """
     files = find_audio(audio)
+    _require_corpus(run, hearing.corpus)
     embedder = load_embedder(run.spec, hearing.model, hearing.device)
     others = _other_embedders(run, hearing)
     voice = find_voice(run, embedder, files, hearing)
@@ -42,41 +43,49 @@ def run_prediction(run: Run, audio: Sequence[Path], hearing: Hearing) -> Predict
     pieces = listen(files, hearing, unreadable)
     tables = []
     while group := list(islice(pieces, AT_ONCE)):
-        tables.append(_score(run, [embedder, *others], group, voice, hearing.min_confidence))
-    table = pd.concat(tables, ignore_index=True) if tables else _score(run, [embedder], [], voice, None)
+        tables.append(_score(run, [embedder, *others], group, voice, hearing))
+    table = pd.concat(tables, ignore_index=True) if tables else _score(run, [embedder], [], voice, hearing)
     once = {each["file"]: each for each in unreadable}  # a file may have been enrolled too
     predictions = Predictions(table, tuple(once.values()), voice.clips)
     _note_unfamiliar(predictions, hearing)
     return predictions
 
 
-def _score(
-    run: Run, embedders: Sequence[Any], pieces: Sequence[Piece], voice: Voice, min_confidence: float | None
-) -> pd.DataFrame:
+def _score(run: Run, embedders: Sequence[Any], pieces: Sequence[Piece], voice: Voice, hearing: Hearing) -> pd.DataFrame:
+    corpus = hearing.corpus or ""
     voiced = [index for index, piece in enumerate(pieces) if piece.waveform is not None]
     probabilities, unfamiliarity = np.full((len(pieces), len(run.labels)), np.nan), np.full(len(pieces), np.nan)
     if voiced:
         heard = [each.embed_waveforms([pieces[index].waveform for index in voiced]) for each in embedders]
         if run.members:
-            probabilities[voiced] = ensemble_probabilities(run, heard)
+            probabilities[voiced] = ensemble_probabilities(run, heard, corpus)
             unfamiliarity[voiced] = np.mean(
-                [member.unfamiliarity(vectors) for member, vectors in zip(run.members, heard, strict=True)], axis=0
+                [member.unfamiliarity(vectors, corpus) for member, vectors in zip(run.members, heard, strict=True)],
+                axis=0,
             )
         else:
             speakers, enrolled = voice.speakers([pieces[index].file for index in voiced])
-            probabilities[voiced] = run.probabilities(heard[0], speakers, embedders[0].spec, enrolled)
-            unfamiliarity[voiced] = run.unfamiliarity(heard[0])
+            corpora = [corpus] * len(voiced)
+            probabilities[voiced] = run.probabilities(heard[0], speakers, embedders[0].spec, enrolled, corpora)
+            unfamiliarity[voiced] = run.unfamiliarity(heard[0], corpus)
     return pd.DataFrame(
         {
             "file": [str(piece.file) for piece in pieces],
             "start_s": [round(piece.start_s, 3) for piece in pieces],
             "end_s": [round(piece.end_s, 3) for piece in pieces],
-            "emotion": emotions_of(probabilities, run.labels, unfamiliarity, min_confidence),
+            "emotion": emotions_of(probabilities, run.labels, unfamiliarity, hearing.min_confidence),
             "confidence": probabilities.max(axis=1),
             "unfamiliarity": unfamiliarity,
             **{f"{PROBABILITY}{label}": probabilities[:, index] for index, label in enumerate(run.labels)},
         }
     )
+
+
+def _require_corpus(run: Run, corpus: str | None) -> None:
+    known = run.corpora
+    if corpus and corpus not in known:
+        expected = f"one of {', '.join(sorted(known))}" if known else "left out, as all corpora are standardised alike"
+        raise InputError(f"with the run {run.folder}, --corpus has to be {expected}, not {corpus!r}")
 
 
 def _other_embedders(run: Run, hearing: Hearing) -> list[Any]:

@@ -59,6 +59,13 @@ class Run:
         """Where the profiles of its speakers are, if there are any."""
         return self.folder / "profiles"
 
+    @property
+    def corpora(self) -> dict[str, bool]:
+        """The corpora it standardises each by itself, and whether test clips, without labels, told it how."""
+        folds = [fold for run in self.members or (self,) for fold in run.about["folds"]]
+        measured = [(name, each["transductive"]) for fold in folds for name, each in fold.get("corpora", {}).items()]
+        return {name: (name, True) in measured for name, _ in measured}
+
     @classmethod
     def load(cls, folder: str | Path) -> "Run":
         """Open the run in `folder`; its heads are read when first used.

@@ -177,3 +177,24 @@ def test_a_run_on_frames_scores_files_and_windows_of_any_length(run: Path, tmp_p
     assert len(ser_head.predict(clips, run=framewise, window=0.1).table) > len(clips)
     with pytest.raises(InputError, match="hears frames: it takes no profile"):
         ser_head.enroll(clips, "Ann", run=framewise)
+
+
+def test_audio_is_standardised_like_the_corpus_it_is_said_to_be_from(run: Path, tmp_path: Path) -> None:
+    data = write_corpus(tmp_path / "data" / "tones", 12)
+    for file in write_corpus(tmp_path / "data" / "quiet", 12).glob("quiet/*.wav"):
+        sound, rate = soundfile.read(file)
+        soundfile.write(file, sound / 10, rate)
+    ser_embed.extract("mfcc", data=data, store=tmp_path / "two.h5")
+    flags = {"protocol": "random", "head": "svm", "normalization": "corpus"}
+    both = ser_head.train(store=tmp_path / "two.h5", out=tmp_path / "run", **flags).run
+    clip = data / "quiet" / "003.wav"
+    told, untold = (ser_head.predict(clip, run=both, corpus=name).table.filter(like="p_") for name in ("quiet", None))
+    with Store(tmp_path / "two.h5") as store:
+        vectors = store.read([store.utterances["utterance_id"].tolist().index("quiet/003")])
+    np.testing.assert_allclose(told, Run.load(both).probabilities(vectors, corpora=["quiet"]), atol=1e-6)
+    np.testing.assert_allclose(untold, Run.load(both).probabilities(vectors), atol=1e-6)
+    assert np.abs(told.to_numpy() - untold.to_numpy()).max() > 0.01
+    with pytest.raises(InputError, match="--corpus has to be one of quiet, tones, not 'loud'"):
+        ser_head.predict(clip, run=both, corpus="loud")
+    with pytest.raises(InputError, match="--corpus has to be left out, as all corpora are standardised alike"):
+        ser_head.predict(clip, run=run, corpus="tones")
