@@ -86,7 +86,7 @@ SPACE: Mapping[str, Distribution] = MappingProxyType(
         "noise": Uniform(0.0, 1.0),
         # 0.1 is customary (Szegedy et al., 2016); above 0.2 labels say little where classes are six to eight.
         "label_smoothing": Uniform(0.0, 0.2),
-        # Gradient noise is a regulariser of its own. Unless --epochs says otherwise, few clips get as many steps of any.
+        # Small batches regularise. Few clips get as many steps of any, unless --epochs says otherwise.
         "batch_size": OneOf((32, 64, 150, 300)),
     }
 )
