@@ -92,9 +92,10 @@ def prepare_fold(data: Dataset, split: Split, settings: TrainSettings, rows: int
     scaling = fit_alignment(data, split, settings.normalization)
     counts = np.bincount(data.targets[split.train], minlength=len(data.labels))
     weights = (len(split.train) / (len(counts) * counts)) ** settings.balance
-    nobody, everybody = (_measure_voices(data, clips, scaling) for clips in (split.train[:0], split.train))
-    personalizer = Personalizer(settings.personalized, everybody if settings.personalized else nobody, rows)
     methods = parse_methods([*settings.personalized, *(["normalize"] if settings.augments else [])])
+    nobody = _measure_voices(data, split.train[:0], scaling)
+    everybody = _measure_voices(data, split.train, scaling) if methods else nobody  # frames have no voices
+    personalizer = Personalizer(settings.personalized, everybody if settings.personalized else nobody, rows)
     seen = Personalizer(methods, everybody, rows)
     seed = settings.seed if seed is None else seed
     return Fold(split, scaling, weights.astype(np.float32), personalizer, seen, seed)
