@@ -5,9 +5,9 @@
     coral    and each corpus's correlations are turned into those of the training clips
 
 A corpus is measured on its training clips alone. One that has none, as in cross:TRAIN:TEST, is measured on its test
-clips, by their vectors and never by their labels. Its figures are transductive: those of a user who has gathered many
-clips of the new corpus, not of one who brings a single clip. Audio of any other corpus, and audio of which nothing is
-known, is standardised as with `all`.
+clips (those of the emotions both corpora have), by their vectors and never by their labels. Its figures are
+transductive: what a user gets who has gathered many clips of the new corpus, not one who brings a single clip. Audio of
+any other corpus, and audio of which nothing is known, is standardised as with `all`.
 
 CORAL (Sun, Feng and Saenko, "Return of Frustratingly Easy Domain Adaptation", 2016) whitens the training clips and
 colours them like the test clips, which makes a head for that one test corpus. Here it goes the other way: every corpus
