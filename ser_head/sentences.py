@@ -83,8 +83,24 @@ def shared_in_words(leakage: Mapping[str, Any], num_tested: int) -> list[str]:
     duplicates = leakage.get("duplicates", {})
     if duplicates.get("clips"):
         names = " and ".join(duplicates["example"])
-        said.append(f"{count(duplicates['clips'])} recordings of the corpus sound exactly like another, such as {names}.")
+        said.append(
+            f"{count(duplicates['clips'])} recordings of the corpus sound exactly like another, such as {names}."
+        )
     return said
+
+
+def measured_in_words(folds: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return which corpora were standardised by their test clips, one sentence each.
+
+    Args:
+        folds: of run.json.
+    """
+    corpora = {name for fold in folds for name, own in fold.get("corpora", {}).items() if own["transductive"]}
+    return [
+        f"The numbers of {name} were standardised by its own test clips, without their labels. "
+        "A user would need many clips of a new corpus for figures like these."
+        for name in sorted(corpora)
+    ]
 
 
 def unchecked_in_words(leakage: Mapping[str, Any]) -> str:

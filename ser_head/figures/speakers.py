@@ -77,11 +77,11 @@ def enrolment_curve(
             axes.plot([place, place], ends, color=FIRST, linewidth=5, alpha=0.25, solid_capstyle="butt")
     axes.plot(places, values, "o-", color=FIRST, linewidth=2, markersize=6, markeredgecolor="white", label="UAR")
     for place, value in zip(places, values, strict=True):
-        axes.annotate(f"{value:.1%}", (place, value), (7, -12), textcoords="offset points", fontsize=8)
+        axes.annotate(f"{value:.1%}", (place, value), (-5, 5), textcoords="offset points", ha="right", fontsize=8)
     if plain is not None:
         axes.axhline(plain, color=SECOND, linewidth=1.2, linestyle="--", label=f"plain head {plain:.1%}")
     axes.set_xticks(places, [printable(name) for name in names])
-    axes.set(xlabel="clips of the speaker known beforehand", xlim=(-0.4, len(values) - 0.3))
+    axes.set(xlabel="clips of the speaker known beforehand", xlim=(-0.7, len(values) - 0.7))
     axes.grid(axis="y")
     axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
     percent_axis(axes.yaxis)
@@ -94,10 +94,20 @@ def _one_bar_each(values: pd.Series, colors: Sequence[str]) -> tuple[Figure, Axe
     places = np.arange(len(values))
     axes.bar(places, list(values), color=colors, width=0.75)
     if len(values) <= _MOST_NAMES:
-        names = [printable(str(speaker), 16) for speaker in values.index]
-        axes.set_xticks(places, names, rotation=90, fontsize=8 if len(values) <= 40 else 6)
+        names, corpus = _without_corpus([str(speaker) for speaker in values.index])
+        axes.set_xticks(
+            places, names, rotation=90 if max(map(len, names)) > 3 else 0, fontsize=8 if len(values) <= 40 else 6
+        )
+        axes.set(xlabel=printable(corpus))
     else:
         axes.set(xticks=[], xlabel=f"{len(values)} speakers, lowest first")
     axes.set(xlim=(-0.6, len(values) - 0.4))
     axes.grid(axis="y")
     return figure, axes
+
+
+def _without_corpus(speakers: Sequence[str]) -> tuple[list[str], str]:
+    """Return names fit for an axis, and the corpus if all are of the same, which the names then leave out."""
+    corpora = {speaker.rpartition("/")[0] for speaker in speakers}
+    (corpus,) = corpora if len(corpora) == 1 else ("",)
+    return [printable(speaker.removeprefix(f"{corpus}/"), 16) for speaker in speakers], corpus

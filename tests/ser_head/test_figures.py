@@ -166,6 +166,15 @@ def test_many_speakers_are_drawn_without_names():
     assert len(axes.get_xticks()) == 0
 
 
+def test_the_corpus_of_all_speakers_is_named_once():
+    (axes,) = speaker_bars(pd.Series({"ravdess/01": 0.2, "ravdess/02": 0.4}), 0.1).axes
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["01", "02"]
+    assert axes.get_xlabel() == "ravdess"
+    (axes,) = speaker_bars(pd.Series({"ravdess/01": 0.2, "emodb/02": 0.4, "x": 0.5}), 0.1).axes
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["ravdess/01", "emodb/02", "x"]
+    assert axes.get_xlabel() == ""
+
+
 def test_speakers_get_a_legend_only_where_colours_can_be_told_apart():
     few = vector_map(projection(["a", "b"] * 5, ["sad"] * 10))
     many = vector_map(projection([f"s{number}" for number in range(40)], ["sad"] * 40))

@@ -14,6 +14,7 @@ from ser_head.sentences import (
     condition_in_words,
     coverage_in_words,
     in_words,
+    measured_in_words,
     methods_in_words,
     protocol_in_words,
     shared_in_words,
@@ -80,6 +81,12 @@ def test_nothing_shared_is_nothing_said(clips):
     found = audit(clips, [split([0, 1], [2], [3, 4, 5])]).to_dict()
     assert shared_in_words(found, 3) == []
     assert unchecked_in_words(found) == ""
+
+
+def test_corpora_measured_on_their_test_clips_are_named():
+    own, others = {"clips": 9, "transductive": False}, {"clips": 9, "transductive": True}
+    (said,) = measured_in_words([{"corpora": {"ravdess": own, "emodb": others}}, {}])
+    assert said.startswith("The numbers of emodb were standardised by its own test clips")
 
 
 def answers(confidence, right):
