@@ -78,6 +78,8 @@ class ClassicHead:
         """
         if self._estimator is None:
             raise ValueError("a head has to be trained before it can score clips")
+        if not len(vectors):  # nobody enrolled; scikit-learn takes no empty array
+            return np.zeros((0, len(self._estimator.classes_)), np.float32)
         dimensions = self._flat(vectors)
         if isinstance(self._estimator, RandomForestClassifier):
             shares = self._estimator.predict_proba(dimensions)

@@ -54,6 +54,10 @@ def test_two_classes_have_two_probabilities_in_their_order(kind):
     assert (probabilities.argmax(axis=1) == targets).mean() > 0.9
 
 
+def test_no_clips_have_no_probabilities(head):
+    assert head.probabilities(clips()[0][:0]).shape == (0, 3)
+
+
 def test_a_logarithm_of_any_probability_is_finite(head):
     far = np.full((2, 2, 5), 1e6, np.float32) * np.array([1, -1], np.float32)[:, None, None]
     assert np.isfinite(np.log(head.probabilities(far))).all()
