@@ -26,27 +26,30 @@ _TEXT = ("utterance_id", "speaker", "label", "prediction", "condition")
 
 
 def prediction_rows(
-    data: Dataset, indices: np.ndarray, probabilities: np.ndarray, fold: int, condition: str, temperature: float
+    data: Dataset, indices: np.ndarray, answers: np.ndarray, fold: int, condition: str, temperature: float
 ) -> pd.DataFrame:
     """Lay out scored clips as rows.
 
     Args:
         data: the clips.
         indices: which were scored, (n,).
-        probabilities: float32 (n, classes).
+        answers: probabilities, float32 (n, classes), or numbers (n, 1).
         fold: number of the fold.
         condition: what was known of the speakers.
         temperature: that the logits were divided by.
     """
     clips = data.clips.iloc[indices].reset_index(drop=True)
-    labels = np.array(data.labels, dtype=object)
-    columns = {PROBABILITY + label: probabilities[:, place] for place, label in enumerate(data.labels)}
+    columns = {PROBABILITY + label: answers[:, place] for place, label in enumerate(data.labels)}
+    if data.labels:
+        label, prediction = clips["emotion"], np.array(data.labels, dtype=object)[answers.argmax(axis=1)]
+    else:
+        label, prediction = data.desired[indices, 0], answers[:, 0].astype(np.float32)
     return pd.DataFrame(
         {
             "utterance_id": clips["utterance_id"],
             "speaker": clips["speaker"],
-            "label": clips["emotion"],
-            "prediction": labels[probabilities.argmax(axis=1)],
+            "label": label,
+            "prediction": prediction,
             **columns,
             "fold": fold,
             "condition": condition,
@@ -61,14 +64,18 @@ def probabilities_of(table: pd.DataFrame, labels: Sequence[str]) -> np.ndarray:
 
 
 def judged(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows a run is judged by: the first of each clip."""
-    return table.drop_duplicates("utterance_id")
+    """Return the rows a run is judged by: the first of each clip, by the heads of the first seed alone.
+
+    Other seeds may test other clips, and would add to these.
+    """
+    first = table[table["seed"] == table["seed"].iloc[0]] if "seed" in table and len(table) else table
+    return first.drop_duplicates("utterance_id")
 
 
 def judged_first(table: pd.DataFrame) -> pd.DataFrame:
     """Return the table with the rows a run is judged by in front, everything else in its order behind them."""
-    others = table.duplicated("utterance_id")
-    return pd.concat([table[~others], table[others]], ignore_index=True)
+    rows = judged(table)
+    return pd.concat([rows, table.drop(rows.index)], ignore_index=True)
 
 
 def read_predictions(path: Path) -> pd.DataFrame:
