@@ -95,19 +95,20 @@ def _agreement(results: Results) -> Iterator[tuple[str, Picture]]:
 
 
 def _enrolment(results: Results) -> Iterator[tuple[str, Picture]]:
-    conditions = results.metrics.get("conditions", {})
+    conditions, measure = results.metrics.get("conditions", {}), "UAR" if results.labels else "CCC"
+    key, write = measure.lower(), "{:.1%}" if results.labels else "{:.3f}"
     sizes = sorted(int(name.partition(":")[2]) for name in conditions if name.startswith(f"{ENROLLED}:"))
     names = {UNKNOWN: "0", **{f"{ENROLLED}:{size}": str(size) for size in sizes}, TRANSDUCTIVE: "all"}
-    measured = {name: conditions[name] for name in names if conditions.get(name, {}).get("uar") is not None}
+    measured = {name: conditions[name] for name in names if conditions.get(name, {}).get(key) is not None}
     if sizes and len(measured) > 1:
-        values = [figures["uar"] for figures in measured.values()]
-        intervals = [(figures.get("ci95") or {}).get("uar") for figures in measured.values()]
-        plain = conditions.get(PLAIN, {}).get("uar")
+        values = [figures[key] for figures in measured.values()]
+        intervals = [(figures.get("ci95") or {}).get(key) for figures in measured.values()]
+        plain = conditions.get(PLAIN, {}).get(key)
         points = [names[name] for name in measured]
-        alt = "UAR by number of clips of the speaker known beforehand: " + ", ".join(
-            f"{point}: {value:.1%}" for point, value in zip(points, values, strict=True)
+        alt = f"{measure} by number of clips of the speaker known beforehand: " + ", ".join(
+            f"{point}: {write.format(value)}" for point, value in zip(points, values, strict=True)
         )
-        yield "enrolment", picture(enrolment_curve(points, values, intervals, plain), alt)
+        yield "enrolment", picture(enrolment_curve(points, values, intervals, plain, measure), alt)
 
 
 def _gains(results: Results) -> Iterator[tuple[str, Picture]]:
@@ -123,7 +124,8 @@ def _training(results: Results) -> Iterator[tuple[str, Picture]]:
     history = results.history
     if len(history) > 1 and "loss" in history:
         folds, epochs = history["fold"].nunique(), history["epoch"].nunique()
-        alt = f"Loss and accuracy over up to {epochs} epochs of training, {folds} round(s), training against validation"
+        measures = "Loss and accuracy" if "accuracy" in history else "Loss"
+        alt = f"{measures} over up to {epochs} epochs of training, {folds} round(s), training against validation"
         yield "training", picture(training_curves(history, results.kept_epochs), alt)
 
 

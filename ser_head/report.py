@@ -65,7 +65,7 @@ def used_clips(results: Results, store: Store) -> pd.DataFrame:
     `part` is "test" for clips that were scored, else "validation" for clips an epoch was chosen by, else "training".
     """
     clips = store.utterances
-    used = clips["emotion"].isin(results.labels) if results.labels else pd.Series(True, clips.index)
+    used = clips["emotion"].isin(results.labels) if results.labels else clips[results.target].notna()
     if results.chosen_corpora:
         used &= clips["corpus"].isin(results.chosen_corpora)
     tested = clips["utterance_id"].isin(set(results.tested["utterance_id"]))

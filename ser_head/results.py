@@ -69,8 +69,8 @@ class Results:
 
     @property
     def target(self) -> str:
-        """What the head was trained to tell: a column of the manifest."""
-        return str(self.run.settings.to_dict().get("target") or "emotion")
+        """What the head was trained to tell: emotion, votes or a numeric column of the manifest."""
+        return self.run.settings.target
 
     @property
     def shown_gain(self) -> str | None:

@@ -60,31 +60,38 @@ def gain_bars(gains: pd.Series) -> Figure:
 
 @styled
 def enrolment_curve(
-    names: Sequence[str], values: Sequence[float], intervals: Sequence[tuple[float, float] | None], plain: float | None
+    names: Sequence[str],
+    values: Sequence[float],
+    intervals: Sequence[tuple[float, float] | None],
+    plain: float | None,
+    measure: str = "UAR",
 ) -> Figure:
     """Draw what enrolling more clips of a speaker buys.
 
     Args:
         names: number of clips per point, in words, ascending.
-        values: UAR in [0, 1] per point.
+        values: UAR or CCC per point.
         intervals: its 95 % interval, where there is one.
-        plain: UAR of a head that does not listen to who speaks, if known.
+        plain: what a head gets that does not listen to who speaks, if known.
+        measure: "UAR" or "CCC".
     """
+    write = "{:.1%}" if measure == "UAR" else "{:.3f}"
     figure, (axes,) = new_figure(HALF_WIDTH, 3.1)
     places = np.arange(len(values))
     for place, ends in zip(places, intervals, strict=True):
         if ends:
             axes.plot([place, place], ends, color=FIRST, linewidth=5, alpha=0.25, solid_capstyle="butt")
-    axes.plot(places, values, "o-", color=FIRST, linewidth=2, markersize=6, markeredgecolor="white", label="UAR")
+    axes.plot(places, values, "o-", color=FIRST, linewidth=2, markersize=6, markeredgecolor="white", label=measure)
     for place, value in zip(places, values, strict=True):
-        axes.annotate(f"{value:.1%}", (place, value), (-5, 5), textcoords="offset points", ha="right", fontsize=8)
+        axes.annotate(write.format(value), (place, value), (-5, 5), textcoords="offset points", ha="right", fontsize=8)
     if plain is not None:
-        axes.axhline(plain, color=SECOND, linewidth=1.2, linestyle="--", label=f"plain head {plain:.1%}")
+        axes.axhline(plain, color=SECOND, linewidth=1.2, linestyle="--", label=f"plain head {write.format(plain)}")
     axes.set_xticks(places, [printable(name) for name in names])
     axes.set(xlabel="clips of the speaker known beforehand", xlim=(-0.7, len(values) - 0.7))
     axes.grid(axis="y")
     axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
-    percent_axis(axes.yaxis)
+    if measure == "UAR":
+        percent_axis(axes.yaxis)
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=2, borderaxespad=0)
     return figure
 

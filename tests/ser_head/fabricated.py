@@ -104,7 +104,8 @@ def write_fold(run: Path, store: Store, case: Case, methods: tuple[str, ...], fo
     scaling = Alignment(vectors[np.isin(speakers, known)].mean(axis=0), vectors[np.isin(speakers, known)].var(axis=0))
     scaled = scaling.apply(vectors)
     means = np.stack([scaled[speakers == name].mean(axis=0) for name in known]).astype(np.float32)
-    voices = Voices(known, means, np.ones_like(means), np.ones((len(known), len(case.labels)), np.int64))
+    counts, numbers = np.ones((len(known), len(case.labels)), np.int64), np.zeros((len(known), 2), np.float32)
+    voices = Voices(known, means, np.ones_like(means), counts, numbers)
     prior = np.full(len(case.labels), 1 / len(case.labels))
     scorer = Scorer(lambda inputs: inputs[0], scaling, Personalizer(methods, voices), Tempering(1.0, prior))
     folder = Path(f"fold_{fold['fold']}")
@@ -115,14 +116,15 @@ def write_fold(run: Path, store: Store, case: Case, methods: tuple[str, ...], fo
 
 
 def make_numeric(run: Path, case: Case) -> None:
-    """Make a fabricated run one whose head answers with a number."""
+    """Make a fabricated run one whose head answers with a number: as if how long clips last were a rating."""
     random = np.random.default_rng(case.seed)
     clips = predict(case, manifest(case))[["utterance_id", "speaker", "fold", "condition"]]
     truth = random.uniform(1, 5, len(clips))
     table = clips.assign(label=truth, prediction=0.7 * truth + random.normal(1, 0.5, len(clips)))
     table.to_csv(run / "predictions.csv", index=False)
     test = figures(table, ())
-    edit_json(run / "run.json", labels=[])
+    settings = json.loads((run / "run.json").read_text("utf-8"))["settings"]
+    edit_json(run / "run.json", labels=[], settings={**settings, "target": "duration_s"})
     edit_json(run / "metrics.json", labels=[], test=test, conditions={"unknown": test})
 
 

@@ -273,9 +273,13 @@ def test_a_head_that_answers_with_a_number_has_its_own_report(tmp_path):
     test = json.loads((run / "metrics.json").read_text())["test"]
     figures = {"n": 9, "ccc": 0.4321, "mae": 0.25, "rmse": 0.3, "pearson": None}
     seeds = {"n": 3, "ccc": {"mean": 0.8, "sd": 0.01, "values": []}}
-    edit_json(run / "metrics.json", by={"gender": {"male": figures}}, seeds=seeds)
+    conditions = {
+        name: {**figures, "ccc": ccc} for name, ccc in (("enrolled:5", 0.7), ("plain", None), ("unknown", 0.6))
+    }
+    edit_json(run / "metrics.json", by={"gender": {"male": figures}}, seeds=seeds, conditions=conditions)
     page = report(run, store)
-    assert [alt.split()[0] for alt in page.alts] == ["The", "Loss", "Histogram", "The"]
+    assert [alt.split()[0] for alt in page.alts] == ["The", "CCC", "Loss", "Histogram", "The"]
+    assert "CCC by number of clips of the speaker known beforehand: 0: 0.600, 5: 0.700" in page.alts
     answers = pd.read_csv(run / "predictions.csv")
     mean_error = (answers["label"] - answers["label"].mean()).abs().mean()
     for words in (
@@ -284,6 +288,7 @@ def test_a_head_that_answers_with_a_number_has_its_own_report(tmp_path):
         f"off by {test['mae']:.2f} on average; always answering with the mean would be off by {mean_error:.2f}",
         f"Pearson correlation {test['pearson']:.3f}",
         "male 9 0.250 0.432",
+        "its duration_s , from",
         "CCC 0.800 ± 0.010",
     ):
         assert words in page.text, words
