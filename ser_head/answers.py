@@ -12,6 +12,7 @@ from ser_head.predictions import PROBABILITY
 
 SILENT = "silent"  # what a window without a voice is called; it has no probabilities
 UNCERTAIN = "uncertain"
+NUMBER = "value"  # the column of a head that answers with a number
 UNFAMILIAR = "unlike anything in training"
 FAMILIAR_UP_TO = 1.0  # see `ser_head.runs.Run.unfamiliarity`
 _STRETCHES = 12  # stretches of one emotion told in a file's line; --output has all windows
@@ -23,7 +24,8 @@ class Predictions:
 
     Attributes:
         table: one row per file, or per window: file, start_s, end_s, emotion, confidence (the largest probability),
-            unfamiliarity (above 1 the audio is unlike anything in training), and p_<emotion> per class.
+            unfamiliarity (above 1 the audio is unlike anything in training), and p_<emotion> per class. A head that
+            answers with a number has the column value in place of emotion, confidence and p_<emotion>.
         unreadable: one {"file", "reason"} for each file that could not be read.
         enrolled: with how many other clips of the speaker each file was scored, at least.
     """
@@ -89,6 +91,8 @@ def emotions_of(
 
 def _line(file: str, rows: pd.DataFrame) -> str:
     strange = int((rows["unfamiliarity"] > FAMILIAR_UP_TO).sum())
+    if NUMBER in rows:
+        rows = rows.assign(emotion=[SILENT if np.isnan(value) else f"{value:.3g}" for value in rows[NUMBER]])
     if len(rows) == 1:
         return f"{file}: {_one(rows)}" + (f", {UNFAMILIAR}" if strange else "")
     begins = rows[rows["emotion"] != rows["emotion"].shift()]  # the first window of each stretch of one emotion
@@ -104,7 +108,10 @@ def _line(file: str, rows: pd.DataFrame) -> str:
 
 def _one(rows: pd.DataFrame) -> str:
     """Return the answer of one piece, and what else it may be."""
-    emotion, confidence = rows["emotion"].iloc[0], rows["confidence"].iloc[0]
+    emotion = rows["emotion"].iloc[0]
+    if NUMBER in rows:
+        return str(emotion)
+    confidence = rows["confidence"].iloc[0]
     classes = rows.filter(regex=f"^{PROBABILITY}").iloc[0].sort_values(ascending=False)
     told = [f"{str(name).removeprefix(PROBABILITY)} {value:.2f}" for name, value in classes.iloc[:3].items()]
     if emotion == UNCERTAIN:

@@ -16,6 +16,7 @@ from ser_embed.manifest import EMOTIONS
 from ser_embed.store import Store
 from ser_head.padding import pad_frames
 
+EMOTION, VOTES = "emotion", "votes"
 MEMORY_BYTES = 2**30  # vectors kept in memory; about 10 000 clips of all 25 layers of a large encoder
 WINDOW_BYTES = 2**26  # vectors handled at once: 16 000 clips of one layer of a large encoder, 650 of all 25
 # Neighbours in a store are often of one speaker. A window made of runs this short mixes many, and each run is still
@@ -29,9 +30,11 @@ class Dataset:
     Attributes:
         store: where the vectors are.
         layers: positions of the chosen layers on the store's layer axis.
-        labels: the classes, in canonical order: `EMOTIONS`, then others by alphabet.
+        labels: the classes, in canonical order: `EMOTIONS`, then others by alphabet; none where a number is learned.
         clips: manifest rows of the clips, (clips,).
-        targets: class of each clip as a position in `labels`, int64 (clips,).
+        targets: class of each clip as a position in `labels`, int64 (clips,); all 0 where a number is learned.
+        desired: what a head should answer, float32 (clips, classes): 1 for the class, or the shares of the votes; or
+            float32 (clips, 1), the number.
         speakers: speaker of each clip, "" where unknown, (clips,).
         corpora: corpus of each clip, (clips,).
     """
@@ -43,6 +46,7 @@ class Dataset:
         corpora: Sequence[str] = (),
         shared: bool = False,
         frames: bool = False,
+        target: str = EMOTION,
         memory_bytes: int = MEMORY_BYTES,
     ) -> None:
         """Find the clips; no vectors are read yet.
@@ -53,6 +57,8 @@ class Dataset:
             corpora: names of the corpora to use; none for all.
             shared: keep only the emotions that every corpus has.
             frames: whether the head takes frames, or one vector per clip.
+            target: what is learned: "emotion", "votes" (the shares of the columns votes_<emotion>), or the name of a
+                column of numbers; clips without one are left out.
             memory_bytes: vectors of more bytes are left on disk.
 
         Raises:
@@ -64,17 +70,21 @@ class Dataset:
         self.layers = layer_positions(store, layer)
         clips = store.utterances
         _require_corpora(store, clips, corpora)
-        chosen = (clips["emotion"] != "") & (clips["corpus"].isin(corpora) if corpora else True)
+        chosen = _have_target(store, clips, target) & (clips["corpus"].isin(corpora) if corpora else True)
         if shared:
             chosen &= clips["emotion"].isin(shared_emotions(clips[chosen]))
         self._rows = np.flatnonzero(chosen)
         self._memory_bytes = memory_bytes
         self.clips = clips[chosen].reset_index(drop=True)
-        self.labels = class_order(self.clips["emotion"])
-        if len(self.labels) < 2:
-            found = f"only {self.labels[0]!r}" if self.labels else "none"
-            raise InputError(f"training needs clips of at least two emotions; {self.store.path} has {found}")
-        self.targets = self.clips["emotion"].map(self.labels.index).to_numpy(np.int64)
+        if target in (EMOTION, VOTES):
+            self.labels = _classes(store, self.clips)
+            self.targets = self.clips["emotion"].map(self.labels.index).to_numpy(np.int64)
+            self.desired = np.eye(len(self.labels), dtype=np.float32)[self.targets]
+            if target == VOTES:
+                self.desired = _vote_shares(store, self.clips, self.labels, self.desired)
+        else:
+            self.labels, self.targets = (), np.zeros(len(self.clips), np.int64)
+            self.desired = self.clips[[target]].to_numpy(np.float32)
         self.speakers = self.clips["speaker"].to_numpy(object)
         self.corpora = self.clips["corpus"].to_numpy(object)
 
@@ -134,6 +144,37 @@ class Dataset:
             indices = np.concatenate([runs[place] for place in random.permutation(len(runs))])
         most = max(1, WINDOW_BYTES // self._clip_bytes)
         yield from np.array_split(indices, -(-len(indices) // most))
+
+
+def _have_target(store: Store, clips: pd.DataFrame, target: str) -> pd.Series:
+    """Return which clips have what is to be learned."""
+    if target in (EMOTION, VOTES):
+        return clips["emotion"] != ""
+    numeric = [str(name) for name in clips if pd.api.types.is_numeric_dtype(clips[name])]
+    if target not in numeric:
+        raise InputError(
+            f"--target has to be {EMOTION}, {VOTES} or a column of numbers of {store.path} ({', '.join(numeric)}), "
+            f"not {target!r}"
+        )
+    return clips[target].notna()
+
+
+def _classes(store: Store, clips: pd.DataFrame) -> tuple[str, ...]:
+    labels = class_order(clips["emotion"])
+    if len(labels) < 2:
+        found = f"only {labels[0]!r}" if labels else "none"
+        raise InputError(f"training needs clips of at least two emotions; {store.path} has {found}")
+    return labels
+
+
+def _vote_shares(store: Store, clips: pd.DataFrame, labels: Sequence[str], otherwise: np.ndarray) -> np.ndarray:
+    """Return how many of the listeners heard each emotion, (clips, classes); `otherwise` for a clip nobody voted on."""
+    columns = [f"{VOTES}_{label}" for label in labels]
+    if missing := [column for column in columns if column not in clips]:
+        raise InputError(f"--target {VOTES} needs the columns {', '.join(columns)}; {store.path} lacks {missing[0]}")
+    votes = clips[columns].to_numpy(np.float32, na_value=0)
+    total = votes.sum(axis=1, keepdims=True)
+    return np.where(total > 0, votes / np.maximum(total, 1), otherwise)
 
 
 def class_order(emotions: pd.Series) -> tuple[str, ...]:

@@ -7,8 +7,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ser_embed.errors import InputError
 from ser_head.alignment import Alignment, fit_alignment
 from ser_head.dataset import Dataset
+from ser_head.personal.deviation import moments
 from ser_head.personal.enrolment import ALL, Session, enrolment_sessions, known_sessions, training_sessions
 from ser_head.personal.voices import Card, Personalizer, Voices, parse_methods
 from ser_head.settings import TrainSettings
@@ -27,6 +29,7 @@ class Fold:
         weights: weight of each class in the loss, float32 (classes,).
         personalizer: what is made of speakers.
         seen: what is made of training clips: that, and where settings augment, speakers normalised as if enrolled.
+        numbers: mean and deviation of the training clips' numbers, where a number is learned.
         seed: with the number of the fold, what every random choice comes from.
     """
 
@@ -35,6 +38,7 @@ class Fold:
     weights: np.ndarray
     personalizer: Personalizer
     seen: Personalizer
+    numbers: tuple[float, float] | None
     seed: int
 
     def random(self, *purpose: int) -> np.random.Generator:
@@ -90,7 +94,7 @@ def prepare_fold(data: Dataset, split: Split, settings: TrainSettings, rows: int
         seed: of this fold's random choices; None for the settings'.
     """
     scaling = fit_alignment(data, split, settings.normalization)
-    counts = np.bincount(data.targets[split.train], minlength=len(data.labels))
+    counts = np.bincount(data.targets[split.train], minlength=data.desired.shape[1])
     weights = (len(split.train) / (len(counts) * counts)) ** settings.balance
     methods = parse_methods([*settings.personalized, *(["normalize"] if settings.augments else [])])
     nobody = _measure_voices(data, split.train[:0], scaling)
@@ -98,7 +102,7 @@ def prepare_fold(data: Dataset, split: Split, settings: TrainSettings, rows: int
     personalizer = Personalizer(settings.personalized, everybody if settings.personalized else nobody, rows)
     seen = Personalizer(methods, everybody, rows)
     seed = settings.seed if seed is None else seed
-    return Fold(split, scaling, weights.astype(np.float32), personalizer, seen, seed)
+    return Fold(split, scaling, weights.astype(np.float32), personalizer, seen, _numbers(data, split), seed)
 
 
 class Casting:
@@ -170,14 +174,25 @@ def validation_castings(
     ]
 
 
+def _numbers(data: Dataset, split: Split) -> tuple[float, float] | None:
+    if data.labels:
+        return None
+    mean, deviation = moments(data.desired[split.train])
+    if not deviation:
+        raise InputError(f"all training clips of fold {split.fold} have the same number, {mean:g}: nothing to learn")
+    return mean, deviation
+
+
 def _measure_voices(data: Dataset, clips: np.ndarray, scaling: Alignment) -> Voices:
     names = tuple(sorted(set(data.speakers[clips]) - {""}))
     means = np.zeros((len(names), *data.shape), np.float32)
     variances = np.ones_like(means)
-    counts = np.zeros((len(names), len(data.labels)), np.int64)
+    counts = np.zeros((len(names), data.desired.shape[1]), np.int64)
+    numbers = np.zeros((len(names), 2))
     for place, name in enumerate(names):
         own = clips[data.speakers[clips] == name]
         vectors = scaling.read(data, own)
         means[place], variances[place] = vectors.mean(axis=0), vectors.var(axis=0)
-        counts[place] = np.bincount(data.targets[own], minlength=len(data.labels))
-    return Voices(names, means, variances, counts)
+        counts[place] = np.bincount(data.targets[own], minlength=data.desired.shape[1])
+        numbers[place] = moments(data.desired[own])
+    return Voices(names, means, variances, counts, numbers)

@@ -69,8 +69,8 @@ def metrics_document(
 def scored_figures(tested: pd.DataFrame, labels: Sequence[str], by: Sequence[str] = ()) -> dict[str, Any]:
     """Return the parts of metrics.json that tell of the test clips.
 
-    These are n_test, test, calibration, conditions; seeds, how figures spread over them; gains, what each condition brings the speakers against the plain head, where
-    that was scored too; and by, if asked for.
+    These are n_test, test, calibration, conditions; seeds, how figures spread over them; gains, what each condition
+    brings the speakers against the plain head, where that was scored too; and by, if asked for.
 
     Args:
         tested: predictions of the test clips of all folds, under every condition.

@@ -2,8 +2,8 @@
 
 Every network takes vectors (batch, layers, width), or frames (batch, frames, layers, width) in which a frame that a
 clip does not have is NaN. A personalised one takes a list: vectors, then what its methods tell of the speaker (batch,
-numbers). The output is probabilities (batch, classes). Only `keras.*` and `keras.ops.*` are used, so that a saved head
-runs on any backend.
+numbers). The output is probabilities (batch, classes), or a standardised number (batch, 1). Only `keras.*` and
+`keras.ops.*` are used, so that a saved head runs on any backend.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -35,7 +35,7 @@ class NetworkShape:
     Attributes:
         layers: encoder layers per clip.
         width: numbers per layer.
-        classes: emotions.
+        classes: emotions; 0 for a head that answers with a number.
         told: name and width of each input that tells of the speaker, in their order.
     """
 
@@ -86,7 +86,10 @@ def build_network(spec: HeadSpec, shape: NetworkShape, regularization: Regulariz
         hidden = _dense(units, next(seeds), activation="relu")(hidden)
         hidden = keras.layers.Dropout(regularization.dropout, seed=next(seeds))(hidden)
         hidden = keras.layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM)(hidden)
-    output = _dense(shape.classes, next(seeds), activation="softmax", name="emotion")(hidden)
+    if shape.classes:
+        output = _dense(shape.classes, next(seeds), activation="softmax", name="emotion")(hidden)
+    else:
+        output = _dense(1, next(seeds), name="number")(hidden)
     return keras.Model([vectors, *told.values()] if told else vectors, output, name=NETWORK)
 
 
@@ -99,13 +102,19 @@ def _speaker(name: str, about: Any, width: int, seeds: Iterator[int]) -> Any:
     return _dense(width, next(seeds), name=f"{name}_dense")(about)
 
 
-def finished(network: keras.Model, scaling: Scaling, temperature: float = 1.0) -> keras.Model:
+def finished(
+    network: keras.Model,
+    scaling: Scaling,
+    temperature: float = 1.0,
+    numbers: tuple[float, float] | None = None,
+) -> keras.Model:
     """Return a trained network as it is saved: vectors as the store holds them in, calibrated probabilities out.
 
     Args:
         network: from standardised vectors to probabilities.
         scaling: put in front.
         temperature: divides the logits behind.
+        numbers: mean and deviation of the numbers, where it answers with one.
     """
     inputs = [keras.Input(each.shape[1:], dtype=each.dtype, name=each.name) for each in network.inputs]
     normalize = keras.layers.Normalization(axis=(-2, -1), name="scaling")
@@ -113,9 +122,14 @@ def finished(network: keras.Model, scaling: Scaling, temperature: float = 1.0) -
     normalize.set_weights([scaling.mean, scaling.variance, np.int32(0)])
     normalize.finalize_state()
     scaled = [normalize(inputs[0]), *inputs[1:]]
-    probabilities = network(scaled if len(scaled) > 1 else scaled[0])
+    # Without loss and optimiser, which are no part of what is saved.
+    network = keras.Model(_one_or_all(network.inputs), network.outputs[0], name=NETWORK)
+    probabilities = network(_one_or_all(scaled))
+    if numbers is not None:
+        value = keras.layers.Rescaling(numbers[1], numbers[0])(probabilities)
+        return keras.Model(_one_or_all(inputs), value)
     logits = keras.ops.log(keras.ops.maximum(probabilities, SMALLEST_PROBABILITY))
-    return keras.Model(inputs if len(inputs) > 1 else inputs[0], keras.ops.softmax(logits / temperature))
+    return keras.Model(_one_or_all(inputs), keras.ops.softmax(logits / temperature))
 
 
 def load_network(path: Path) -> Callable[[list[np.ndarray]], np.ndarray]:
@@ -134,7 +148,7 @@ def load_network(path: Path) -> Callable[[list[np.ndarray]], np.ndarray]:
         for start in range(0, len(inputs[0]), _SCORED_AT_ONCE):
             part = [each[start : start + _SCORED_AT_ONCE] for each in inputs]
             # Called directly: predict_on_batch would trace a graph for each head, which costs more than it saves.
-            scored.append(keras.ops.convert_to_numpy(network(part if len(part) > 1 else part[0], training=False)))
+            scored.append(keras.ops.convert_to_numpy(network(_one_or_all(part), training=False)))
         return np.concatenate(scored)
 
     return predict
@@ -158,6 +172,11 @@ def layer_weights(network: keras.Model) -> list[float] | None:
     """Return what the mix gives each layer, or None where there is but one."""
     mixes = [layer for layer in network.layers if isinstance(layer, LayerMix)]
     return keras.ops.convert_to_numpy(mixes[0].weighting()).tolist() if mixes else None
+
+
+def _one_or_all(inputs: list[Any]) -> Any:
+    """Return inputs as Keras wants them: a single one not in a list."""
+    return inputs if len(inputs) > 1 else inputs[0]
 
 
 def _dense(units: int, seed: int, **options: Any) -> keras.layers.Dense:

@@ -40,7 +40,9 @@ def choose_clips(store: Store, settings: TrainSettings) -> Dataset:
         raise InputError(f"{settings.protocol} names its corpora itself; leave out --corpus")
     cross = protocol.kind == "cross"
     corpora = (protocol.train, protocol.test) if cross else settings.corpus
-    return Dataset(store, settings.layer, corpora, shared=cross, frames=HEADS[settings.head].takes_frames)
+    return Dataset(
+        store, settings.layer, corpora, shared=cross, frames=HEADS[settings.head].takes_frames, target=settings.target
+    )
 
 
 def make_plan(data: Dataset, settings: TrainSettings) -> Plan:

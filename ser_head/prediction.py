@@ -14,7 +14,7 @@ import pandas as pd
 
 from ser_embed.console import note
 from ser_embed.errors import InputError
-from ser_head.answers import UNFAMILIAR, Predictions, emotions_of
+from ser_head.answers import NUMBER, UNFAMILIAR, Predictions, emotions_of
 from ser_head.enrolling import Voice, find_voice
 from ser_head.ensemble import ensemble_probabilities
 from ser_head.listening import AT_ONCE, Hearing, Piece, find_audio, listen, load_embedder
@@ -54,11 +54,11 @@ def run_prediction(run: Run, audio: Sequence[Path], hearing: Hearing) -> Predict
 def _score(run: Run, embedders: Sequence[Any], pieces: Sequence[Piece], voice: Voice, hearing: Hearing) -> pd.DataFrame:
     corpus = hearing.corpus or ""
     voiced = [index for index, piece in enumerate(pieces) if piece.waveform is not None]
-    probabilities, unfamiliarity = np.full((len(pieces), len(run.labels)), np.nan), np.full(len(pieces), np.nan)
+    answers, unfamiliarity = np.full((len(pieces), max(1, len(run.labels))), np.nan), np.full(len(pieces), np.nan)
     if voiced:
         heard = [each.embed_waveforms([pieces[index].waveform for index in voiced]) for each in embedders]
         if run.members:
-            probabilities[voiced] = ensemble_probabilities(run, heard, corpus)
+            answers[voiced] = ensemble_probabilities(run, heard, corpus)
             unfamiliarity[voiced] = np.mean(
                 [member.unfamiliarity(vectors, corpus) for member, vectors in zip(run.members, heard, strict=True)],
                 axis=0,
@@ -66,17 +66,22 @@ def _score(run: Run, embedders: Sequence[Any], pieces: Sequence[Piece], voice: V
         else:
             speakers, enrolled = voice.speakers([pieces[index].file for index in voiced])
             corpora = [corpus] * len(voiced)
-            probabilities[voiced] = run.probabilities(heard[0], speakers, embedders[0].spec, enrolled, corpora)
+            answers[voiced] = run.probabilities(heard[0], speakers, embedders[0].spec, enrolled, corpora)
             unfamiliarity[voiced] = run.unfamiliarity(heard[0], corpus)
+    where = {
+        "file": [str(piece.file) for piece in pieces],
+        "start_s": [round(piece.start_s, 3) for piece in pieces],
+        "end_s": [round(piece.end_s, 3) for piece in pieces],
+    }
+    if not run.labels:
+        return pd.DataFrame({**where, NUMBER: answers[:, 0], "unfamiliarity": unfamiliarity})
     return pd.DataFrame(
         {
-            "file": [str(piece.file) for piece in pieces],
-            "start_s": [round(piece.start_s, 3) for piece in pieces],
-            "end_s": [round(piece.end_s, 3) for piece in pieces],
-            "emotion": emotions_of(probabilities, run.labels, unfamiliarity, hearing.min_confidence),
-            "confidence": probabilities.max(axis=1),
+            **where,
+            "emotion": emotions_of(answers, run.labels, unfamiliarity, hearing.min_confidence),
+            "confidence": answers.max(axis=1),
             "unfamiliarity": unfamiliarity,
-            **{f"{PROBABILITY}{label}": probabilities[:, index] for index, label in enumerate(run.labels)},
+            **{f"{PROBABILITY}{label}": answers[:, index] for index, label in enumerate(run.labels)},
         }
     )
 

@@ -126,17 +126,19 @@ class Rounds:
         fitted = trainer.fit(fold, on_epoch)
         clips = fold.split.validation
         castings = validation_castings(self._data, fold, fold.personalizer, fold.random(_ENROLMENT))
-        probabilities = np.stack([self._predict(trainer, casting, clips) for casting in castings])
-        targets = np.tile(self._data.targets[clips], len(castings))
-        temperature = fit_temperature(np.concatenate(probabilities), targets)
-        prior = _effective_prior(fold, self._data)
-        scorer = Scorer(trainer.predict, fold.scaling, fold.personalizer, Tempering(temperature, prior))
-        if "calibrate" in fold.personalizer.methods:
-            scorer.tempering = replace(scorer.tempering, borrowing=self._choose_borrowing(fold, scorer))
+        answers = np.stack([self._predict(trainer, casting, clips) for casting in castings])
+        temperature = 1.0
+        if fold.numbers is None:
+            temperature = fit_temperature(np.concatenate(answers), np.tile(self._data.targets[clips], len(castings)))
+            answers = temper(np.concatenate(answers), temperature).reshape(answers.shape)
+        else:
+            answers = answers * fold.numbers[1] + fold.numbers[0]
+        tempering = Tempering(temperature, _effective_prior(fold, self._data), numbers=fold.numbers)
+        scorer = Scorer(trainer.predict, fold.scaling, fold.personalizer, tempering)
+        if "calibrate" in fold.personalizer.methods and fold.numbers is None:
+            scorer.tempering = replace(tempering, borrowing=self._choose_borrowing(fold, scorer))
         scorer.familiarity = self._measure_familiarity(fold)
-        validated = prediction_rows(
-            self._data, clips, temper(probabilities[0], temperature), fold.split.fold, VALIDATION, temperature
-        )
+        validated = prediction_rows(self._data, clips, answers[0], fold.split.fold, VALIDATION, temperature)
         if trainer.settings.refits:
             trainer.refit(fold, fitted, on_epoch)
         return fitted, validated, scorer
@@ -168,7 +170,7 @@ class Rounds:
         )
 
     def _score(self, scorer: Scorer, condition: str, sessions: Sequence[Session]) -> np.ndarray:
-        scored = [np.zeros((0, len(self._data.labels)), np.float32)]
+        scored = [np.zeros((0, self._data.desired.shape[1]), np.float32)]
         for group in _together(sessions):
             heard = [self._heard(session, condition == CLOSED) for session in group]
             scored.append(scorer.score(heard))
@@ -232,7 +234,9 @@ def _make_trainer(data: Dataset, settings: TrainSettings, rows: int) -> Trainer:
 
 def _effective_prior(fold: Fold, data: Dataset) -> np.ndarray:
     """Return the share of each class that the loss saw: that of the clips, times the weight of the class."""
-    shares = np.bincount(data.targets[fold.split.train], minlength=len(data.labels)) * fold.weights.astype(np.float64)
+    shares = np.bincount(data.targets[fold.split.train], minlength=data.desired.shape[1]) * fold.weights.astype(
+        np.float64
+    )
     return shares / shares.sum()
 
 

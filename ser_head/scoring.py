@@ -16,11 +16,13 @@ from ser_head.alignment import Alignment
 from ser_head.familiarity import Familiarity
 from ser_head.padding import clip_means
 from ser_head.personal.blending import most_similar
+from ser_head.personal.deviation import borrowed_moments, moments, rescale
 from ser_head.personal.priors import Calibration, borrowed_bias, borrowed_prior, shift
 from ser_head.personal.voices import Card, Personalizer, Voices
 from ser_head.temperature import SMALLEST_PROBABILITY, temper
 
 ARRAYS = "fold.npz"
+LENDERS = 5  # speakers a new voice borrows the deviation of its numbers from
 Predict = Callable[[list[np.ndarray]], np.ndarray]
 
 
@@ -49,11 +51,13 @@ class Tempering:
         temperature: divides the logits; above 1 the network was too sure.
         prior: effective share of each class in training, (classes,): with weighted classes, not that of the clips.
         borrowing: how label shares are borrowed from training speakers; None where that does not help.
+        numbers: mean and deviation of the training's numbers, for a head that answers with one; nothing else applies.
     """
 
     temperature: float
     prior: np.ndarray
     borrowing: Calibration | None = None
+    numbers: tuple[float, float] | None = None
 
 
 class Scorer:
@@ -85,7 +89,7 @@ class Scorer:
         """Score clips of several speakers.
 
         Returns:
-            Probabilities, float32 (clips of all, classes), in the order of `heard`.
+            Probabilities, float32 (clips of all, classes), or numbers (clips of all, 1), in the order of `heard`.
         """
         vectors = [self.scaling.apply(each.vectors, each.corpus) for each in heard]
         enrolled = [
@@ -94,7 +98,7 @@ class Scorer:
         ]
         cards = [self._card(each.speaker, own) for each, own in zip(heard, enrolled, strict=True)]
         scored = self._tempered(vectors, cards)
-        if "calibrate" not in self.personalizer.methods or self.tempering.borrowing is None:
+        if "calibrate" not in self.personalizer.methods or not (self.tempering.borrowing or self.tempering.numbers):
             return np.concatenate(scored)
         known = self._tempered(enrolled, cards)
         speakers = [each.speaker for each in heard]
@@ -119,11 +123,26 @@ class Scorer:
     def _tempered(self, groups: Sequence[np.ndarray], cards: Sequence[Card]) -> list[np.ndarray]:
         sizes = [len(group) for group in groups]
         inputs = self.personalizer.inputs(np.concatenate(groups), cards, np.repeat(np.arange(len(groups)), sizes))
-        probabilities = temper(self._predict(inputs), self.tempering.temperature)
-        return np.split(probabilities, np.cumsum(sizes)[:-1])
+        answers, numbers = self._predict(inputs), self.tempering.numbers
+        if numbers is None:
+            answers = temper(answers, self.tempering.temperature)
+        else:
+            answers = answers * np.float32(numbers[1]) + np.float32(numbers[0])
+        return np.split(answers, np.cumsum(sizes)[:-1])
+
+    def _rescaled(self, scored: np.ndarray, known: np.ndarray, enrolled: np.ndarray) -> np.ndarray:
+        """Stretch numbers to the deviation of the speakers that the voice resembles, as enrolled clips need it."""
+        if len(known) < 2 or not len(scored):
+            return scored
+        voices = self.personalizer.voices
+        nearest = most_similar(enrolled, voices.means, LENDERS)
+        borrowed = borrowed_moments(voices.numbers[:, 0], voices.numbers[:, 1], nearest)
+        return rescale(scored[:, 0], *borrowed, own=moments(known)).astype(np.float32)[:, np.newaxis]
 
     def _moved(self, scored: np.ndarray, known: np.ndarray, enrolled: np.ndarray, speaker: str) -> np.ndarray:
         """Move probabilities to the label shares that the speaker's voice, or its own training clips, promise."""
+        if self.tempering.numbers is not None:
+            return self._rescaled(scored, known, enrolled)
         borrowing, prior, voices = self.tempering.borrowing, self.tempering.prior, self.personalizer.voices
         row = voices.row(speaker)
         if row and borrowing:
@@ -153,6 +172,7 @@ def save_scorer(scorer: Scorer, path: Path) -> dict[str, Any]:
         "voice_means": voices.means,
         "voice_variances": voices.variances,
         "voice_counts": voices.counts,
+        "voice_numbers": voices.numbers,
     }
     if scorer.familiarity is not None:
         arrays |= {f"familiarity_{name}": array for name, array in scorer.familiarity.to_arrays().items()}
@@ -161,6 +181,7 @@ def save_scorer(scorer: Scorer, path: Path) -> dict[str, Any]:
         "known": list(voices.names),
         "corpora": scorer.scaling.measured(),
         "temperature": tempering.temperature,
+        "numbers": tempering.numbers,
         "borrowing": _plain(tempering.borrowing),
         "table_rows": scorer.personalizer.told_widths.get("embedding", 0),
     }
@@ -181,9 +202,11 @@ def load_scorer(path: Path, about: dict[str, Any], methods: Sequence[str], predi
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = dict(file)
-        voices = Voices(tuple(about["known"]), arrays["voice_means"], arrays["voice_variances"], arrays["voice_counts"])
+        kinds = ("means", "variances", "counts", "numbers")
+        voices = Voices(tuple(about["known"]), *(arrays[f"voice_{kind}"] for kind in kinds))
         borrowing = _borrowing(about["borrowing"])
-        tempering = Tempering(about["temperature"], arrays["prior"], borrowing)
+        numbers = about["numbers"] and tuple(about["numbers"])
+        tempering = Tempering(about["temperature"], arrays["prior"], borrowing, numbers)
         kept = {
             name.removeprefix("familiarity_"): array
             for name, array in arrays.items()

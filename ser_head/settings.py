@@ -41,6 +41,11 @@ class TrainSettings:
     )
     corpus: tuple[str, ...] = option((), nargs="+", metavar="NAME", help="corpora to use (default: all in the store)")
     head: str = option("mlp", help="network on the vectors: " + ", ".join(HEADS), metavar="NAME")
+    target: str = option(
+        "emotion",
+        metavar="WHAT",
+        help="what is learned: emotion, votes (shares of the columns votes_<emotion>), or a column of numbers",
+    )
     layer: str = option("weighted", help="encoder layer: weighted (learned mix of all), last, or a name", metavar="K")
     members: tuple[str, ...] = option(
         (), nargs="+", metavar="RUN", help="run folders whose log-probabilities --head ensemble averages"
@@ -144,6 +149,7 @@ class TrainSettings:
         Protocol.parse(self.protocol)
         _require(self.head in HEADS, "head", f"one of {', '.join(HEADS)}", self.head)
         self._check_personalized()
+        self._check_target()
         if self.members and self.head != "ensemble":
             raise InputError(f"--members belong to --head ensemble, not to {self.head}")
         self._check_normalization()
@@ -172,6 +178,13 @@ class TrainSettings:
                 f"--search tries settings of networks, but --head {self.head} is none and has no such settings"
             )
         _require(self.seed >= 0, "seed", "zero or positive", self.seed)
+
+    def _check_target(self) -> None:
+        kind = HEADS[self.head].kind
+        if self.target != "emotion" and kind in ("classic", "ensemble"):
+            raise InputError(f"--target {self.target} needs a network; --head {self.head} learns emotions alone")
+        if self.target not in ("emotion", "votes") and self.search:
+            raise InputError(f"--search compares heads on classes, not on numbers such as {self.target}")
 
     def _check_personalized(self) -> None:
         kind = HEADS[self.head].kind

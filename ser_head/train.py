@@ -8,6 +8,7 @@ from ser_embed.console import CommandModule, CommandParser, add_options, print_j
 from ser_embed.errors import EXIT_DONE
 from ser_head.presets import listed_presets, with_preset
 from ser_head.settings import TrainSettings
+from ser_head.wording import decimal
 
 if TYPE_CHECKING:
     from ser_head.experiment import Trained
@@ -47,12 +48,13 @@ def build_parser() -> argparse.ArgumentParser:
 def summary(trained: "Trained") -> str:
     """Return what a person wants to know of a training, in three lines."""
     test, disjoint = trained.metrics["test"], trained.metrics["speaker_disjoint"]
-    interval = test["ci95"]["uar"]
+    main, name, other = ("uar", "UAR", "accuracy") if trained.metrics["labels"] else ("ccc", "CCC", "mae")
+    interval = test["ci95"][main]
     spread = f" (95 % interval {interval[0]:.3f} to {interval[1]:.3f})" if interval else ""
     kept = "no speaker in both training and test" if disjoint else "SPEAKERS SHARED between training and test"
     return "\n".join(
         [
-            f"UAR {test['uar']:.3f}{spread}, accuracy {test['accuracy']:.3f} on {test['n']} clips",
+            f"{name} {decimal(test[main])}{spread}, {other} {decimal(test[other])} on {test['n']} clips",
             f"protocol {trained.metrics['protocol']}: {kept}",
             f"run {trained.run}",
         ]

@@ -8,6 +8,7 @@ the fold's number, so folds do not depend on one another.
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -45,8 +46,9 @@ class NetworkTrainer:
         self.network = self._untrained(0)
         optimizer = keras.optimizers.AdamW(settings.learning_rate, weight_decay=settings.weight_decay)
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta", "logits"])
-        loss = keras.losses.CategoricalCrossentropy(label_smoothing=settings.label_smoothing)
-        self.network.compile(optimizer, loss=loss, metrics=["accuracy"])
+        entropy = keras.losses.CategoricalCrossentropy(label_smoothing=settings.label_smoothing)
+        loss, shown = (entropy, ["accuracy"]) if data.labels else (discordance, [])
+        self.network.compile(optimizer, loss=loss, metrics=shown)
         optimizer.build(self.network.trainable_variables)
         self._optimizer_start = [keras.ops.convert_to_numpy(each) for each in optimizer.variables]
 
@@ -99,7 +101,7 @@ class NetworkTrainer:
         """
         parts = [slice(start, start + _SCORED_AT_ONCE) for start in range(0, len(inputs[0]), _SCORED_AT_ONCE)]
         scored = [self.network.predict_on_batch(_as_taken([each[part] for each in inputs])) for part in parts]
-        return np.concatenate(scored) if scored else np.zeros((0, self._shape.classes), np.float32)
+        return np.concatenate(scored) if scored else np.zeros((0, self._data.desired.shape[1]), np.float32)
 
     def layer_weights(self) -> list[float] | None:
         """Return what the network's mix gives each layer, or None where there is but one."""
@@ -107,22 +109,26 @@ class NetworkTrainer:
 
     def save(self, folder: Path, fold: Fold, temperature: float) -> str:
         """Write the network, between the fold's scaling and the temperature, into `folder`; return the file's name."""
-        finished(self.network, fold.scaling, temperature).save(folder / "head.keras")
+        finished(self.network, fold.scaling, temperature, fold.numbers).save(folder / "head.keras")
         return "head.keras"
 
     def _train_epoch(self, fold: Fold, random: np.random.Generator) -> dict[str, float]:
         """Go once through the training clips; return their mean loss and accuracy on the way."""
-        totals = np.zeros(2)
+        totals = dict.fromkeys(["loss", "accuracy"] if self._data.labels else ["loss"], 0.0)
         casting = training_casting(self._data, fold, fold.split.train, random)
         for clips, inputs in self._batches(fold, casting, random):
-            targets = self._data.targets[clips]
-            labels = np.eye(self._shape.classes, dtype=np.float32)[targets]
+            weights = fold.weights[self._data.targets[clips]]
             figures = self.network.train_on_batch(
-                _as_taken(inputs), labels, sample_weight=fold.weights[targets], return_dict=True
+                _as_taken(inputs), self._desired(fold, clips), sample_weight=weights, return_dict=True
             )
-            totals += len(clips) * np.array([figures["loss"], figures["accuracy"]], dtype=np.float64)
-        loss, accuracy = totals / len(fold.split.train)
-        return {"loss": float(loss), "accuracy": float(accuracy)}
+            for name in totals:
+                totals[name] += len(clips) * float(figures[name])
+        return {name: total / len(fold.split.train) for name, total in totals.items()}
+
+    def _desired(self, fold: Fold, clips: np.ndarray) -> np.ndarray:
+        """Return what the network should answer, numbers standardised."""
+        desired = self._data.desired[clips]
+        return desired if fold.numbers is None else (desired - fold.numbers[0]) / fold.numbers[1]
 
     def _batches(
         self, fold: Fold, casting: Casting, random: np.random.Generator
@@ -139,6 +145,8 @@ class NetworkTrainer:
         clips = np.tile(fold.split.validation, len(held))
         targets = self._data.targets[clips]
         probabilities = np.concatenate([self._predict_all(casting, fold.split.validation) for casting in held])
+        if not self._data.labels:
+            return {"val_loss": float(discordance(self._desired(fold, clips), probabilities)[0])}
         right = np.maximum(probabilities[np.arange(len(clips)), targets], _SMALLEST_PROBABILITY)
         loss = np.average(-np.log(right), weights=fold.weights[targets])
         return {"val_loss": float(loss), "val_accuracy": float(np.mean(probabilities.argmax(axis=1) == targets))}
@@ -163,6 +171,20 @@ class NetworkTrainer:
         for held, start in zip(self.network.optimizer.variables, self._optimizer_start, strict=True):
             held.assign(start)
         return random
+
+
+def discordance(desired: Any, answered: Any) -> Any:
+    """Return 1 - CCC (Lin, 1989) of a batch, as the loss of each of its clips: (clips,).
+
+    Args:
+        desired: numbers, (clips, 1).
+        answered: likewise.
+    """
+    desired, answered = (keras.ops.convert_to_tensor(each, "float32") for each in (desired, answered))
+    means = keras.ops.mean(desired), keras.ops.mean(answered)
+    covariance = keras.ops.mean((desired - means[0]) * (answered - means[1]))
+    spread = keras.ops.var(desired) + keras.ops.var(answered) + keras.ops.square(means[0] - means[1])
+    return keras.ops.ones_like(answered[:, 0]) * (1 - 2 * covariance / (spread + keras.config.epsilon()))
 
 
 def _as_taken(inputs: list[np.ndarray]) -> np.ndarray | list[np.ndarray]:

@@ -52,12 +52,14 @@ class Voices:
         means: mean standardised vector of each, float32 (speakers, layers, width).
         variances: variance about that mean, float32 (speakers, layers, width).
         counts: clips of each by class, int64 (speakers, classes).
+        numbers: mean and deviation of the numbers of each one's clips, where a number is learned, (speakers, 2).
     """
 
     names: tuple[str, ...]
     means: np.ndarray
     variances: np.ndarray
     counts: np.ndarray
+    numbers: np.ndarray
 
     def row(self, speaker: str) -> int:
         """Return the place of a speaker in the table, counted from 1; 0 for one who is not in it."""

@@ -19,7 +19,7 @@ from ser_head.metrics import figures
 from ser_head.networks import load_head
 from ser_head.predictions import judged, probabilities_of, read_predictions
 from ser_head.runs import Run
-from ser_head.scoring import Heard
+from ser_head.scoring import Heard, log_of
 from ser_head.settings import TrainSettings
 from ser_head.splits import Clips, Protocol, make_splits
 from ser_head.train import main, summary
@@ -305,3 +305,82 @@ def test_seeds_are_trained_each_and_their_spread_is_told(make_store, tmp_path):
     alone = ser_head.train(**{**settings, "seeds": 1, "seed": 1}, out=tmp_path / "alone")
     assert seeds["uar"]["values"][1] == alone.metrics["test"]["uar"]
     assert ser_head.score(trained.run / "predictions.csv")["seeds"] == seeds
+
+
+def numbered_rows(recipe):
+    """Rows whose emotions have a number, and whose votes lean to them."""
+    numbers = {"angry": 4.0, "happy": 3.0, "sad": 1.0}
+    votes = [{f"votes_{name}": 8 if name == row["emotion"] else 1 for name in numbers} for row in rows_of(recipe)]
+    return [
+        {**row, "rating": numbers[row["emotion"]], **each} for row, each in zip(rows_of(recipe), votes, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("method", [(), "normalize,embedding,features", "calibrate"])
+def test_a_number_is_learned_by_concordance_and_scored_again_by_the_saved_run(make_store, tmp_path, method):
+    path = make_store(rows=numbered_rows(Recipe(takes=10)), signal=3.0)
+    trained = ser_head.train(
+        store=path, target="rating", personalized=method, protocol="kfold:3", epochs=30, out=tmp_path / "run"
+    )
+    assert trained.metrics["labels"] == []
+    assert trained.metrics["test"]["ccc"] > 0.7
+    assert "CCC" in summary(trained)
+    table = judged(read_predictions(trained.run / "predictions.csv"))
+    assert ser_head.score(trained.run / "predictions.csv")["test"] == trained.metrics["test"]
+    run = Run.load(trained.run)
+    with Store(path) as opened:
+        ids = opened.utterances["utterance_id"].tolist()
+        for scorer, (_, rows) in zip(run.scorers, table.groupby("fold"), strict=True):
+            scored = scorer.score([Heard(opened.read([ids.index(name) for name in rows["utterance_id"]]))])
+            assert scored[:, 0] == pytest.approx(rows["prediction"].to_numpy(np.float32), abs=1e-4)
+
+
+def test_votes_are_learned_as_shares(make_store, tmp_path):
+    path = make_store(rows=numbered_rows(Recipe(takes=10)), signal=4.0)
+    settings = {"store": path, "epochs": 60, "patience": 1.0, "dropout": 0.0, "refit": "never"}
+    trained = ser_head.train(**settings, target="votes", out=tmp_path / "votes")
+    table = judged(read_predictions(trained.run / "predictions.csv"))
+    history = pd.read_csv(trained.run / "history.csv")
+    assert trained.metrics["test"]["uar"] > 0.9
+    entropy = -(0.8 * np.log(0.8) + 2 * 0.1 * np.log(0.1))  # no loss on the shares 8 : 1 : 1 is lower
+    assert history["loss"].min() > 0.9 * entropy
+    assert len(table) == trained.metrics["n_test"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"target": "mood"}, r"--target has to be emotion, votes or a column of numbers .* \(.*rating.*\), not 'mood'"),
+        ({"target": "rating", "head": "svm"}, "--target rating needs a network"),
+        ({"target": "rating", "search": 2}, "--search compares heads on classes"),
+    ],
+)
+def test_what_cannot_be_a_target_is_said(make_store, tmp_path, settings, message):
+    with pytest.raises(InputError, match=message):
+        ser_head.train(store=make_store(rows=numbered_rows(Recipe())), **settings, out=tmp_path / "run")
+
+
+def test_an_ensemble_averages_its_members_log_probabilities(make_store, tmp_path):
+    path = make_store(speakers=8)
+    members = [
+        ser_head.train(store=path, head=head, protocol="kfold:4", epochs=4, out=tmp_path / head).run
+        for head in ("mlp", "svm")
+    ]
+    trained = ser_head.train(head="ensemble", members=members, out=tmp_path / "both")
+    assert trained.metrics["n_test"] == trained.metrics["test"]["n"]
+    assert ser_head.score(trained.run / "predictions.csv")["test"] == trained.metrics["test"]
+    tables = [
+        judged(read_predictions(run / "predictions.csv")).set_index("utterance_id") for run in (*members, trained.run)
+    ]
+    labels = trained.metrics["labels"]
+    each = [log_of(probabilities_of(table.loc[tables[0].index], labels)) for table in tables]
+    temperature = tables[2].loc[tables[0].index, "temperature"].to_numpy()[:, None]
+    logits = (each[0] + each[1]) / 2 / temperature
+    assert np.exp(each[2]) == pytest.approx(np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True), abs=1e-4)
+    run = Run.load(trained.run)
+    assert [member.settings.head for member in run.members] == ["mlp", "svm"]
+    with pytest.raises(InputError, match="needs at least two runs"):
+        ser_head.train(head="ensemble", members=members[:1], out=tmp_path / "one")
+    other = ser_head.train(store=path, epochs=1, out=tmp_path / "other").run
+    with pytest.raises(InputError, match="differ in protocol"):
+        ser_head.train(head="ensemble", members=[members[0], other], out=tmp_path / "mixed")
