@@ -20,7 +20,7 @@ from ser_head.scoring import log_of
 from ser_head.temperature import fit_temperature, temper
 
 _KEY = ["utterance_id", "fold", "condition"]
-HAS_TO_AGREE = ("protocol", "split", "seed")  # of the settings
+HAS_TO_AGREE = ("protocol",)  # of the settings; that the folds are the same shows in the predictions
 _LEFT_OUT = ("report.html", "profiles")
 
 
