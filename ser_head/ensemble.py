@@ -20,7 +20,7 @@ from ser_head.scoring import log_of
 from ser_head.temperature import fit_temperature, temper
 
 _KEY = ["utterance_id", "fold", "condition"]
-HAS_TO_AGREE = ("protocol",)  # of the settings; that the folds are the same shows in the predictions
+_HAS_TO_AGREE = ("protocol",)  # of the settings; that the folds are the same shows in the predictions
 _LEFT_OUT = ("report.html", "profiles")
 
 
@@ -37,7 +37,7 @@ def load_members(folders: Sequence[str | Path]) -> list[Run]:
         if member.labels != members[0].labels:
             classes = [" ".join(run.labels) for run in (members[0], member)]
             raise InputError(f"the members {members[0].folder} and {member.folder} differ in classes: {classes}")
-        for name in HAS_TO_AGREE:
+        for name in _HAS_TO_AGREE:
             values = [getattr(run.settings, name) for run in (members[0], member)]
             if values[0] != values[1]:
                 raise InputError(

@@ -13,7 +13,7 @@ import pandas as pd
 from ser_embed.store import Store
 from ser_head.backend import keras
 from ser_head.dataset import Dataset
-from ser_head.ensemble import HAS_TO_AGREE, combined_predictions, copy_members, load_members
+from ser_head.ensemble import combined_predictions, copy_members, load_members
 from ser_head.heads import HEADS
 from ser_head.metrics import metrics_document
 from ser_head.plan import Plan, choose_clips, make_plan
@@ -64,7 +64,7 @@ def _run_ensemble(settings: TrainSettings) -> Trained:
     members = load_members(settings.members)
     first = members[0]
     tested, validated = combined_predictions(members)
-    same = {name: getattr(first.settings, name) for name in ("store", "corpus", *HAS_TO_AGREE)}
+    same = {name: getattr(first.settings, name) for name in ("store", "corpus", "protocol", "split", "seed")}
     settings = dataclasses.replace(settings, **same)
     known = json.loads((first.folder / "metrics.json").read_text("utf-8"))
     metrics = metrics_document(
