@@ -54,7 +54,6 @@ class TrainSettings:
         (),
         nargs="?",
         const=BEST,
-        parse=parse_methods,
         metavar="METHODS",
         help=f"adapt to who speaks, by {', '.join(METHODS)}, or several of them, comma-separated "
         f"(without a name: {','.join(BEST)})",
@@ -165,7 +164,7 @@ class TrainSettings:
         _require(self.learning_rate > 0, "learning-rate", "positive", self.learning_rate)
         _require(0 <= self.dropout < 1, "dropout", "at least 0 and below 1", self.dropout)
         _require(self.weight_decay >= 0, "weight-decay", "zero or positive", self.weight_decay)
-        _require(self.noise >= 0, "noise", "zero or positive", self.noise)
+        _require(0 <= self.noise <= 1, "noise", "from 0 to 1", self.noise)
         _require(0 <= self.label_smoothing < 1, "label-smoothing", "at least 0 and below 1", self.label_smoothing)
         _require(self.augment in AUGMENTATIONS, "augment", f"one of {', '.join(AUGMENTATIONS)}", self.augment)
         _require(0 <= self.balance <= 1, "balance", "from 0 to 1", self.balance)
@@ -183,16 +182,22 @@ class TrainSettings:
         kind = HEADS[self.head].kind
         if self.target != "emotion" and kind in ("classic", "ensemble"):
             raise InputError(f"--target {self.target} needs a network; --head {self.head} learns emotions alone")
-        if self.target not in ("emotion", "votes") and self.search:
+        if self.target in ("emotion", "votes"):
+            return
+        if self.search:
             raise InputError(f"--search compares heads on classes, not on numbers such as {self.target}")
+        if self.label_smoothing:
+            raise InputError(f"--label-smoothing spreads labels over emotions, not numbers such as {self.target}")
+        if "calibrate" in self.personalized:
+            raise InputError(f"--personalized=calibrate moves probabilities, not numbers such as {self.target}")
 
     def _check_personalized(self) -> None:
         kind = HEADS[self.head].kind
         can = {"dense": METHODS, "classic": ("normalize", "calibrate")}.get(kind, ())
         for method in self.personalized:
             if method not in can:
-                able = f"personalised by {' and '.join(can)} alone" if can else "not personalised"
-                raise InputError(f"--head {self.head} can be {able}, but --personalized asks for {method}")
+                able = f"can be personalised by {' and '.join(can)} alone" if can else "cannot be personalised"
+                raise InputError(f"--head {self.head} {able}, but --personalized asks for {method}")
 
     def _check_normalization(self) -> None:
         _require(
