@@ -37,6 +37,7 @@ class Preset:
 def _settings(**reported: Any) -> Mapping[str, Any]:
     """Return what is reported over neutral values, not to be changed."""
     neutral = {
+        "target": "emotion",
         "layer": "last",
         "personalized": (),
         "protocol": "random",
