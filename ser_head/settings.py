@@ -188,8 +188,6 @@ class TrainSettings:
             raise InputError(f"--search compares heads on classes, not on numbers such as {self.target}")
         if self.label_smoothing:
             raise InputError(f"--label-smoothing spreads labels over emotions, not numbers such as {self.target}")
-        if "calibrate" in self.personalized:
-            raise InputError(f"--personalized=calibrate moves probabilities, not numbers such as {self.target}")
 
     def _check_personalized(self) -> None:
         kind = HEADS[self.head].kind

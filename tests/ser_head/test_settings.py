@@ -35,7 +35,6 @@ from ser_head.settings import TrainSettings, find_store
         ({"search": 3, "head": "ensemble"}, "--search tries settings of networks, but --head ensemble is none"),
         ({"target": "arousal", "search": 3}, "--search compares heads on classes, not on numbers such as arousal"),
         ({"target": "arousal", "label_smoothing": 0.1}, "--label-smoothing spreads labels over emotions, not numbers"),
-        ({"target": "arousal", "personalized": "normalize,calibrate"}, "calibrate moves probabilities, not numbers"),
         ({"personalized": "voice"}, "--personalized has to be made of normalize, .*, not 'voice'"),
         ({"personalized": "features", "head": "svm"}, "svm can be personalised by normalize and calibrate alone"),
         ({"personalized": True, "head": "cnn"}, "--head cnn cannot be personalised"),
