@@ -1,4 +1,4 @@
-"""The default head on real speech, against a linear SVM on the same vectors and folds: `make test-corpus`."""
+"""Heads on real speech, against a linear SVM on the same vectors and folds: `make test-corpus`."""
 
 from pathlib import Path
 
@@ -35,6 +35,13 @@ def test_the_default_head_holds_its_own_against_a_linear_svm(
     peer = svm_uar(store, predictions)
     print(f"{corpus} {protocol}: head {trained.metrics['test']['uar']:.3f}, linear SVM {peer:.3f}")
     assert trained.metrics["test"]["uar"] >= peer - 0.02
+
+
+def test_a_temperature_makes_a_support_vector_machine_as_sure_as_it_is_right(store: Path, tmp_path: Path) -> None:
+    trained = ser_head.train(store=store, corpus=("ravdess",), head="svm", protocol="kfold:6", out=tmp_path / "run")
+    before, after = (trained.metrics["calibration"][when]["ece"] for when in ("before", "after"))
+    print(f"ravdess kfold:6, svm: calibration error {before:.3f} before the temperature, {after:.3f} after")
+    assert after <= before / 2
 
 
 def svm_uar(store: Path, predictions: pd.DataFrame) -> float:

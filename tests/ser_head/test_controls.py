@@ -1,0 +1,263 @@
+"""Controls: what is planted is caught, what is shuffled is worth nothing, no test clip has a say in its own answer."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.special import softmax
+
+import ser_head
+from ser_embed.errors import InputError
+from ser_embed.store import Store
+from ser_embed.writing import StoreWriter
+from ser_head import plan, report
+from ser_head.alignment import Alignment
+from ser_head.folds import Casting
+from ser_head.metrics import figures
+from ser_head.networks import load_head
+from ser_head.personal.blending import most_similar
+from ser_head.personal.priors import HeldOut, choose_calibration
+from ser_head.personal.voices import METHODS, Personalizer, Voices
+from ser_head.predictions import CLOSED, PLAIN, TRANSDUCTIVE, read_predictions
+from ser_head.reliability import calibration_error
+from ser_head.runs import Run
+from ser_head.scoring import Heard, Scorer, Tempering, log_of
+from ser_head.splits import Protocol, make_splits
+from ser_head.temperature import fit_temperature, temper
+from tests.ser_head.conftest import Recipe, rows_of
+
+pytestmark = pytest.mark.timeout(120)
+
+
+@pytest.fixture
+def unreported(monkeypatch):
+    """Train without drawing reports, which these tests do not look at and which take longer than their training."""
+    monkeypatch.setattr(report, "write_report", lambda run, store: None)
+
+
+def rewrite(source, path, change):
+    """Write the store `source` again as `change` makes its clips and vectors, and return its path."""
+    with Store(source) as opened:
+        clips, vectors, spec = opened.utterances, opened.read(np.arange(len(opened))), opened.spec
+    clips, vectors = change(clips, vectors)
+    with StoreWriter(path, spec, {}) as writer:
+        writer.add(clips, list(vectors))
+        writer.commit()
+    return path
+
+
+class TestLeaks:
+    def test_shared_speakers_are_counted_and_no_protocol_may_deny_them(self, make_store, tmp_path, monkeypatch):
+        store = make_store()
+        leaky = ser_head.train(store=store, protocol="random", epochs=1, out=tmp_path / "random")
+        assert leaky.metrics["speaker_disjoint"] is False
+        assert leaky.metrics["leakage"]["speaker"]["clips"] == leaky.metrics["n_test"]
+        monkeypatch.setattr(plan, "make_splits", lambda _, *rest: make_splits(Protocol("random"), *rest))
+        for protocol in ("speaker", "kfold:3", "loso"):
+            with pytest.raises(InputError, match=f"{protocol} has to keep the speakers of training and test apart"):
+                ser_head.train(store=store, protocol=protocol, epochs=1, out=tmp_path / "denied")
+        assert not (tmp_path / "denied").exists()
+
+    def test_a_file_on_both_sides_is_counted_and_shown(self, make_store, tmp_path):
+        rows = [{**row, "digest": row["utterance_id"]} for row in rows_of(Recipe())]
+        rows[0]["digest"] = rows[-1]["digest"] = "twice"
+        trained = ser_head.train(store=make_store(rows=rows), protocol="kfold:3", epochs=1, out=tmp_path / "run")
+        found = json.loads((trained.run / "metrics.json").read_text())["leakage"]
+        pair = [rows[0]["utterance_id"], rows[-1]["utterance_id"]]
+        assert (found["bytes"]["clips"], found["bytes"]["example"]) == (2, pair)  # each is tested once
+        assert found["duplicates"] == {"clips": 2, "example": pair}
+        page = (trained.run / "report.html").read_text()
+        assert "2 of 72 test clips" in page
+        assert " and ".join(pair) in page
+
+
+@pytest.mark.usefixtures("unreported")
+def test_shuffled_labels_are_learned_no_better_than_by_chance(make_store, tmp_path):
+    recipe = {"takes": 10, "signal": 4.0}
+    settings = {"protocol": "kfold:3", "epochs": 10}
+    store = make_store(**recipe)
+    assert ser_head.train(store=store, **settings, out=tmp_path / "true").metrics["test"]["uar"] > 0.9
+
+    def shuffled(clips, vectors):
+        return clips.assign(emotion=np.random.default_rng(1).permutation(clips["emotion"])), vectors
+
+    other = rewrite(store, tmp_path / "shuffled.h5", shuffled)
+    low, high = ser_head.train(store=other, **settings, out=tmp_path / "run").metrics["test"]["ci95"]["uar"]
+    assert low < 1 / 3 < high
+
+
+@pytest.mark.usefixtures("unreported")
+@pytest.mark.parametrize("head", ["mlp", "svm"])
+def test_test_clips_have_no_say_in_what_is_learned(make_store, tmp_path, head):
+    """Vectors a thousand times as large and other labels, where they are tested, leave a head as it was to the bit.
+
+    A scaler, a class weight, a prior or an epoch that looked at them would not.
+    """
+    able = ("normalize", "calibrate") if head == "svm" else METHODS
+    settings = {"head": head, "personalized": able, "epochs": 3, "refit": "always"}
+    first = ser_head.train(store=make_store(), **settings, out=tmp_path / "first")
+    tested = Run.load(first.run).about["folds"][0]["speakers"]["test"]
+
+    def spoilt(clips, vectors):
+        inside = clips["speaker"].isin(tested).to_numpy()
+        swapped = clips["emotion"].where(~inside, clips["emotion"].map({"sad": "happy", "happy": "sad"}))
+        return clips.assign(emotion=swapped.fillna("sad")), np.where(inside[:, None, None], 1000 * vectors, vectors)
+
+    other = rewrite(tmp_path / "tiny.h5", tmp_path / "spoilt.h5", spoilt)
+    second = ser_head.train(store=other, **settings, out=tmp_path / "second")
+    learned, again = (Run.load(each.run) for each in (first, second))
+    assert learned.about["folds"] == again.about["folds"]
+    for file in ("history.csv", "validation.csv"):
+        assert (first.run / file).read_bytes() == (second.run / file).read_bytes()
+    for name, array in arrays_of(first.run).items():
+        assert np.array_equal(array, arrays_of(second.run)[name]), name
+    assert first.metrics["test"] != second.metrics["test"]
+
+
+def arrays_of(run):
+    """All numbers that a run of one fold has learned."""
+    with np.load(run / "fold.npz") as file:
+        arrays = dict(file)
+    if (run / "head.keras").exists():
+        arrays |= {f"weights {place}": each for place, each in enumerate(load_head(run / "head.keras").get_weights())}
+    return arrays
+
+
+@pytest.mark.usefixtures("unreported")
+def test_no_scored_clip_is_in_its_own_enrolment_in_a_whole_run(make_store, tmp_path, monkeypatch):
+    """Every call of a run's scorers, and every session of its training, is listened to; clips are told by vectors."""
+    score, cast = Scorer.score, Casting.__init__
+    scored_with_itself = []
+
+    def listening_score(self, heard):
+        for each in heard:
+            own = {clip.tobytes() for clip in each.vectors}
+            enrolled = {clip.tobytes() for clip in (each.vectors[:0] if each.enrolled is None else each.enrolled)}
+            if each.vectors is each.enrolled:
+                continue  # what a head says of enrolled clips, to find a speaker's bias by; nothing is judged
+            if own & enrolled:
+                assert own <= enrolled  # nothing between apart and transductive
+                scored_with_itself.extend(own)
+        return score(self, heard)
+
+    def listening_cast(self, data, fold, sessions, *rest, **options):
+        assert not any(np.isin(session.scored, session.enrolled).any() for session in sessions)
+        cast(self, data, fold, sessions, *rest, **options)
+
+    monkeypatch.setattr(Scorer, "score", listening_score)
+    monkeypatch.setattr(Casting, "__init__", listening_cast)
+    trained = ser_head.train(
+        store=make_store(takes=8),
+        personalized="normalize,calibrate",
+        protocol="kfold:3",
+        epochs=2,
+        out=tmp_path / "run",
+    )
+    assert len(scored_with_itself) == len(set(scored_with_itself)) == trained.metrics["conditions"][TRANSDUCTIVE]["n"]
+
+
+@pytest.mark.usefixtures("unreported")
+def test_a_shuffled_speaker_table_brings_known_speakers_nothing(make_store, tmp_path):
+    """Each speaker mostly says one emotion; its own row of the table tells the head which, another's row does not."""
+    recipe = Recipe(speakers=9, takes=20)
+    favourite = {f"demo/{number}": recipe.emotions[number % 3] for number in range(1, 10)}
+    rows = [
+        row
+        for place, row in enumerate(rows_of(recipe))
+        if row["emotion"] == favourite[row["speaker"]] or place % recipe.takes < 3
+    ]
+    store = make_store(rows=rows, signal=0.4)
+    settings = {"personalized": "embedding", "protocol": "random", "batch_size": 16, "learning_rate": 5e-3}
+    trained = ser_head.train(store=store, **settings, weight_decay=0.1, epochs=20, augment="none", out=tmp_path / "run")
+    conditions = trained.metrics["conditions"]
+    assert conditions[CLOSED]["uar"] > conditions[PLAIN]["uar"] + 0.1
+    table = read_predictions(trained.run / "predictions.csv")
+    rows = table[table["condition"] == CLOSED]
+    run = Run.load(trained.run)
+    (scorer,) = run.scorers
+    voices = scorer.personalizer.voices
+    shuffled = replace(voices, names=(*voices.names[1:], voices.names[0]))
+    uars = []
+    for known in (voices, shuffled):
+        scorer.personalizer = Personalizer(scorer.personalizer.methods, known)
+        with Store(store) as opened:
+            ids = opened.utterances["utterance_id"].tolist()
+            vectors = opened.read([ids.index(name) for name in rows["utterance_id"]])
+        answers = np.array(run.labels)[run.probabilities(vectors, rows["speaker"].tolist()).argmax(axis=1)]
+        uars.append(figures(rows.assign(prediction=answers), run.labels)["uar"])
+    assert uars[0] == pytest.approx(conditions[CLOSED]["uar"])
+    assert uars[1] < conditions[PLAIN]["uar"]
+
+
+class TestBorrowing:
+    """Voices of four kinds, each with a favourite of four emotions; the head hears emotions, not voices."""
+
+    KINDS = 4
+    TRAINED, HELD, NEW = 32, 12, 40
+    CLIPS = 20  # enrolled, and as many scored
+
+    def test_those_of_a_like_voice_lend_what_random_ones_do_not(self):
+        speakers = [self.speaker(number) for number in range(self.TRAINED + self.HELD + self.NEW)]
+        trained, held, new = np.split(np.arange(len(speakers)), [self.TRAINED, self.TRAINED + self.HELD])
+        voices = self.voices([speakers[place] for place in trained])
+        order = np.random.default_rng(0).permutation(self.TRAINED)
+        strange = replace(voices, means=voices.means[order])  # who sounds like the new speaker is then anybody
+        alone = self.accuracy(Tempering(1.0, self.prior()), voices, [speakers[place] for place in new])
+        chosen = self.choose(voices, [speakers[place] for place in held])
+        assert chosen is not None
+        lending = Tempering(1.0, self.prior(), chosen)
+        assert self.accuracy(lending, voices, [speakers[place] for place in new]) > alone + 0.05
+        assert self.accuracy(lending, strange, [speakers[place] for place in new]) < alone + 0.01
+        found = Tempering(1.0, self.prior(), self.choose(strange, [speakers[place] for place in held]))
+        assert self.accuracy(found, strange, [speakers[place] for place in new]) < alone + 0.01
+
+    def prior(self):
+        return np.full(self.KINDS, 1 / self.KINDS)
+
+    def speaker(self, number):
+        """Clips (2 x CLIPS, 1, emotions + voice) and their emotions; a quarter of the speakers is of each kind."""
+        random = np.random.default_rng([5, number])
+        emotions = random.choice(self.KINDS, 2 * self.CLIPS, p=np.where(np.arange(self.KINDS) == number % 4, 0.7, 0.1))
+        heard = random.normal(size=(len(emotions), self.KINDS)) + 1.5 * np.eye(self.KINDS)[emotions]
+        voice = np.repeat(2 * np.eye(self.KINDS)[[number % self.KINDS]], len(emotions), axis=0)
+        return np.hstack([heard, voice + random.normal(size=voice.shape)])[:, None].astype(np.float32), emotions
+
+    def voices(self, speakers):
+        means = np.stack([clips.mean(axis=0) for clips, _ in speakers])
+        counts = np.stack([np.bincount(emotions, minlength=self.KINDS) for _, emotions in speakers])
+        names = tuple(f"{number:02}" for number in range(len(speakers)))
+        return Voices(names, means, np.ones_like(means), counts, np.zeros((len(names), 2)))
+
+    def answers(self, inputs):
+        """The exact answer where every emotion is as frequent: what a head without a view of voices would say."""
+        return softmax(1.5 * inputs[0][:, 0, : self.KINDS], axis=1).astype(np.float32)
+
+    def choose(self, voices, speakers):
+        sessions = []
+        for clips, emotions in speakers:
+            known, scored = (log_of(self.answers([part])) for part in (clips[: self.CLIPS], clips[self.CLIPS :]))
+            order = most_similar(clips[: self.CLIPS], voices.means, len(voices.names))
+            sessions.append(HeldOut(known, order, scored, emotions[self.CLIPS :]))
+        return choose_calibration(sessions, voices.counts, self.prior())
+
+    def accuracy(self, tempering, voices, speakers):
+        shape = voices.means.shape[1:]
+        scaling = Alignment(np.zeros(shape), np.ones(shape))
+        scorer = Scorer(self.answers, scaling, Personalizer(("calibrate",), voices), tempering)
+        scored = scorer.score([Heard(clips[self.CLIPS :], clips[: self.CLIPS]) for clips, _ in speakers])
+        truth = np.concatenate([emotions[self.CLIPS :] for _, emotions in speakers])
+        return float(np.mean(scored.argmax(axis=1) == truth))
+
+
+def test_a_temperature_halves_the_calibration_error_of_a_head_that_is_too_sure():
+    random = np.random.default_rng(3)
+    logits = random.normal(scale=2, size=(3000, 5))
+    right = softmax(logits, axis=1)
+    targets = (random.random((3000, 1)) > right.cumsum(axis=1)).sum(axis=1).clip(max=4)
+    sure = temper(right, 0.25)
+    held, tested = slice(0, 1000), slice(1000, 3000)
+    temperature = fit_temperature(sure[held], targets[held])
+    before = calibration_error(sure[tested], targets[tested])
+    assert before > 0.1
+    assert calibration_error(temper(sure[tested], temperature), targets[tested]) <= before / 2
