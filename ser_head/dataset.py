@@ -156,6 +156,8 @@ def _have_target(store: Store, clips: pd.DataFrame, target: str) -> pd.Series:
             f"--target has to be {EMOTION}, {VOTES} or a column of numbers of {store.path} ({', '.join(numeric)}), "
             f"not {target!r}"
         )
+    if clips[target].isna().all():
+        raise InputError(f"--target {target} has to be known of some clips, but no clip of {store.path} has it")
     return clips[target].notna()
 
 

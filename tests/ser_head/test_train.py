@@ -352,6 +352,7 @@ def test_votes_are_learned_as_shares(make_store, tmp_path):
     [
         ({"target": "mood"}, r"--target has to be emotion, votes or a column of numbers .* \(.*rating.*\), not 'mood'"),
         ({"target": "rating", "head": "svm"}, "--target rating needs a network"),
+        ({"target": "duration_s"}, "--target duration_s .* no clip of .*tiny.h5 has it"),
         ({"target": "rating", "search": 2}, "--search compares heads on classes"),
     ],
 )
