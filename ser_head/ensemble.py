@@ -16,8 +16,7 @@ from scipy.special import softmax
 from ser_embed.errors import InputError
 from ser_head.predictions import PROBABILITY, judged_first, probabilities_of, read_predictions
 from ser_head.runs import Run
-from ser_head.scoring import log_of
-from ser_head.temperature import fit_temperature, temper
+from ser_head.temperature import fit_temperature, log_of, temper
 
 _KEY = ["utterance_id", "fold", "condition"]
 _HAS_TO_AGREE = ("protocol",)  # of the settings; that the folds are the same shows in the predictions

@@ -11,12 +11,12 @@ from ser_embed.errors import InputError
 from ser_head.alignment import Alignment, fit_alignment
 from ser_head.dataset import Dataset
 from ser_head.personal.deviation import moments
-from ser_head.personal.enrolment import ALL, Session, enrolment_sessions, known_sessions, training_sessions
+from ser_head.personal.enrolment import ALL, SIZES, Session, enrolment_sessions, known_sessions, training_sessions
 from ser_head.personal.voices import Card, Personalizer, Voices, parse_methods
 from ser_head.settings import TrainSettings
 from ser_head.splits import Split
 
-VALIDATION_SIZES = (0, 1, 5, 20, ALL)  # clips enrolled: an epoch is chosen by the mean over what tests will ask
+VALIDATION_SIZES = (0, *SIZES, ALL)  # clips enrolled: an epoch is chosen by the mean over what tests will ask
 
 
 @dataclass(frozen=True)
@@ -139,6 +139,10 @@ class Casting:
             return [vectors]
         present, card_of = np.unique(self._session_of[clips], return_inverse=True)
         return self._personalizer.inputs(vectors, [self._card(place) for place in present.tolist()], card_of)
+
+    def answers(self, predict: Callable[[list[np.ndarray]], np.ndarray], clips: np.ndarray) -> np.ndarray:
+        """Return what a network answers to the clips at these positions, ascending, read a window at a time."""
+        return np.concatenate([predict(self.inputs(window)) for window in self._data.windows(clips)])
 
     def _card(self, place: int) -> Card:
         if place not in self._cards:

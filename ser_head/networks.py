@@ -123,13 +123,13 @@ def finished(
     normalize.finalize_state()
     scaled = [normalize(inputs[0]), *inputs[1:]]
     # Without loss and optimiser, which are no part of what is saved.
-    network = keras.Model(_one_or_all(network.inputs), network.outputs[0], name=NETWORK)
-    probabilities = network(_one_or_all(scaled))
+    network = keras.Model(one_or_all(network.inputs), network.outputs[0], name=NETWORK)
+    probabilities = network(one_or_all(scaled))
     if numbers is not None:
         value = keras.layers.Rescaling(numbers[1], numbers[0])(probabilities)
-        return keras.Model(_one_or_all(inputs), value)
+        return keras.Model(one_or_all(inputs), value)
     logits = keras.ops.log(keras.ops.maximum(probabilities, SMALLEST_PROBABILITY))
-    return keras.Model(_one_or_all(inputs), keras.ops.softmax(logits / temperature))
+    return keras.Model(one_or_all(inputs), keras.ops.softmax(logits / temperature))
 
 
 def load_network(path: Path) -> Callable[[list[np.ndarray]], np.ndarray]:
@@ -148,7 +148,7 @@ def load_network(path: Path) -> Callable[[list[np.ndarray]], np.ndarray]:
         for start in range(0, len(inputs[0]), _SCORED_AT_ONCE):
             part = [each[start : start + _SCORED_AT_ONCE] for each in inputs]
             # Called directly: predict_on_batch would trace a graph for each head, which costs more than it saves.
-            scored.append(keras.ops.convert_to_numpy(network(_one_or_all(part), training=False)))
+            scored.append(keras.ops.convert_to_numpy(network(one_or_all(part), training=False)))
         return np.concatenate(scored)
 
     return predict
@@ -174,7 +174,7 @@ def layer_weights(network: keras.Model) -> list[float] | None:
     return keras.ops.convert_to_numpy(mixes[0].weighting()).tolist() if mixes else None
 
 
-def _one_or_all(inputs: list[Any]) -> Any:
+def one_or_all(inputs: list[Any]) -> Any:
     """Return inputs as Keras wants them: a single one not in a list."""
     return inputs if len(inputs) > 1 else inputs[0]
 

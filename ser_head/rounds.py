@@ -21,20 +21,19 @@ import pandas as pd
 
 from ser_head.dataset import Dataset
 from ser_head.familiarity import Familiarity, fit_familiarity
-from ser_head.folds import Casting, Fitted, Fold, Trainer, prepare_fold, validation_castings
+from ser_head.folds import Fitted, Fold, Trainer, prepare_fold, validation_castings
 from ser_head.heads import HEADS
 from ser_head.padding import clip_means
 from ser_head.personal.blending import most_similar
-from ser_head.personal.enrolment import Session, enrolment_sessions, known_sessions, transductive_sessions
+from ser_head.personal.enrolment import SIZES, Session, enrolment_sessions, known_sessions, transductive_sessions
 from ser_head.personal.priors import Calibration, HeldOut, choose_calibration
 from ser_head.predictions import CLOSED, ENROLLED, PLAIN, TRANSDUCTIVE, UNKNOWN, VALIDATION, prediction_rows
-from ser_head.scoring import ARRAYS, Heard, Scorer, Tempering, log_of, save_scorer
+from ser_head.scoring import ARRAYS, Heard, Scorer, Tempering, save_scorer
 from ser_head.search import SearchTrainer, searched
 from ser_head.settings import TrainSettings
 from ser_head.splits import Split
-from ser_head.temperature import fit_temperature, temper
+from ser_head.temperature import fit_temperature, log_of, temper
 
-SIZES = (1, 5, 20)  # clips enrolled
 _ENROLMENT = 1  # what a fold's generator is asked for: it does not depend on the training
 _SCORED_AT_ONCE = 1024  # clips of the sessions scored together
 _LEARNED_FROM = 2000  # training clips that say what is familiar
@@ -126,7 +125,7 @@ class Rounds:
         fitted = trainer.fit(fold, on_epoch)
         clips = fold.split.validation
         castings = validation_castings(self._data, fold, fold.personalizer, fold.random(_ENROLMENT))
-        answers = np.stack([self._predict(trainer, casting, clips) for casting in castings])
+        answers = np.stack([casting.answers(trainer.predict, clips) for casting in castings])
         temperature = 1.0
         if fold.numbers is None:
             temperature = fit_temperature(np.concatenate(answers), np.tile(self._data.targets[clips], len(castings)))
@@ -142,9 +141,6 @@ class Rounds:
         if trainer.settings.refits:
             trainer.refit(fold, fitted, on_epoch)
         return fitted, validated, scorer
-
-    def _predict(self, trainer: Trainer, casting: Casting, clips: np.ndarray) -> np.ndarray:
-        return np.concatenate([trainer.predict(casting.inputs(window)) for window in self._data.windows(clips)])
 
     def _conditions(self, fold: Fold) -> Iterator[tuple[str, list[Session]]]:
         """Yield each condition with the sessions in which clips are scored under it."""

@@ -19,7 +19,7 @@ from ser_head.personal.blending import most_similar
 from ser_head.personal.deviation import borrowed_moments, moments, rescale
 from ser_head.personal.priors import Calibration, borrowed_bias, borrowed_prior, shift
 from ser_head.personal.voices import Card, Personalizer, Voices
-from ser_head.temperature import SMALLEST_PROBABILITY, temper
+from ser_head.temperature import log_of, temper
 
 ARRAYS = "fold.npz"
 LENDERS = 5  # speakers a new voice borrows the deviation of its numbers from
@@ -152,11 +152,6 @@ class Scorer:
             return scored
         nearest = most_similar(enrolled, voices.means, borrowing.k)
         return shift(log_of(scored), borrowed_bias(borrowing, log_of(known), nearest, voices.counts, prior))
-
-
-def log_of(probabilities: np.ndarray) -> np.ndarray:
-    """Return logarithms, float64, that are finite for a probability of 0."""
-    return np.log(np.maximum(probabilities.astype(np.float64), SMALLEST_PROBABILITY))
 
 
 def save_scorer(scorer: Scorer, path: Path) -> dict[str, Any]:

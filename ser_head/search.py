@@ -142,8 +142,7 @@ class SearchTrainer:
     def _judge(self, trainer: Trainer, fold: Fold, castings: Sequence[Casting]) -> dict[str, float]:
         """Return log-loss and UAR of the validation clips, over what may be known of their speakers."""
         clips = fold.split.validation
-        windows = [(casting, window) for casting in castings for window in self._data.windows(clips)]
-        probabilities = np.concatenate([trainer.predict(casting.inputs(window)) for casting, window in windows])
+        probabilities = np.concatenate([casting.answers(trainer.predict, clips) for casting in castings])
         targets = np.tile(self._data.targets[clips], len(castings))
         tempered = temper(probabilities, fit_temperature(probabilities, targets))
         losses = -np.log(np.maximum(tempered[np.arange(len(targets)), targets], SMALLEST_PROBABILITY))

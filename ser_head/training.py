@@ -17,7 +17,7 @@ from ser_head.backend import keras
 from ser_head.dataset import Dataset
 from ser_head.folds import Casting, Fitted, Fold, training_casting, validation_castings
 from ser_head.heads import HEADS
-from ser_head.networks import NetworkShape, Regularization, build_network, finished, layer_weights
+from ser_head.networks import NetworkShape, Regularization, build_network, finished, layer_weights, one_or_all
 from ser_head.settings import TrainSettings
 
 _SCORED_AT_ONCE = 1024  # clips per forward pass outside training
@@ -100,7 +100,7 @@ class NetworkTrainer:
             Probabilities, float32 (clips, classes).
         """
         parts = [slice(start, start + _SCORED_AT_ONCE) for start in range(0, len(inputs[0]), _SCORED_AT_ONCE)]
-        scored = [self.network.predict_on_batch(_as_taken([each[part] for each in inputs])) for part in parts]
+        scored = [self.network.predict_on_batch(one_or_all([each[part] for each in inputs])) for part in parts]
         return np.concatenate(scored) if scored else np.zeros((0, self._data.desired.shape[1]), np.float32)
 
     def layer_weights(self) -> list[float] | None:
@@ -119,7 +119,7 @@ class NetworkTrainer:
         for clips, inputs in self._batches(fold, casting, random):
             weights = fold.weights[self._data.targets[clips]]
             figures = self.network.train_on_batch(
-                _as_taken(inputs), self._desired(fold, clips), sample_weight=weights, return_dict=True
+                one_or_all(inputs), self._desired(fold, clips), sample_weight=weights, return_dict=True
             )
             for name in totals:
                 totals[name] += len(clips) * float(figures[name])
@@ -144,15 +144,12 @@ class NetworkTrainer:
         """Return the mean loss and accuracy of the validation clips over what may be known of their speakers."""
         clips = np.tile(fold.split.validation, len(held))
         targets = self._data.targets[clips]
-        probabilities = np.concatenate([self._predict_all(casting, fold.split.validation) for casting in held])
+        probabilities = np.concatenate([casting.answers(self.predict, fold.split.validation) for casting in held])
         if not self._data.labels:
             return {"val_loss": float(discordance(self._desired(fold, clips), probabilities)[0])}
         right = np.maximum(probabilities[np.arange(len(clips)), targets], _SMALLEST_PROBABILITY)
         loss = np.average(-np.log(right), weights=fold.weights[targets])
         return {"val_loss": float(loss), "val_accuracy": float(np.mean(probabilities.argmax(axis=1) == targets))}
-
-    def _predict_all(self, casting: Casting, clips: np.ndarray) -> np.ndarray:
-        return np.concatenate([self.predict(casting.inputs(window)) for window in self._data.windows(clips)])
 
     def _untrained(self, seed: int) -> keras.Model:
         regularization = Regularization(self.settings.dropout, self.settings.noise)
@@ -185,8 +182,3 @@ def discordance(desired: Any, answered: Any) -> Any:
     covariance = keras.ops.mean((desired - means[0]) * (answered - means[1]))
     spread = keras.ops.var(desired) + keras.ops.var(answered) + keras.ops.square(means[0] - means[1])
     return keras.ops.ones_like(answered[:, 0]) * (1 - 2 * covariance / (spread + keras.config.epsilon()))
-
-
-def _as_taken(inputs: list[np.ndarray]) -> np.ndarray | list[np.ndarray]:
-    """Return the inputs as Keras wants them: a single one not in a list."""
-    return inputs if len(inputs) > 1 else inputs[0]

@@ -14,8 +14,9 @@ import numpy as np
 GROUPS = 10  # an enrolment is drawn for each tenth of a speaker's clips, so that no single draw decides a figure
 TRAINING_GROUPS = 4  # fewer, as every epoch draws anew
 ALL = sys.maxsize
+SIZES = (1, 5, 20)  # clips enrolled where figures are made of it
 # Enrolments a network meets in training; none at all is what keeps it useful for strangers.
-SIZES = (0, 1, 2, 5, 10, 20, ALL)
+TRAINING_SIZES = (0, 1, 2, 5, 10, 20, ALL)
 
 
 @dataclass(frozen=True)
@@ -58,12 +59,12 @@ def enrolment_sessions(
 def training_sessions(
     speakers: np.ndarray, indices: np.ndarray, random: np.random.Generator, groups: int = TRAINING_GROUPS
 ) -> list[Session]:
-    """Enrol as `enrolment_sessions` does, each group with a size of its own, drawn from `SIZES`.
+    """Enrol as `enrolment_sessions` does, each group with a size of its own, drawn from `TRAINING_SIZES`.
 
     A network so trained sees statistics as noisy as those it will be tested with.
     """
     return [
-        Session(name, _draw(own, scored, SIZES[random.integers(len(SIZES))], random), scored)
+        Session(name, _draw(own, scored, TRAINING_SIZES[random.integers(len(TRAINING_SIZES))], random), scored)
         for name, own in _clips_by_speaker(speakers, indices)
         for scored in _groups(own, groups, random)
     ]

@@ -22,9 +22,9 @@ from ser_head.personal.voices import METHODS, Personalizer, Voices
 from ser_head.predictions import CLOSED, PLAIN, TRANSDUCTIVE, read_predictions
 from ser_head.reliability import calibration_error
 from ser_head.runs import Run
-from ser_head.scoring import Heard, Scorer, Tempering, log_of
+from ser_head.scoring import Heard, Scorer, Tempering
 from ser_head.splits import Protocol, make_splits
-from ser_head.temperature import fit_temperature, temper
+from ser_head.temperature import fit_temperature, log_of, temper
 from tests.ser_head.conftest import Recipe, rows_of
 
 pytestmark = pytest.mark.timeout(120)

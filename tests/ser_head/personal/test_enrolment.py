@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from ser_head.personal.enrolment import (
     ALL,
-    SIZES,
+    TRAINING_SIZES,
     enrolment_sessions,
     known_sessions,
     training_sessions,
@@ -75,7 +75,7 @@ def test_training_enrolments_leave_out_the_scored_clips_too(dataset, seed):
         assert set(session.enrolled) <= set(indices)
         if session.speaker:
             others = len(among(speakers, indices, session.speaker)) - len(session.scored)
-            assert len(session.enrolled) in {min(size, others) for size in SIZES}
+            assert len(session.enrolled) in {min(size, others) for size in TRAINING_SIZES}
 
 
 def test_training_meets_every_size():
