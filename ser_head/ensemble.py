@@ -32,6 +32,9 @@ def load_members(folders: Sequence[str | Path]) -> list[Run]:
     if len(folders) < 2:
         raise InputError(f"--head ensemble needs at least two runs as --members, not {len(folders)}")
     members = [Run.load(folder) for folder in folders]
+    for member in members:
+        if not member.labels:
+            raise InputError(f"--head ensemble averages probabilities, but {member.folder} answers with a number")
     for member in members[1:]:
         if member.labels != members[0].labels:
             classes = [" ".join(run.labels) for run in (members[0], member)]

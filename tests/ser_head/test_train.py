@@ -323,6 +323,8 @@ def test_a_number_is_learned_by_concordance_and_scored_again_by_the_saved_run(ma
         store=path, target="rating", personalized=method, protocol="kfold:3", epochs=30, out=tmp_path / "run"
     )
     assert trained.metrics["labels"] == []
+    with pytest.raises(InputError, match="averages probabilities, but .* answers with a number"):
+        ser_head.train(head="ensemble", members=[trained.run, trained.run], out=tmp_path / "both")
     assert trained.metrics["test"]["ccc"] > 0.7
     assert "CCC" in summary(trained)
     table = judged(read_predictions(trained.run / "predictions.csv"))
