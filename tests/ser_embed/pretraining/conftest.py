@@ -25,10 +25,11 @@ TINY = {
 STILL = {"hidden_dropout": 0.0, "activation_dropout": 0.0, "attention_dropout": 0.0, "layerdrop": 0.0}
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def _one_thread() -> Iterator[None]:
+    """Compute with one thread, in fixtures of modules too: sums over several would differ in their last bits."""
     before = torch.get_num_threads()
-    torch.set_num_threads(1)  # tiny tensors gain nothing from more
+    torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
 
