@@ -40,7 +40,8 @@ STAGES = {
         settings locking cache parts merging extraction devices pipeline extract
         verification inspect embed
         pretraining.configs pretraining.settings pretraining.clips pretraining.frames pretraining.waveforms
-        pretraining.cepstra pretraining.prosody pretraining.clustering pretraining.targets pretraining.labels
+        pretraining.cepstra pretraining.prosody pretraining.manner pretraining.clustering
+        pretraining.targets pretraining.labels
         pretraining.splitting pretraining.masking pretraining.augmentation pretraining.batches
         pretraining.extractor pretraining.prediction pretraining.speakers pretraining.saving pretraining.beginning
         pretraining.checkpoint pretraining.log pretraining.gathering pretraining.training

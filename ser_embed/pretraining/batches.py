@@ -17,7 +17,7 @@ from ser_embed.errors import InputError
 from ser_embed.pretraining.augmentation import disturb
 from ser_embed.pretraining.frames import HOP, num_frames, num_samples
 from ser_embed.pretraining.masking import span_mask
-from ser_embed.pretraining.waveforms import FULL_SCALE, Waveforms
+from ser_embed.pretraining.waveforms import FULL_SCALE, Waveforms, normalized
 from ser_embed.spec import RATE_HZ
 
 _EPOCH, _STEP, _VALIDATION = range(3)  # what a generator is for
@@ -159,9 +159,3 @@ class Batches:
         at = (self._frame_starts[rows] + firsts)[:, np.newaxis] + np.arange(frames)
         mask = span_mask(rng, (len(rows), frames), self._cut.mask_probability, self._cut.mask_length)
         return Batch(waveforms, mask, self._labels[:, at].astype(np.int64), self._speakers[rows])
-
-
-def normalized(waveforms: np.ndarray) -> np.ndarray:
-    """Bring each clip to zero mean and unit variance, as Wav2Vec2FeatureExtractor does: float32 (clips, samples)."""
-    centred = waveforms - waveforms.mean(axis=1, keepdims=True)
-    return centred / np.sqrt(np.square(centred).mean(axis=1, keepdims=True) + np.float32(1e-7))

@@ -18,18 +18,19 @@ from ser_embed.pretraining.prediction import MaskedPrediction
 from ser_embed.pretraining.saving import HEADS_FILE, load_heads, load_speakers
 from ser_embed.pretraining.settings import AUTO, PretrainSettings
 from ser_embed.pretraining.speakers import SPEAKERS_FILE
+from ser_embed.pretraining.targets import Target, shares
 
 _SPEC_AUGMENT = 0.05  # transformers' own default, without which a model has no vector for masked frames
 
 
 def begin(
-    settings: PretrainSettings, clusters: Sequence[int], speakers: Sequence[str]
+    settings: PretrainSettings, targets: Sequence[Target], speakers: Sequence[str]
 ) -> tuple[MaskedPrediction, bool]:
     """Make the model that learns.
 
     Args:
         settings: say from what, and their seed decides the random weights.
-        clusters: labels in each label set.
+        targets: the label sets.
         speakers: names of the rows of the speaker table; those of the model continued from come first.
 
     Returns:
@@ -47,7 +48,9 @@ def begin(
             network.config.mask_time_prob = _SPEC_AUGMENT
             network.masked_spec_embed = torch.nn.Parameter(torch.rand(network.config.hidden_size))
         speed_up(network.feature_extractor)
-        model = MaskedPrediction(network, clusters, len(speakers) if settings.with_speakers else None)
+        clusters = [target.clusters for target in targets]
+        rows = len(speakers) if settings.with_speakers else None
+        model = MaskedPrediction(network, clusters, rows, shares(targets).tolist())
     if takes_saved_targets(settings):
         load_heads(model, Path(str(settings.model)))
     if model.speakers is not None and settings.model and (Path(settings.model) / SPEAKERS_FILE).is_file():

@@ -52,14 +52,21 @@ def make_labels(
     Raises:
         InputError: a target's model is not there, or there are fewer frames than clusters.
     """
-    clusterings, labels = [], []
-    for index, target in enumerate(targets):
-        features = features_of(target, device)
-        rng = np.random.default_rng([seed, index])
-        clustering = known[index] if known else cluster(waveforms, rows, features, target, rng)
-        clusterings.append(clustering)
-        labels.append(label(waveforms, features, clustering, str(target)))
-    return LabelSets(tuple(targets), tuple(clusterings), np.stack(labels))
+    clusterings: dict[Target, Clustering] = dict(zip(targets, known, strict=False))
+    labels: dict[Target, np.ndarray] = {}
+    for index, kind in enumerate(dict.fromkeys(target.kind for target in targets)):
+        alike = [target for target in targets if target.kind == kind]
+        features = features_of(kind, device)
+        if not known:
+            rng = np.random.default_rng([seed, index])
+            clusterings.update(zip(alike, cluster(waveforms, rows, features, alike, rng), strict=True))
+        found = label(waveforms, features, alike, [clusterings[target] for target in alike])
+        labels.update(zip(alike, found, strict=True))
+    return LabelSets(
+        tuple(targets),
+        tuple(clusterings[target] for target in targets),
+        np.stack([labels[target] for target in targets]),
+    )
 
 
 def save_labels(sets: LabelSets, folder: Path) -> None:

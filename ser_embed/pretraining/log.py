@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ser_embed.pretraining.targets import Target, shares
+
 FILE = "log.csv"
 EVERY = 20  # steps averaged in one row
 
@@ -17,10 +19,10 @@ class Log:
     Attributes:
         folder: where `log.csv` is written.
         rows: one per row of the table: step, epoch, learning_rate, loss, seconds_per_step, and after a validation
-            validation_loss and validation_accuracy, of all label sets and of each.
+            validation_loss and validation_accuracy, of all label sets, weighed as in the loss, and of each.
     """
 
-    def __init__(self, folder: Path, targets: Sequence[str]) -> None:
+    def __init__(self, folder: Path, targets: Sequence[Target]) -> None:
         """Make a log of a training on these label sets."""
         self.folder = folder
         self.rows: list[dict[str, Any]] = []
@@ -44,7 +46,8 @@ class Log:
     def validated(self, loss: np.ndarray, accuracy: np.ndarray) -> None:
         """Note a validation after the last step: loss and accuracy, each float (sets,)."""
         self._end_row()
-        figures = {"validation_loss": float(loss.mean()), "validation_accuracy": float(accuracy.mean())}
+        counts = shares(self._targets)
+        figures = {"validation_loss": float(loss @ counts), "validation_accuracy": float(accuracy @ counts)}
         for target, each_loss, each_accuracy in zip(self._targets, loss, accuracy, strict=True):
             figures[f"validation_loss {target}"] = float(each_loss)
             figures[f"validation_accuracy {target}"] = float(each_accuracy)

@@ -70,20 +70,29 @@ class Outcome:
 class MaskedPrediction(torch.nn.Module):
     """A HuBERT with heads for label sets, and speaker embeddings if they are asked for."""
 
-    def __init__(self, network: Any, clusters: Sequence[int], speakers: int | None = None) -> None:
+    def __init__(
+        self, network: Any, clusters: Sequence[int], speakers: int | None = None, shares: Sequence[float] | None = None
+    ) -> None:
         """Put heads on a transformers HubertModel.
 
         Args:
             network: the HubertModel.
             clusters: labels in each label set.
             speakers: rows of the speaker table, nobody not counted; None for no embeddings.
+            shares: what each label set counts in the loss; None for all the same.
         """
         super().__init__()
         width = network.config.hidden_size
         self.network = network
+        even = [1 / len(clusters)] * len(clusters)
+        self._shares = tuple(shares or even)
         self.heads = torch.nn.ModuleList(LabelHead(width, count) for count in clusters)
         # Made last, so that the heads begin the same with speakers and without.
         self.speakers = None if speakers is None else SpeakerEmbedding(speakers, width)
+
+    def total(self, loss: torch.Tensor) -> torch.Tensor:
+        """Return the loss that is learnt from, given that of each label set: (sets,) to ()."""
+        return (loss * torch.tensor(self._shares, device=loss.device)).sum()  # not a product autocast would round
 
     def forward(self, batch: Batch) -> Outcome:
         """Predict the hidden frames of a batch."""

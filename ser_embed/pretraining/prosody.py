@@ -34,13 +34,17 @@ def prosody(waveform: np.ndarray) -> np.ndarray:
     """
     pitch, voicing, level, tilt = contours(waveform)
     even = np.ones_like(level)
-    spans = [*_over_spans(pitch, voicing**2 + 1e-3), *_over_spans(level, even), *_over_spans(tilt, even)[:2]]
-    return np.stack([*spans, _smooth(voicing)], axis=1).astype(np.float32)
+    spans = [
+        *over_spans(pitch, voicing**2 + 1e-3, _SPAN),
+        *over_spans(level, even, _SPAN),
+        *over_spans(tilt, even, _SPAN)[:2],
+    ]
+    return np.stack([*spans, smooth(voicing, _SPAN)], axis=1).astype(np.float32)
 
 
 def contours(waveform: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return pitch (octaves above 1 Hz), voicing (0 to 1), level (dB) and tilt (dB) of each frame, each (frames,)."""
-    power = _power(waveform)
+    power = power_spectra(waveform)
     pitch, voicing = _pitch(power)
     hz = np.arange(power.shape[1]) * RATE_HZ / _FFT
     low = power[:, (hz >= _BOTTOM_HZ) & (hz < _SPLIT_HZ)].sum(axis=1)
@@ -51,7 +55,7 @@ def contours(waveform: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, 
     return pitch, voicing, level, 10 * np.log10((high + floor) / (low + floor))
 
 
-def _power(waveform: np.ndarray) -> np.ndarray:
+def power_spectra(waveform: np.ndarray) -> np.ndarray:
     """Return the power spectra of windows centred on the frames, (frames, bins)."""
     count = num_frames(len(waveform))
     before = (_LONG - WINDOW) // 2
@@ -74,20 +78,20 @@ def _pitch(power: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return median_filter(np.log2(RATE_HZ / lags[best]), size=5, mode="nearest"), voicing
 
 
-def _over_spans(contour: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return weighted mean, standard deviation and slope per frame of a contour, over the span around each frame."""
+def over_spans(contour: np.ndarray, weight: np.ndarray, span: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return weighted mean, standard deviation and slope per frame of a contour, over a span of frames around each."""
     time = np.arange(len(contour), dtype=np.float64)
-    total = _smooth(weight)
-    mean, when = _smooth(weight * contour) / total, _smooth(weight * time) / total
-    variance = np.maximum(_smooth(weight * contour**2) / total - mean**2, 0)
-    lag_variance = np.maximum(_smooth(weight * time**2) / total - when**2, 1)
-    slope = (_smooth(weight * contour * time) / total - mean * when) / lag_variance
+    total = smooth(weight, span)
+    mean, when = smooth(weight * contour, span) / total, smooth(weight * time, span) / total
+    variance = np.maximum(smooth(weight * contour**2, span) / total - mean**2, 0)
+    lag_variance = np.maximum(smooth(weight * time**2, span) / total - when**2, 1)
+    slope = (smooth(weight * contour * time, span) / total - mean * when) / lag_variance
     return mean, np.sqrt(variance), slope
 
 
-def _smooth(contour: np.ndarray) -> np.ndarray:
+def smooth(contour: np.ndarray, span: int) -> np.ndarray:
     """Average over a Hann-shaped span; beyond the ends there is nothing, which the weights' own average makes up."""
     from scipy.ndimage import correlate1d
 
-    span = np.hanning(_SPAN + 2)[1:-1]
-    return correlate1d(contour, span / span.sum(), mode="constant")
+    window = np.hanning(span + 2)[1:-1]
+    return correlate1d(contour, window / window.sum(), mode="constant")

@@ -31,7 +31,7 @@ class PretrainSettings:
     )
     targets: str = option(
         AUTO,
-        help="label sets, separated by commas: mfcc, prosody, MODEL@LAYER, each with =K for K clusters; "
+        help="label sets, separated by commas: mfcc, prosody, manner, MODEL@LAYER, each with =K for K clusters; "
         "auto takes those saved with the model continued from, or else mfcc",
         metavar="LIST",
     )

@@ -1,7 +1,8 @@
 """What is predicted: label sets, each a kind of feature and its clusters, named as in `mfcc=100,prosody=64`.
 
-`mfcc` and `prosody` are worked out from the waveform; `MODEL@LAYER` is a layer of a network that was trained before,
-for second and later iterations. Several sets at once are predicted side by side.
+`mfcc`, `prosody` and `manner` are worked out from the waveform; `MODEL@LAYER` is a layer of a network that was trained
+before, for second and later iterations. Several sets at once are predicted side by side. `manner` stands for one small
+label set per contour, `manner.pitch` and so on, which together count as much as any other kind.
 """
 
 import dataclasses
@@ -13,12 +14,17 @@ from tqdm import tqdm
 
 from ser_embed.console import quiet
 from ser_embed.errors import InputError
+from ser_embed.pretraining.cepstra import cepstra
 from ser_embed.pretraining.clustering import Clustering, fit_clusters
-from ser_embed.pretraining.waveforms import Waveforms
+from ser_embed.pretraining.manner import NAMES, PER_CONTOUR, manner
+from ser_embed.pretraining.prosody import prosody
+from ser_embed.pretraining.waveforms import Waveforms, normalized
 
 DEFAULT = "mfcc"
 MAX_CLUSTERS = 65_536  # labels are kept in 16 bits
-_CLUSTERS = {"mfcc": 100, "prosody": 64}
+# As the network hears it, a clip has unit variance: no label may hang on how loud it was recorded.
+_FEATURES = {"mfcc": cepstra, "prosody": prosody, "manner": manner}
+_CLUSTERS = {"mfcc": 100, "prosody": 64, "manner": 32}
 _LAYER_CLUSTERS = 200
 _FIT_FRAMES = 200_000  # frames k-means looks at: 67 minutes
 _NAME = re.compile(r"(?P<name>[^=]+?)(=(?P<clusters>\d+))?")
@@ -31,7 +37,7 @@ class Target:
     """One label set.
 
     Attributes:
-        name: "mfcc", "prosody" or MODEL@LAYER.
+        name: "mfcc", "prosody", "manner.CONTOUR" or MODEL@LAYER.
         clusters: how many labels there are.
     """
 
@@ -40,6 +46,24 @@ class Target:
 
     def __str__(self) -> str:
         return f"{self.name}={self.clusters}"
+
+    @property
+    def kind(self) -> str:
+        """What its features are: sets of one kind are clustered from columns of the same features."""
+        return "manner" if self.name.startswith("manner.") else self.name
+
+    @property
+    def columns(self) -> slice:
+        """Which of the features are clustered."""
+        if self.kind == self.name:
+            return slice(None)
+        first = PER_CONTOUR * NAMES.index(self.name.removeprefix("manner."))
+        return slice(first, first + PER_CONTOUR)
+
+    @property
+    def standardized(self) -> bool:
+        """Whether the features have different units, and so are brought to unit variance."""
+        return self.kind in ("prosody", "manner")
 
 
 def parse_targets(text: str) -> tuple[Target, ...]:
@@ -51,35 +75,37 @@ def parse_targets(text: str) -> tuple[Target, ...]:
     >>> [str(target) for target in parse_targets("mfcc,runs/one@4=200")]
     ['mfcc=100', 'runs/one@4=200']
     """
-    return tuple(_parse(part.strip()) for part in text.split(","))
+    return tuple(target for part in text.split(",") for target in _parse(part.strip()))
 
 
-def _parse(text: str) -> Target:
+def _parse(text: str) -> list[Target]:
     match = _NAME.fullmatch(text)
     name = match["name"] if match else ""
-    if name not in _CLUSTERS and not re.fullmatch(r".+@\d+", name):
+    contours = [f"manner.{contour}" for contour in NAMES]
+    if name not in (*_CLUSTERS, *contours) and not re.fullmatch(r".+@\d+", name):
         raise InputError(f"targets have to be {', '.join(_CLUSTERS)} or MODEL@LAYER, such as runs/one@4, not {text!r}")
-    clusters = int((match and match["clusters"]) or _CLUSTERS.get(name, _LAYER_CLUSTERS))
+    names = contours if name == "manner" else [name]
+    clusters = int((match and match["clusters"]) or _CLUSTERS.get(Target(name, 0).kind, _LAYER_CLUSTERS))
     if not 2 <= clusters <= MAX_CLUSTERS:
         raise InputError(f"the number of clusters has to be from 2 to {MAX_CLUSTERS}, not {clusters}")
-    return Target(name, clusters)
+    return [Target(each, clusters) for each in names]
 
 
-def features_of(target: Target, device: str) -> Features:
-    """Return the function that works out a target's features.
+def shares(targets: Sequence[Target]) -> np.ndarray:
+    """Return what each label set counts in the loss: every kind as much, float64 (sets,) that add up to 1."""
+    kinds = [target.kind for target in targets]
+    return np.array([1 / kinds.count(kind) for kind in kinds]) / len(set(kinds))
+
+
+def features_of(kind: str, device: str) -> Features:
+    """Return the function that works out the features of a kind of target.
 
     Raises:
         InputError: the model of a layer target, or its layer, is not there.
     """
-    if target.name == "mfcc":
-        from ser_embed.pretraining.cepstra import cepstra
-
-        return lambda waveforms: [cepstra(waveform) for waveform in waveforms]
-    if target.name == "prosody":
-        from ser_embed.pretraining.prosody import prosody
-
-        return lambda waveforms: [prosody(waveform) for waveform in waveforms]
-    model, _, layer = target.name.rpartition("@")
+    if kind in _FEATURES:
+        return lambda waveforms: [_FEATURES[kind](normalized(waveform)) for waveform in waveforms]
+    model, _, layer = kind.rpartition("@")
     return _layer(model, layer, device)
 
 
@@ -102,15 +128,19 @@ def _layer(model: str, layer: str, device: str) -> Features:
 
 
 def cluster(
-    waveforms: Waveforms, rows: Sequence[int], features: Features, target: Target, rng: np.random.Generator
-) -> Clustering:
-    """Find a target's clusters.
+    waveforms: Waveforms,
+    rows: Sequence[int],
+    features: Features,
+    targets: Sequence[Target],
+    rng: np.random.Generator,
+) -> list[Clustering]:
+    """Find the clusters of targets of one kind.
 
     Args:
         waveforms: the clips.
         rows: which of them may be looked at.
-        features: works out the target's features.
-        target: says how many clusters there are.
+        features: works out the kind's features.
+        targets: say how many clusters there are, and of which features.
         rng: draws the clips, and the first centroids.
 
     Raises:
@@ -118,24 +148,25 @@ def cluster(
     """
     drawn = rng.permutation(np.asarray(rows))
     enough = int(np.searchsorted(waveforms.frame_counts[drawn].cumsum(), _FIT_FRAMES)) + 1
-    found = [
-        frames
-        for batch in _read(waveforms, drawn[:enough].tolist(), f"{target}: fitting")
-        for frames in features(batch)
+    batches = _read(waveforms, drawn[:enough].tolist(), f"{targets[0].kind}: fitting")
+    found = np.concatenate([frames for batch in batches for frames in features(batch)])
+    return [
+        fit_clusters(found[:, target.columns], target.clusters, target.standardized, int(rng.integers(2**31)))
+        for target in targets
     ]
-    seed = int(rng.integers(2**31))
-    return fit_clusters(np.concatenate(found), target.clusters, target.name == "prosody", seed)
 
 
-def label(waveforms: Waveforms, features: Features, clustering: Clustering, name: str) -> np.ndarray:
-    """Return the label of every frame of every clip, one clip after another: uint16 (all frames,)."""
+def label(
+    waveforms: Waveforms, features: Features, targets: Sequence[Target], clusterings: Sequence[Clustering]
+) -> np.ndarray:
+    """Return the labels of every frame of every clip, one clip after another: uint16 (sets, all frames)."""
     rows = range(len(waveforms.counts))
     found = [
-        clustering.assign(frames)
-        for batch in _read(waveforms, rows, f"{name}: labelling")
+        [clustering.assign(frames[:, target.columns]) for target, clustering in zip(targets, clusterings, strict=True)]
+        for batch in _read(waveforms, rows, f"{targets[0].kind}: labelling")
         for frames in features(batch)
     ]
-    return np.concatenate(found)
+    return np.concatenate(found, axis=1)
 
 
 def _read(waveforms: Waveforms, rows: Sequence[int], text: str) -> Iterator[list[np.ndarray]]:

@@ -184,7 +184,7 @@ def _step(model: MaskedPrediction, optimizer: torch.optim.Optimizer, batch: Batc
     total = torch.zeros((), device=machine.device)
     for part in machine.parts(batch):
         with machine.autocast():
-            loss = model(part).loss.mean() / hidden
+            loss = model.total(model(part).loss) / hidden
         loss.backward()
         total += loss.detach()
     learning = [parameter for group in optimizer.param_groups for parameter in group["params"]]

@@ -101,6 +101,12 @@ def load_waveforms(data: Path, clips: pd.DataFrame, folder: Path, workers: int) 
     return Waveforms(samples, starts, counts, table["speaker"].to_numpy(str), tuple(about["unreadable"]), key)
 
 
+def normalized(waveforms: np.ndarray) -> np.ndarray:
+    """Bring clips to zero mean and unit variance, as Wav2Vec2FeatureExtractor does: float32 (..., samples)."""
+    centred = waveforms - waveforms.mean(axis=-1, keepdims=True)
+    return centred / np.sqrt(np.square(centred).mean(axis=-1, keepdims=True) + np.float32(1e-7))
+
+
 def _key(data: Path, clips: pd.DataFrame) -> str:
     """Hash names, speakers and sizes; a file replaced by another of the very same size goes unnoticed."""
     sizes = [(data / path).stat().st_size if (data / path).is_file() else -1 for path in clips["path"]]

@@ -13,9 +13,12 @@ from ser_embed.pretraining.cepstra import NUM_MFCC, cepstra
 from ser_embed.pretraining.clustering import Clustering, fit_clusters
 from ser_embed.pretraining.frames import HOP, WINDOW, check_frames, num_frames, num_samples
 from ser_embed.pretraining.labels import load_labels, make_labels, save_labels
+from ser_embed.pretraining.manner import NAMES as NAMES_OF_MANNER
+from ser_embed.pretraining.manner import manner
 from ser_embed.pretraining.prosody import NAMES, contours, prosody
 from ser_embed.pretraining.targets import features_of, parse_targets
-from tests.ser_embed.pretraining.conftest import TINY, tones
+from tests.ser_embed.conftest import tone
+from tests.ser_embed.pretraining.conftest import TINY, tones, waveforms_of
 
 EVERY_LENGTH = range(WINDOW, WINDOW + 2 * HOP + 1)
 
@@ -36,7 +39,7 @@ def test_other_frames_are_refused() -> None:
         check_frames(config)
 
 
-@pytest.mark.parametrize("features", [cepstra, prosody])
+@pytest.mark.parametrize("features", [cepstra, prosody, manner])
 def test_labels_align_with_frames_for_every_length(features) -> None:
     noise = np.random.default_rng(0).standard_normal(EVERY_LENGTH.stop).astype(np.float32)
     for length in EVERY_LENGTH:
@@ -101,6 +104,32 @@ def test_prosody_says_what_its_names_say() -> None:
     np.testing.assert_allclose(prosody(0.1 * voice.astype(np.float32)), prosody(voice.astype(np.float32)), atol=1e-2)
 
 
+def test_manner_says_what_its_names_say() -> None:
+    time = np.arange(64_000) / 16_000
+    pitch_hz = 150 * 2 ** (0.25 * np.sin(2 * np.pi * 2 * time))  # a quarter of an octave up and down
+    lively = np.sign(np.sin(2 * np.pi * np.cumsum(pitch_hz) / 16_000)).astype(np.float32)
+    flat = np.sign(np.sin(2 * np.pi * 150 * time)).astype(np.float32)
+    dull = np.convolve(flat, np.hanning(33) / 16, "same").astype(np.float32)  # no edge: little above 1 kHz
+    lively, flat, dull = (dict(zip(NAMES_OF_MANNER, manner(each)[100].reshape(-1, 3), strict=True))
+                          for each in (lively, flat, dull))  # fmt: skip
+    assert flat["pitch"][0] == pytest.approx(np.log2(150), abs=0.02)
+    assert lively["pitch"][1] == pytest.approx(0.25 / np.sqrt(2), rel=0.1)
+    assert lively["pitch"][2] > 10 * flat["pitch"][2]
+    assert dull["tilt"][0] < flat["tilt"][0] - 20
+    assert dull["hammarberg"][0] > flat["hammarberg"][0] + 20
+    assert dull["slope"][0] < flat["slope"][0]
+    assert lively["flux"][0] > flat["flux"][0]
+    assert flat["voicing"][0] > 0.9
+
+
+def test_no_label_hangs_on_how_loud_a_clip_is() -> None:
+    clips = [np.round(tone(9_000, seed) * 100) / 32_767 for seed in range(3)]  # whole steps of 16 bits, loud or soft
+    loud, soft = (waveforms_of([gain * clip for clip in clips]) for gain in (64, 1))
+    targets = parse_targets("mfcc=6,prosody=4,manner=3")
+    first, second = (make_labels(each, [0, 1, 2], targets, (), "cpu", seed=0).labels for each in (loud, soft))
+    np.testing.assert_array_equal(first, second)
+
+
 def test_clusters_are_the_nearest_centroids() -> None:
     rng = np.random.default_rng(0)
     frames = (rng.integers(0, 5, (600, 1)) * 4 + rng.normal(0, 0.1, (600, 3))).astype(np.float32) * [1, 10, 100]
@@ -117,13 +146,13 @@ def test_clusters_are_the_nearest_centroids() -> None:
 
 def test_labels_are_those_of_each_clip_alone_and_come_back_from_disk(tmp_path: Path) -> None:
     waveforms = tones([4_000, 6_400, 720, 9_999])
-    sets = make_labels(waveforms, [0, 1, 3], parse_targets("mfcc=6,prosody=4"), (), "cpu", seed=0)
-    assert sets.labels.shape == (2, waveforms.frame_counts.sum())
+    sets = make_labels(waveforms, [0, 1, 3], parse_targets("mfcc=6,manner=4,prosody=4"), (), "cpu", seed=0)
+    assert sets.labels.shape == (2 + len(NAMES_OF_MANNER), waveforms.frame_counts.sum())
     for target, clustering, labels in zip(sets.targets, sets.clusterings, sets.labels, strict=True):
-        features = features_of(target, "cpu")
+        features = features_of(target.kind, "cpu")
         for row, (start, count) in enumerate(zip(waveforms.frame_starts, waveforms.frame_counts, strict=True)):
             (frames,) = features([waveforms.clip(row)])
-            np.testing.assert_array_equal(labels[start : start + count], clustering.assign(frames))
+            np.testing.assert_array_equal(labels[start : start + count], clustering.assign(frames[:, target.columns]))
     save_labels(sets, tmp_path / "labels")
     again = load_labels(tmp_path / "labels")
     assert again.targets == sets.targets
@@ -137,14 +166,14 @@ def test_a_layer_is_a_target(models: dict[str, Path]) -> None:
 
     (target,) = parse_targets(f"{models['hubert-base']}@2=5")
     waveforms = tones([4_000, 8_123, 5_000])
-    found = features_of(target, "cpu")([waveforms.clip(row) for row in range(3)])
+    found = features_of(target.kind, "cpu")([waveforms.clip(row) for row in range(3)])
     encoder = load_encoder(str(models["hubert-base"]), EncoderOptions(layers="2", pooling="frames"))
     for row, frames in enumerate(found):
         assert len(frames) == waveforms.frame_counts[row]
         np.testing.assert_allclose(frames, encoder.encode([waveforms.clip(row)])()[0][:, 0], atol=1e-5)
 
 
-@pytest.mark.parametrize("text", ["mfc", "mfcc=1", "mfcc=70000", "mfcc,", "runs/one@last", "=5"])
+@pytest.mark.parametrize("text", ["mfc", "manner.words", "mfcc=1", "mfcc=70000", "mfcc,", "runs/one@last", "=5"])
 def test_what_is_no_target_is_refused(text: str) -> None:
     with pytest.raises(InputError, match="targets have to be|number of clusters has to be"):
         parse_targets(text)

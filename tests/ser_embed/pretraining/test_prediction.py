@@ -1,6 +1,7 @@
 """The loss against NumPy, what is masked, and speakers that stand aside."""
 
 import copy
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from ser_embed.pretraining.batches import Batch
 from ser_embed.pretraining.extractor import speed_up
 from ser_embed.pretraining.frames import num_samples
 from ser_embed.pretraining.prediction import MaskedPrediction
+from ser_embed.pretraining.targets import parse_targets, shares
 from ser_embed.pretraining.training import Machine, Schedule, _step, make_optimizer
 from tests.ser_embed.pretraining.conftest import STILL, TINY
 
@@ -18,14 +20,14 @@ CLUSTERS = (7, 5)
 SCHEDULE = Schedule(10, 2, 1e-3, 1e-3, 5, 5)
 
 
-def network() -> transformers.HubertModel:
+def network(**shape: Any) -> transformers.HubertModel:
     torch.manual_seed(0)
-    return transformers.HubertModel(transformers.HubertConfig(**TINY, **STILL))
+    return transformers.HubertModel(transformers.HubertConfig(**{**TINY, **STILL, **shape}))
 
 
-def model(speakers: int | None = None) -> MaskedPrediction:
+def model(speakers: int | None = None, **shape: Any) -> MaskedPrediction:
     torch.manual_seed(1)
-    return MaskedPrediction(network(), CLUSTERS, speakers)
+    return MaskedPrediction(network(**shape), CLUSTERS, speakers)
 
 
 def batch(crops: int = 5, frames: int = 20, seed: int = 0) -> Batch:
@@ -102,7 +104,8 @@ def test_parts_of_a_batch_teach_what_the_whole_teaches() -> None:
 
 
 def test_bfloat16_teaches_nearly_what_float32_teaches() -> None:
-    exact, rough = model(3), model(3)
+    wide = {"conv_dim": [32] * 7, "hidden_size": 64, "intermediate_size": 96}  # sums of few products round badly
+    exact, rough = model(3, **wide), model(3, **wide)
     losses = [
         _step(learner, torch.optim.SGD(learner.parameters(), lr=0.0), batch(), Machine("cpu", dtype, 100.0, 1))
         for learner, dtype in ((exact, torch.float32), (rough, torch.bfloat16))
@@ -163,3 +166,14 @@ def test_the_faster_convolutions_are_transformers_own(bias: bool) -> None:
 def test_rates_rise_and_fall_in_straight_lines() -> None:
     shares = [Schedule(10, 4, 1.0, 1.0, 1, 1).share(step) for step in range(10)]
     np.testing.assert_allclose(shares, [0.25, 0.5, 0.75, 1, 1, 5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6])
+
+
+def test_every_kind_of_target_counts_as_much() -> None:
+    targets = parse_targets("mfcc=5,manner=3,prosody=4")
+    assert [target.name for target in targets[:3]] == ["mfcc", "manner.pitch", "manner.voicing"]
+    counts = shares(targets)
+    assert counts.sum() == pytest.approx(1)
+    assert counts[0] == counts[-1] == pytest.approx(counts[1:-1].sum()) == pytest.approx(1 / 3)
+    learner = MaskedPrediction(network(), [target.clusters for target in targets], shares=counts.tolist())
+    losses = torch.arange(len(targets), dtype=torch.float32)
+    assert float(learner.total(losses)) == pytest.approx(float(losses.numpy() @ counts))

@@ -259,7 +259,7 @@ def test_what_cannot_be_worked_with_is_said(speech: Path, tmp_path: Path) -> Non
         ({"data": tmp_path / "nowhere"}, "expected a data folder, but there is none"),
         ({"data": empty}, "expected audio in .*empty, found none"),
         ({"data": speech, "config": "maxi"}, "config has to be mini or a JSON file"),
-        ({"data": speech, "targets": "words"}, "targets have to be mfcc, prosody or MODEL@LAYER"),
+        ({"data": speech, "targets": "words"}, "targets have to be mfcc, prosody, manner or MODEL@LAYER"),
         ({"data": speech, "batch": 0}, "batch has to be positive"),
         ({"data": speech, "speakers_only": True}, "name its folder with --model"),
     ]:
