@@ -7,12 +7,11 @@ from torch import distributed
 
 
 def add_up(tensors: Sequence[torch.Tensor]) -> None:
-    """Replace each tensor by its sum over all processes."""
+    """Replace each tensor by its sum over all processes; all go in one message, since most of them are small."""
     if not (distributed.is_available() and distributed.is_initialized()):
         return
-    on_device = distributed.get_backend() == "nccl"
-    for tensor in tensors:
-        carried = tensor.cuda() if on_device else tensor.cpu()
-        distributed.all_reduce(carried)
-        if carried is not tensor:
-            tensor.copy_(carried)
+    flat = torch.cat([tensor.flatten() for tensor in tensors])
+    carried = flat.cuda() if distributed.get_backend() == "nccl" else flat.cpu()
+    distributed.all_reduce(carried)
+    for tensor, total in zip(tensors, carried.split([tensor.numel() for tensor in tensors]), strict=True):
+        tensor.copy_(total.view_as(tensor))

@@ -111,6 +111,7 @@ def make_optimizer(model: MaskedPrediction, schedule: Schedule) -> torch.optim.O
         [{"params": each, "lr": rate, "peak": rate, "weight_decay": decay} for each, rate, decay in groups if each],
         betas=BETAS,
         eps=EPSILON,
+        fused=True,  # one pass over all weights, where the plain one is a tenth of a small network's step
     )
 
 
