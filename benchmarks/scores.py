@@ -57,6 +57,14 @@ def uar(figures: dict) -> str:
     return f"{figures['uar']:.3f} ({low:.3f} to {high:.3f})"
 
 
+def make(made: Path, arguments: list[str]) -> None:
+    """Run a command that makes a store or a run, unless it is there."""
+    if not made.exists():
+        where = [] if arguments[0] == "ser_embed.extract" else ["--out", str(made)]
+        print("python -m", shlex.join([*arguments, *where]), file=sys.stderr, flush=True)
+        subprocess.run([sys.executable, "-m", *arguments, *where], check=True, stdout=subprocess.DEVNULL)
+
+
 def tables(out: Path) -> str:
     """Return the tables of all runs as markdown."""
     lines = ["| vectors | head | EmoDB, `loso` | RAVDESS, `kfold:6` |", "|---|---|---|---|"]
@@ -85,10 +93,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("scores"), help="stores and runs (default: scores/)")
     args = parser.parse_args()
     for made, arguments in commands(args.data, args.out):
-        if not made.exists():
-            where = [] if arguments[0] == "ser_embed.extract" else ["--out", str(made)]
-            print("python -m", shlex.join([*arguments, *where]), file=sys.stderr, flush=True)
-            subprocess.run([sys.executable, "-m", *arguments, *where], check=True, stdout=subprocess.DEVNULL)
+        make(made, arguments)
     print(tables(args.out))
     return 0
 

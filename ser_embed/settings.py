@@ -24,7 +24,9 @@ class ExtractSettings:
     store: Path | None = option(None, help="HDF5 file to fill (default: embeddings/<model>.h5)", parse=Path)
     layers: str = option("all", help="all, last, or names such as 0,6,12", metavar="LAYERS")
     pooling: str | None = option(
-        None, help="how frames become a vector (default: the encoder's own, mean for transformers)", choices=POOLINGS
+        None,
+        help="how frames become a vector (default: mean; mean+std for hubert-mini and the feature sets)",
+        choices=POOLINGS,
     )
     trim_db: float | None = option(
         None, help="cut silence this many dB below the peak from both ends (default: off)", parse=float, metavar="DB"

@@ -106,14 +106,14 @@ def test_training_shows_what_it_tells_of(ran: tuple[Path, dict[str, Any]]) -> No
     """The text says that a random split flatters, and that the library warns of it; so it has to be seen."""
     folder, notebooks = ran
     runs = {path.parent.name: json.loads(path.read_text("utf-8")) for path in folder.glob("runs/*/metrics.json")}
-    assert set(runs) == {"mfcc-mlp-speaker", "mfcc-mlp-personalized-speaker", "mfcc-mlp-random"}
-    honest, leaky = runs["mfcc-mlp-speaker"], runs["mfcc-mlp-random"]
+    assert set(runs) == {"hubert-mini-mlp-speaker", "hubert-mini-mlp-personalized-speaker", "hubert-mini-mlp-random"}
+    honest, leaky = runs["hubert-mini-mlp-speaker"], runs["hubert-mini-mlp-random"]
     assert honest["speaker_disjoint"]
     assert not leaky["speaker_disjoint"]
     assert leaky["test"]["uar"] > honest["test"]["uar"] > 1 / 6
     assert "SPEAKERS SHARED" in outputs(notebooks["2-train-and-compare"], "leak")["stdout"]
     assert "test speakers were kept out" in outputs(notebooks["2-train-and-compare"], "leak-compare")["stdout"]
-    assert (folder / "runs/mfcc-mlp-speaker/report.html").as_uri() in str(
+    assert (folder / "runs/hubert-mini-mlp-speaker/report.html").as_uri() in str(
         outputs(notebooks["2-train-and-compare"], "report")
     )
 

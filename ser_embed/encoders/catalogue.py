@@ -15,8 +15,12 @@ HUB_IDS = {
     "wavlm-base-plus": "microsoft/wavlm-base-plus",
     "wavlm-large": "microsoft/wavlm-large",
 }
+# Encoders that come with the library, each in a folder of its own with a model card.
+SHIPPED = {"hubert-mini": Path(__file__).parent / "hubert_mini"}
+# They were made for mean and deviation; of the published ones the mean is what the literature reports.
+SHIPPED_POOLING = "mean+std"
 FEATURE_SETS = ("mfcc", "egemaps")
-NAMES = (*HUB_IDS, *FEATURE_SETS)
+NAMES = (*SHIPPED, *HUB_IDS, *FEATURE_SETS)
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
@@ -31,11 +35,13 @@ def feature_sets(model: str) -> tuple[str, ...]:
 
 
 def source_of(model: str) -> str:
-    """Return where a transformer's weights are: a local folder, or else a Hub id.
+    """Return where a transformer's weights are: a folder, or else a Hub id.
 
     Raises:
         InputError: `model` is no known name, no folder, and does not look like a Hub id.
     """
+    if model in SHIPPED:
+        return str(SHIPPED[model])
     if model in HUB_IDS:
         return HUB_IDS[model]
     if Path(model).is_dir():

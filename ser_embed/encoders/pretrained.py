@@ -5,6 +5,7 @@ has only a pickled checkpoint is served by the safetensors conversion the Hub ke
 """
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 import logging
@@ -16,7 +17,7 @@ from typing import Any
 import torch
 
 from ser_embed.console import note, quiet
-from ser_embed.encoders.catalogue import source_of
+from ser_embed.encoders.catalogue import SHIPPED, SHIPPED_POOLING, source_of
 from ser_embed.encoders.encoder import EncoderOptions
 from ser_embed.encoders.transformer import TransformerEncoder
 from ser_embed.errors import InputError
@@ -36,7 +37,10 @@ def load_transformer(model: str, options: EncoderOptions) -> TransformerEncoder:
     """
     network, normalize, notes = load_network(model)
     revision = getattr(network.config, "_commit_hash", None) or ""
-    name = str(Path(model).resolve()) if Path(source_of(model)).is_dir() else model  # what loads it from anywhere
+    named = model in SHIPPED or not Path(source_of(model)).is_dir()
+    name = model if named else str(Path(model).resolve())  # what loads it from anywhere
+    if model in SHIPPED:
+        options = dataclasses.replace(options, pooling=options.pooling or SHIPPED_POOLING)
     encoder = TransformerEncoder(network, name, revision, weights_digest(network), normalize, options)
     encoder.notes = notes
     return encoder

@@ -199,7 +199,7 @@ def _learn(settings: PretrainSettings, machine: Machine) -> PretrainReport:
     train(model, data, schedule, machine, log)
     if machine.rank == 0:
         save_clusterings(prepared.sets, settings.output)
-        save_model(model, normalize, prepared.speakers, settings.output)
+        save_model(model, normalize, prepared.speakers, settings.output, settings.half)
     loss, accuracy = (log.rows[-1][f"validation_{name}"] for name in ("loss", "accuracy"))
     waveforms = prepared.waveforms
     return PretrainReport(

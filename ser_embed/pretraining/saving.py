@@ -5,6 +5,7 @@ The folder is one of transformers (`config.json`, `model.safetensors`, `preproce
 `clusters.safetensors`, `heads.safetensors`, and with speaker embeddings `speakers.safetensors` (see `speakers`).
 """
 
+import copy
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +22,9 @@ from ser_embed.pretraining.speakers import SPEAKERS_FILE
 HEADS_FILE = "heads.safetensors"
 
 
-def save_model(model: MaskedPrediction, normalize: bool, speakers: Sequence[str], folder: Path) -> None:
+def save_model(
+    model: MaskedPrediction, normalize: bool, speakers: Sequence[str], folder: Path, half: bool = False
+) -> None:
     """Write the network, its heads, and the speakers if it has any.
 
     Args:
@@ -29,13 +32,16 @@ def save_model(model: MaskedPrediction, normalize: bool, speakers: Sequence[str]
         normalize: whether it expects waveforms of zero mean and unit variance.
         speakers: the names of the rows of the speaker table, from row 1 on.
         folder: where to.
+        half: whether the network's weights, and they alone, are rounded to half precision.
     """
     from transformers import Wav2Vec2FeatureExtractor
+
+    network = copy.deepcopy(model.network).half() if half else model.network
 
     masked = model.network.config.feat_extract_norm == "layer"  # the other kind has no use for an attention mask
     with quiet_transformers():
         Wav2Vec2FeatureExtractor(do_normalize=normalize, return_attention_mask=masked).save_pretrained(folder)
-        model.network.save_pretrained(folder)
+        network.save_pretrained(folder)
     save_file(_tensors(model.heads), folder / HEADS_FILE)
     if model.speakers is not None:
         table, linear = model.speakers.table.weight, model.speakers.linear.weight

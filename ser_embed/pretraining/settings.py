@@ -14,7 +14,7 @@ AUTO = "auto"  # label sets as the model continued from has them
 
 # What may be different when a run that was stopped goes on: none of it changes what is learnt. The data may have
 # moved; what is in it may not have changed.
-_FREE = ("data", "output", "cache", "device", "workers", "save_every", "part_seconds", "force")
+_FREE = ("data", "output", "cache", "device", "workers", "save_every", "part_seconds", "half", "force")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -79,6 +79,7 @@ class PretrainSettings:
         None, help="audio that goes through the network at once (default: fits the device)", parse=float, metavar="S"
     )
     workers: int = option(min(4, os.cpu_count() or 1), help="threads that decode and cut", parse=int, metavar="N")
+    half: bool = option(False, help="write the network's weights in half precision, half as large")
     seed: int = option(0, help="of clusters, crops, masks and weights", parse=int, metavar="N")
     force: bool = option(False, help="begin anew, replacing what the output folder holds")
 

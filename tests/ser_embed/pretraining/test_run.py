@@ -19,6 +19,8 @@ from ser_embed.errors import InputError
 from ser_embed.pretrain import main
 from ser_embed.pretraining import run, training
 from ser_embed.pretraining.clips import find_clips
+from ser_embed.pretraining.prediction import MaskedPrediction
+from ser_embed.pretraining.saving import save_model
 from ser_embed.pretraining.speakers import speaker_names, speaker_vectors
 from ser_embed.pretraining.waveforms import PIECE, load_waveforms
 from tests.ser_embed.conftest import tone
@@ -89,6 +91,19 @@ def test_log_and_settings_are_written_down(trained: Path) -> None:
         "cache", "clusters.safetensors", "config.json", "heads.safetensors", "labels", "log.csv", "model.safetensors",
         "preprocessor_config.json", "pretraining.json",
     }  # fmt: skip
+
+
+def test_half_precision_is_half_as_large_and_nearly_the_same(trained: Path, speech: Path, tmp_path: Path) -> None:
+    model = MaskedPrediction(transformers.HubertModel.from_pretrained(trained), (8, 4))
+    save_model(model, True, (), tmp_path, half=True)
+    sizes = [(folder / "model.safetensors").stat().st_size for folder in (trained, tmp_path)]
+    assert sizes[1] < 0.6 * sizes[0]
+    assert next(model.network.parameters()).dtype == torch.float32
+    exact, rounded = (
+        load_encoder(str(folder), EncoderOptions(dtype="float32")).encode([tone(8_000)])()[0]
+        for folder in (trained, tmp_path)
+    )
+    np.testing.assert_allclose(rounded, exact, atol=0.02)
 
 
 class _StoppedError(Exception):
