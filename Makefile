@@ -37,7 +37,7 @@ DEVICE := cpu,cpu
 
 hubert-mini: $(INSTALLED)
 	$(LEARN) --output models/hubert-mini-1 --targets mfcc=100,prosody=64,manner=32 --epochs 4
-	$(LEARN) --output models/hubert-mini --model models/hubert-mini-1 --epochs 3 --learning-rate 3e-4 --half \
+	$(LEARN) --output models/hubert-mini --model models/hubert-mini-1 --epochs 2 --learning-rate 5e-4 --half \
 		--targets models/hubert-mini-1@4=200,prosody=64,manner=32
 	cp $(addprefix models/hubert-mini/,config.json model.safetensors preprocessor_config.json) $(MINI)
 
