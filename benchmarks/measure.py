@@ -83,6 +83,8 @@ def random_hubert(folder: Path, size: str = "large") -> Path:
     import torch
     import transformers
 
+    from ser_embed.encoders.pretrained import quiet_transformers
+
     shapes = {
         "base": {},
         "large": {
@@ -96,7 +98,8 @@ def random_hubert(folder: Path, size: str = "large") -> Path:
         },
     }
     torch.manual_seed(0)
-    transformers.HubertModel(transformers.HubertConfig(**shapes[size])).save_pretrained(folder / f"hubert-{size}")
+    with quiet_transformers():
+        transformers.HubertModel(transformers.HubertConfig(**shapes[size])).save_pretrained(folder / f"hubert-{size}")
     return folder / f"hubert-{size}"
 
 

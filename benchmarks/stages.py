@@ -19,6 +19,7 @@ from benchmarks.measure import Row, crema_d_lengths, in_turn, noise, random_hube
 from ser_embed.audio import Preparation, load_clip
 from ser_embed.encoders import EncoderOptions, load_encoder
 from ser_embed.encoders.frontend import FrontEnd
+from ser_embed.encoders.pretrained import quiet_transformers
 from ser_embed.encoders.transformer import choose_dtype
 from ser_embed.manifest import build_manifest
 from ser_embed.parts import PartFolder
@@ -55,7 +56,8 @@ def run(num_clips: int = 16, rounds: int = 3) -> list[Row]:
     with tempfile.TemporaryDirectory() as name, torch.inference_mode():
         folder = Path(name)
         model = random_hubert(folder)
-        network = transformers.AutoModel.from_pretrained(model).eval().to(dtype)
+        with quiet_transformers():
+            network = transformers.AutoModel.from_pretrained(model).eval().to(dtype)
         front_end = FrontEnd(network.feature_extractor)
         encoder = load_encoder(str(model), EncoderOptions())
         for index, clip in enumerate(clips):

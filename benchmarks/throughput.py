@@ -17,6 +17,7 @@ import torch
 from benchmarks.measure import Row, crema_d_lengths, in_turn, noise, random_hubert, ratio, table
 from ser_embed.batching import make_batches
 from ser_embed.encoders import Encoder, EncoderOptions, load_encoder
+from ser_embed.encoders.pretrained import quiet_transformers
 from ser_embed.encoders.transformer import choose_dtype
 
 
@@ -24,7 +25,8 @@ def plain_loop(folder: Path, clips: list[np.ndarray], batch: int, dtype: torch.d
     """Return the usual loop: transformers as it comes, `batch` clips at a time, every layer averaged over time."""
     import transformers
 
-    model = transformers.AutoModel.from_pretrained(folder, dtype=dtype).eval()
+    with quiet_transformers():
+        model = transformers.AutoModel.from_pretrained(folder, dtype=dtype).eval()
     extractor = transformers.Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask=True)
 
     @torch.inference_mode()
@@ -45,7 +47,8 @@ def block_outputs(folder: Path, clips: list[np.ndarray]) -> list[np.ndarray]:
     """Return for each clip the mean of what enters the first block, leaves each block, and leaves the model."""
     import transformers
 
-    model = transformers.AutoModel.from_pretrained(folder).eval()
+    with quiet_transformers():
+        model = transformers.AutoModel.from_pretrained(folder).eval()
     extractor = transformers.Wav2Vec2FeatureExtractor(do_normalize=True)
     seen: list[torch.Tensor] = []
     model.encoder.layers[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))

@@ -28,6 +28,13 @@ def placed(clips: pd.DataFrame, path: Path, rows: np.ndarray) -> pd.DataFrame:
     return clips
 
 
+def _tell(told: dict[str, list], table: pd.DataFrame, path: Path, rows: Sequence[int]) -> None:
+    """Append a table and its `SOURCE` to columns as lists: a table for each of a thousand parts is costlier to join."""
+    given = {**{name: table[name].tolist() for name in table}, SOURCE[0]: [str(path)] * len(table), SOURCE[1]: rows}
+    for name, column in told.items():
+        column += given.get(name, [None] * len(table))
+
+
 @dataclasses.dataclass(frozen=True)
 class Cache:
     """The clips of several stores, each once.
@@ -43,14 +50,13 @@ class Cache:
     @classmethod
     def of(cls, paths: Sequence[Path]) -> "Cache":
         """Look into stores and part files; where two tell of the same clip, the later in `paths` counts."""
-        columns = [*UNREADABLE_COLUMNS, *FACTS, *SOURCE]
-        told = []
+        told: dict[str, list] = {name: [] for name in (*UNREADABLE_COLUMNS, *FACTS, *SOURCE)}
         for path in paths:
             with Store(path) as store:
-                told.append(placed(store.table(("utterance_id", *FACTS)), path, np.arange(len(store))))
-                told.append(placed(store.unreadable, path, np.full(len(store.unreadable), _UNREAD)))
-        nothing = [pd.DataFrame(columns=columns, dtype=object)]
-        table = pd.concat([table for table in told if len(table)] or nothing).reindex(columns=columns)
+                _tell(told, store.table(("utterance_id", *FACTS)), path, range(len(store)))
+                _tell(told, store.unreadable, path, [_UNREAD] * len(store.unreadable))
+        dtypes = {"duration_s": "float64", SOURCE[1]: "int64"}
+        table = pd.DataFrame({name: pd.Series(told.pop(name), dtype=dtypes.get(name, "object")) for name in [*told]})
         latest = table.drop_duplicates("utterance_id", keep="last")
         is_read = latest[SOURCE[1]] != _UNREAD
         return cls(

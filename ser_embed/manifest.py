@@ -70,8 +70,9 @@ def build_manifest(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
             column = columns.setdefault(name, [])
             column += [None] * (count - 1 - len(column))  # the rows above have no such value
             column.append(value)
-    padded = {name: column + [None] * (count - len(column)) for name, column in columns.items()}
-    table = tidy(pd.DataFrame(padded, dtype=object))
+    for column in columns.values():
+        column += [None] * (count - len(column))
+    table = tidy(pd.DataFrame(columns, dtype=object))
     twice = table["utterance_id"][table["utterance_id"].duplicated()]
     if len(twice):
         paths = table["path"][table["utterance_id"] == twice.iloc[0]].tolist()

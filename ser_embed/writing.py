@@ -47,7 +47,7 @@ class StoreWriter:
             "vectors", (0, *shape), "float32", maxshape=(None, *shape), chunks=(rows, *shape)
         )
         self._clips: list[pd.DataFrame] = []
-        self._checksums: list[int] = []
+        self._checksums: list[np.ndarray] = []
         self._unreadable: list[pd.DataFrame] = []
 
     def add(self, clips: pd.DataFrame, vectors: list[np.ndarray]) -> None:
@@ -67,7 +67,7 @@ class StoreWriter:
         self._vectors.resize(start + len(rows), axis=0)
         self._vectors[start:] = rows
         self._clips.append(clips)
-        self._checksums += [checksum(vector) for vector in vectors]
+        self._checksums.append(np.array([checksum(vector) for vector in vectors], dtype=np.uint32))
         self._check_disk()
 
     def add_unreadable(self, clips: pd.DataFrame) -> None:
@@ -80,7 +80,7 @@ class StoreWriter:
         clips = tidy(pd.concat(self._clips, ignore_index=True)) if self._clips else build_manifest([])
         _write_table(self._file.create_group("utterances"), clips)
         _write_table(self._file.create_group("unreadable"), pd.concat([empty, *self._unreadable], ignore_index=True))
-        self._file.create_dataset("checksums", data=np.array(self._checksums, dtype=np.uint32))
+        self._file.create_dataset("checksums", data=np.concatenate([np.zeros(0, np.uint32), *self._checksums]))
         self._file.close()
         self._check_disk()
         os.fsync(self._disk.fileno())

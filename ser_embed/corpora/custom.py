@@ -38,39 +38,50 @@ def read_manifest(folder: Path, corpus: str) -> Iterator[dict[str, Any]]:
         InputError: the file is not csv, a required value is missing, or a path leaves the folder.
     """
     table = folder / MANIFEST
-    header, lines = _read_csv(table)
-    if not set(REQUIRED) <= set(header):
-        found = ", ".join(name for name in header if name) or "nothing"
+    given, lines = _read_csv(table)
+    if not set(REQUIRED) <= set(given):
+        found = ", ".join(name for name in given if name) or "nothing"
         raise UnusableCorpus(f"expected the columns path, emotion and speaker in {table}, found {found}")
     if not lines:
         raise UnusableCorpus(f"expected a row per clip in {table}, found only the header")
-    numbers, values = zip(*lines, strict=True)
-    given = dict(zip(header, zip(*values, strict=True), strict=True))
-    columns = _required(given, corpus, table, numbers)
-    columns |= {name: _column(given[name]) for name in header if name and name not in (*COLUMNS, *REQUIRED)}
+    columns = _required(given, corpus, table, lines)
+    columns |= {name: _column(given[name]) for name in given if name and name not in (*COLUMNS, *REQUIRED)}
     return (dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
 
 
-def _read_csv(table: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """Return the header, and each row that is not blank with its line number."""
+def _read_csv(table: Path) -> tuple[dict[str, list[str]], list[int]]:
+    """Return the columns by name, and the line number of each row; blank rows are left out."""
     try:
         text = table.read_text(encoding="utf-8-sig")
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text), strict=True)
-        header = [name.strip() for name in next(reader, [])]
-        lines = [(reader.line_num, values) for values in reader if values]
+        if "\0" in text:
+            raise InputError(f"expected a csv table in UTF-8, but {table} holds binary data")
+        return _columns(text, table)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"expected a csv table in UTF-8, but {table} cannot be read as one ({error})") from error
-    if "\0" in text:
-        raise InputError(f"expected a csv table in UTF-8, but {table} holds binary data")
+
+
+def _columns(text: str, table: Path) -> tuple[dict[str, list[str]], list[int]]:
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text), strict=True)
+    header = [name.strip() for name in next(reader, [])]
+    _check_header(header, table)
+    columns: list[list[str]] = [[] for _ in header]
+    lines: list[int] = []
+    shared: dict[str, str] = {}  # a long table repeats its speakers and labels
+    for values in filter(None, reader):
+        if len(values) != len(header):
+            raise InputError(f"expected {len(header)} values in {table} line {reader.line_num}, found {len(values)}")
+        lines.append(reader.line_num)
+        for column, value in zip(columns, values, strict=True):
+            column.append(shared.setdefault(value, value))
+    return dict(zip(header, columns, strict=True)), lines
+
+
+def _check_header(header: Sequence[str], table: Path) -> None:
     for name in header:
         if "/" in name or name in _RESERVED or (name and header.count(name) > 1):
             raise InputError(
                 f"expected columns with different names, not the store's, and no '/' in {table}, found {name!r}"
             )
-    for line, values in lines:
-        if len(values) != len(header):
-            raise InputError(f"expected {len(header)} values in {table} line {line}, found {len(values)}")
-    return header, lines
 
 
 def _delimiter(text: str) -> str:
@@ -92,17 +103,22 @@ def _required(
             if not value.strip():
                 raise InputError(f"expected a value for {name!r} in {table} line {line}, found none")
     paths = [safe_path(path.strip(), f"{table} line {line}") for path, line in zip(given["path"], lines, strict=True)]
-    stems = [str(PurePosixPath(path).with_suffix("")) for path in paths]
-    clips = Counter(stems)
+    emotions = {label: canonical_emotion(label) for label in set(given["emotion"])}
+    speakers = {speaker: f"{corpus}/{speaker.strip()}" for speaker in set(given["speaker"])}
     return {
-        "utterance_id": [
-            f"{corpus}/{stem if clips[stem] == 1 else path}" for stem, path in zip(stems, paths, strict=True)
-        ],
+        "utterance_id": [f"{corpus}/{name}" for name in _names(paths)],
         "path": paths,
         "corpus": [corpus] * len(paths),
-        "speaker": [f"{corpus}/{speaker.strip()}" for speaker in given["speaker"]],
-        "emotion": [canonical_emotion(emotion) for emotion in given["emotion"]],
+        "speaker": [speakers[speaker] for speaker in given["speaker"]],
+        "emotion": [emotions[label] for label in given["emotion"]],
     }
+
+
+def _names(paths: Sequence[str]) -> list[str]:
+    """Return each path without its suffix, or with it where another differs in that alone."""
+    stems = [str(PurePosixPath(path).with_suffix("")) for path in paths]
+    shared = {stem for stem, clips in Counter(stems).items() if clips > 1}
+    return [path if stem in shared else stem for stem, path in zip(stems, paths, strict=True)]
 
 
 def _column(values: Sequence[str]) -> Sequence[float | None] | Sequence[str]:

@@ -14,6 +14,7 @@ import transformers
 from ser_embed.encoders import EncoderOptions, load_encoder
 from ser_embed.encoders.encoder import choose_layers
 from ser_embed.encoders.frontend import FrontEnd
+from ser_embed.encoders.transformer import AMX_BATCH_S, CPU_BATCH_S
 from ser_embed.errors import InputError
 from tests.ser_embed.conftest import FAMILIES, SHAPES, tone
 
@@ -233,3 +234,21 @@ def test_egemaps_works_where_tensorflow_was_loaded_before() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout == "(1, 88)\n", done.stderr[-500:]
+
+
+@pytest.mark.parametrize(
+    ("amx", "dtype", "seconds"),
+    [
+        (True, "bfloat16", AMX_BATCH_S),
+        (True, "float32", CPU_BATCH_S),
+        (False, "bfloat16", CPU_BATCH_S),
+        (True, "auto", AMX_BATCH_S),
+        (False, "auto", CPU_BATCH_S),
+    ],
+)
+def test_amx_is_given_larger_batches(
+    models: dict[str, Path], monkeypatch: pytest.MonkeyPatch, amx: bool, dtype: str, seconds: float
+) -> None:
+    monkeypatch.setattr("ser_embed.encoders.transformer.has_amx", lambda: amx)
+    encoder = load_encoder(str(models["hubert-large"]), EncoderOptions(device="cpu", dtype=dtype))
+    assert encoder.batch_seconds == seconds
