@@ -12,6 +12,7 @@ import torch
 
 from ser_embed import __version__
 from ser_embed.encoders.catalogue import source_of
+from ser_embed.encoders.positions import keep_exact
 from ser_embed.encoders.transformer import choose_device, choose_dtype
 from ser_embed.errors import InputError
 from ser_embed.locking import only_writer
@@ -185,6 +186,7 @@ def _learn(settings: PretrainSettings, machine: Machine) -> PretrainReport:
     model.to(machine.device)
     if machine.device == "cpu":  # where a crop's attention goes back faster written out than in the fused kernel
         model.network.set_attn_implementation("eager")
+        keep_exact(model.network.encoder.pos_conv_embed.conv)
     data = prepared.data(settings, normalize)
     steps = settings.num_epochs * data.training.per_epoch
     schedule = Schedule(

@@ -14,6 +14,7 @@ import transformers
 from ser_embed.encoders import EncoderOptions, load_encoder
 from ser_embed.encoders.encoder import choose_layers
 from ser_embed.encoders.frontend import FrontEnd
+from ser_embed.encoders.positions import keep_exact
 from ser_embed.encoders.transformer import AMX_BATCH_S, CPU_BATCH_S
 from ser_embed.errors import InputError
 from tests.ser_embed.conftest import FAMILIES, SHAPES, tone
@@ -95,6 +96,19 @@ def test_bfloat16_stays_close_to_float32(models: dict[str, Path]) -> None:
     assert cosine.min() > 0.999
 
 
+@pytest.mark.parametrize("channels", [8, 16, 64])
+def test_positions_are_right_in_bfloat16_whatever_the_groups(channels: int) -> None:
+    torch.manual_seed(0)
+    conv = torch.nn.Conv1d(4 * channels, 4 * channels, 16, padding=8, groups=4)
+    frames = torch.randn(2, 4 * channels, 99)
+    with torch.inference_mode():
+        exact = conv(frames)
+        keep_exact(conv.bfloat16())
+        rough = conv(frames.bfloat16())
+    assert rough.dtype == torch.bfloat16
+    assert torch.cosine_similarity(exact.flatten(), rough.float().flatten(), dim=0) > 0.9999
+
+
 def test_fewer_layers_are_the_same_layers(models: dict[str, Path]) -> None:
     clip = tone(9_000)
     (every,) = load_encoder(str(models["wavlm-large"]), FLOAT32).encode([clip])()
@@ -140,7 +154,7 @@ def test_the_preprocessor_of_a_folder_is_obeyed(models: dict[str, Path], tmp_pat
 
 def test_a_model_that_cannot_be_had_is_one_line(models: dict[str, Path], tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr("ser_embed.encoders.pretrained._hub_answers", lambda source: False)
-    with pytest.raises(InputError, match="unknown model 'hubert-huge'; expected one of hubert-base"):
+    with pytest.raises(InputError, match="unknown model 'hubert-huge'; expected one of hubert-mini, hubert-base"):
         load_encoder("hubert-huge")
     with pytest.raises(InputError, match="not in the local cache and the Hub cannot be reached"):
         load_encoder("nobody/nothing-of-this-name")
