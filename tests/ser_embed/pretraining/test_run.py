@@ -96,8 +96,7 @@ def test_log_and_settings_are_written_down(trained: Path) -> None:
 def test_half_precision_is_half_as_large_and_nearly_the_same(trained: Path, speech: Path, tmp_path: Path) -> None:
     model = MaskedPrediction(transformers.HubertModel.from_pretrained(trained), (8, 4))
     save_model(model, True, (), tmp_path, half=True)
-    sizes = [(folder / "model.safetensors").stat().st_size for folder in (trained, tmp_path)]
-    assert sizes[1] < 0.6 * sizes[0]
+    assert {tensor.dtype for tensor in load_file(tmp_path / "model.safetensors").values()} == {torch.float16}
     assert next(model.network.parameters()).dtype == torch.float32
     exact, rounded = (
         load_encoder(str(folder), EncoderOptions(dtype="float32")).encode([tone(8_000)])()[0]
