@@ -14,7 +14,7 @@ import pandas as pd
 from ser_embed.errors import InputError
 from ser_embed.manifest import EMOTIONS
 from ser_embed.store import Store
-from ser_head.padding import pad_frames
+from ser_head.padding import average_neighbours, pad_frames
 
 EMOTION, VOTES = "emotion", "votes"
 MEMORY_BYTES = 2**30  # vectors kept in memory; about 10 000 clips of all 25 layers of a large encoder
@@ -47,6 +47,7 @@ class Dataset:
         shared: bool = False,
         frames: bool = False,
         target: str = EMOTION,
+        frame_step: int = 1,
         memory_bytes: int = MEMORY_BYTES,
     ) -> None:
         """Find the clips; no vectors are read yet.
@@ -59,6 +60,7 @@ class Dataset:
             frames: whether the head takes frames, or one vector per clip.
             target: what is learned: "emotion", "votes" (the shares of the columns votes_<emotion>), or the name of a
                 column of numbers; clips without one are left out.
+            frame_step: neighbouring frames that become one, their mean.
             memory_bytes: vectors of more bytes are left on disk.
 
         Raises:
@@ -74,6 +76,7 @@ class Dataset:
         if shared:
             chosen &= clips["emotion"].isin(shared_emotions(clips[chosen]))
         self._rows = np.flatnonzero(chosen)
+        self._frame_step = frame_step
         self._memory_bytes = memory_bytes
         self.clips = clips[chosen].reset_index(drop=True)
         if target in (EMOTION, VOTES):
@@ -110,7 +113,7 @@ class Dataset:
 
     @cached_property
     def _clip_bytes(self) -> int:
-        frames = int(self.clips["frame_count"].max()) if self._has_frames else 1
+        frames = -(-int(self.clips["frame_count"].max()) // self._frame_step) if self._has_frames else 1
         return 4 * frames * self.shape[0] * self.shape[1]
 
     def read(self, indices: np.ndarray) -> np.ndarray:
@@ -124,7 +127,8 @@ class Dataset:
         return pad_frames(self._frames(self._rows[indices]))
 
     def _frames(self, rows: np.ndarray) -> list[np.ndarray]:
-        return [self.store.read_clip(int(row))[:, self.layers] for row in rows]
+        clips = (self.store.read_clip(int(row))[:, self.layers] for row in rows)
+        return [average_neighbours(clip, self._frame_step) for clip in clips]
 
     def windows(self, indices: np.ndarray, random: np.random.Generator | None = None) -> Iterator[np.ndarray]:
         """Part `indices` into runs whose vectors fit in `WINDOW_BYTES`.

@@ -1,7 +1,7 @@
 """A fold: the clips of a split with what is measured on them, and how heads are given them."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -96,13 +96,46 @@ def prepare_fold(data: Dataset, split: Split, settings: TrainSettings, rows: int
     scaling = fit_alignment(data, split, settings.normalization)
     counts = np.bincount(data.targets[split.train], minlength=data.desired.shape[1])
     weights = (len(split.train) / (len(counts) * counts)) ** settings.balance
-    methods = parse_methods([*settings.personalized, *(["normalize"] if settings.augments else [])])
-    nobody = _measure_voices(data, split.train[:0], scaling)
-    everybody = _measure_voices(data, split.train, scaling) if methods else nobody  # frames have no voices
-    personalizer = Personalizer(settings.personalized, everybody if settings.personalized else nobody, rows)
-    seen = Personalizer(methods, everybody, rows)
+    methods = _seen_methods(settings)
+    voices = _measure_voices(data, split.train if methods else split.train[:0], scaling)  # frames have no voices
+    personalizer = Personalizer(settings.personalized, voices if settings.personalized else voices.nobody(), rows)
+    seen = Personalizer(methods, voices, rows)
     seed = settings.seed if seed is None else seed
     return Fold(split, scaling, weights.astype(np.float32), personalizer, seen, _numbers(data, split), seed)
+
+
+def without_personalization(fold: Fold, settings: TrainSettings) -> Fold:
+    """Return a fold as a head that is not personalised takes it; nothing is measured again.
+
+    Args:
+        fold: as a personalised head takes it.
+        settings: that head's.
+    """
+    methods = _seen_methods(replace(settings, personalized=()))
+    voices, nobody = fold.seen.voices, fold.seen.voices.nobody()
+    return replace(
+        fold, personalizer=Personalizer((), nobody), seen=Personalizer(methods, voices if methods else nobody)
+    )
+
+
+def learns_the_same(data: Dataset, fold: Fold, settings: TrainSettings) -> bool:
+    """Tell whether a personalised head and one that is not are the very same network, so that one training serves both.
+
+    Args:
+        data: the clips.
+        fold: as the personalised head takes it.
+        settings: that head's.
+    """
+    # `calibrate` moves answers alone, so nothing of it is learned.
+    shown = [set(_seen_methods(each)) - {"calibrate"} for each in (settings, replace(settings, personalized=()))]
+    # Validation speakers who train are known to a personalised head, and may make it choose another epoch.
+    heard = np.isin(data.speakers[fold.split.validation], fold.seen.voices.names)
+    return shown[0] == shown[1] and not settings.search and not heard.any()
+
+
+def _seen_methods(settings: TrainSettings) -> tuple[str, ...]:
+    """Return what is made of the speakers of training clips."""
+    return parse_methods([*settings.personalized, *(["normalize"] if settings.augments else [])])
 
 
 class Casting:

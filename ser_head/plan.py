@@ -41,7 +41,13 @@ def choose_clips(store: Store, settings: TrainSettings) -> Dataset:
     cross = protocol.kind == "cross"
     corpora = (protocol.train, protocol.test) if cross else settings.corpus
     return Dataset(
-        store, settings.layer, corpora, shared=cross, frames=HEADS[settings.head].takes_frames, target=settings.target
+        store,
+        settings.layer,
+        corpora,
+        shared=cross,
+        frames=HEADS[settings.head].takes_frames,
+        target=settings.target,
+        frame_step=settings.frame_step,
     )
 
 

@@ -13,6 +13,7 @@ A head that is not personalised is scored once: its clips are closed or unknown 
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,15 @@ import pandas as pd
 
 from ser_head.dataset import Dataset
 from ser_head.familiarity import Familiarity, fit_familiarity
-from ser_head.folds import Fitted, Fold, Trainer, prepare_fold, validation_castings
+from ser_head.folds import (
+    Fitted,
+    Fold,
+    Trainer,
+    learns_the_same,
+    prepare_fold,
+    validation_castings,
+    without_personalization,
+)
 from ser_head.heads import HEADS
 from ser_head.padding import clip_means
 from ser_head.personal.blending import most_similar
@@ -78,8 +87,6 @@ class Rounds:
         self.settings = settings
         self._rows = most_speakers + 1 if "embedding" in settings.personalized else 0
         self._trainer = _make_trainer(data, settings, self._rows)
-        plain = replace(settings, personalized=())
-        self._plain = _make_trainer(data, plain, 0) if settings.personalized else None
 
     def run(self, split: Split, seed: int, folder: Path | None, on_epoch: Callable[[], object]) -> Round:
         """Train and score one fold.
@@ -91,7 +98,10 @@ class Rounds:
             on_epoch: called after each epoch.
         """
         fold = prepare_fold(self._data, split, self.settings, self._rows, seed)
-        fitted, validated, scorer = self._train(self._trainer, fold, on_epoch)
+        bare = without_personalization(fold, self.settings) if self.settings.personalized else None
+        shared = bare is not None and learns_the_same(self._data, fold, self.settings)
+        folds = [fold, bare] if bare is not None and shared else [fold]
+        fitted, (scorer, *others), validated = self._train(self._trainer, folds, on_epoch)
         about: dict[str, Any] = {
             "fold": split.fold,
             "best_epoch": fitted.best_epoch,
@@ -108,21 +118,41 @@ class Rounds:
                 **save_scorer(scorer, folder / ARRAYS),
             }
         tables = [self._table(split, scorer, *each) for each in self._conditions(fold)]
-        if self._plain is not None:
-            bare = prepare_fold(self._data, split, self._plain.settings, seed=seed)
-            _, _, without = self._train(self._plain, bare, on_epoch)
-            tables.append(self._table(split, without, PLAIN, self._strangers(split.test)))
+        if bare is not None:
+            without = others or self._train(self._plain, [bare], on_epoch)[1]
+            tables.append(self._table(split, without[0], PLAIN, self._strangers(split.test)))
         history, tried = pd.DataFrame(fitted.history), pd.DataFrame(fitted.tried)
         for table in (history, tried):
             table.insert(0, "fold", split.fold)
         tested = pd.concat(tables, ignore_index=True)
         return Round(tested.assign(seed=seed) if self.settings.seeds > 1 else tested, validated, history, tried, about)
 
+    @cached_property
+    def _plain(self) -> Trainer:
+        """The trainer of heads that are not personalised, where they are not those that are."""
+        return _make_trainer(self._data, replace(self.settings, personalized=()), 0)
+
     def _train(
-        self, trainer: Trainer, fold: Fold, on_epoch: Callable[[], object]
-    ) -> tuple[Fitted, pd.DataFrame, Scorer]:
-        """Train a head and calibrate it by validation clips, before it may learn from those."""
-        fitted = trainer.fit(fold, on_epoch)
+        self, trainer: Trainer, folds: Sequence[Fold], on_epoch: Callable[[], object]
+    ) -> tuple[Fitted, list[Scorer], pd.DataFrame]:
+        """Train one head, and calibrate it for each of some folds before it may learn from validation clips.
+
+        Args:
+            trainer: of the head.
+            folds: a fold as heads take it that learn the same from it; the head is the first's.
+            on_epoch: called after each epoch.
+
+        Returns:
+            What training gave, a scorer for each of `folds`, and predictions of the validation clips by the first.
+        """
+        fitted = trainer.fit(folds[0], on_epoch)
+        calibrated = [self._calibrate(trainer, fold) for fold in folds]
+        if trainer.settings.refits:
+            trainer.refit(folds[0], fitted, on_epoch)
+        return fitted, [scorer for scorer, _ in calibrated], calibrated[0][1]
+
+    def _calibrate(self, trainer: Trainer, fold: Fold) -> tuple[Scorer, pd.DataFrame]:
+        """Make a scorer of a head, by the validation clips; return their predictions too."""
         clips = fold.split.validation
         castings = validation_castings(self._data, fold, fold.personalizer, fold.random(_ENROLMENT))
         answers = np.stack([casting.answers(trainer.predict, clips) for casting in castings])
@@ -137,10 +167,7 @@ class Rounds:
         if "calibrate" in fold.personalizer.methods and fold.numbers is None:
             scorer.tempering = replace(tempering, borrowing=self._choose_borrowing(fold, scorer))
         scorer.familiarity = self._measure_familiarity(fold)
-        validated = prediction_rows(self._data, clips, answers[0], fold.split.fold, VALIDATION, temperature)
-        if trainer.settings.refits:
-            trainer.refit(fold, fitted, on_epoch)
-        return fitted, validated, scorer
+        return scorer, prediction_rows(self._data, clips, answers[0], fold.split.fold, VALIDATION, temperature)
 
     def _conditions(self, fold: Fold) -> Iterator[tuple[str, list[Session]]]:
         """Yield each condition with the sessions in which clips are scored under it."""

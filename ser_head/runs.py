@@ -25,7 +25,7 @@ import numpy as np
 
 from ser_embed.errors import InputError
 from ser_embed.spec import EmbeddingSpec
-from ser_head.padding import pad_frames
+from ser_head.padding import average_neighbours, pad_frames
 from ser_head.scoring import ARRAYS, Heard, Predict, Scorer, load_scorer
 from ser_head.settings import RUNS, TrainSettings
 
@@ -152,7 +152,8 @@ class Run:
 
     def _chosen(self, vectors: np.ndarray) -> np.ndarray:
         if self.spec.pooling == "frames":
-            return pad_frames([np.asarray(clip[:, self._layers], np.float32) for clip in vectors])
+            clips = (np.asarray(clip[:, self._layers], np.float32) for clip in vectors)
+            return pad_frames([average_neighbours(clip, self.settings.frame_step) for clip in clips])
         expected = len(self.spec.layers), self.spec.width
         if vectors.ndim != 3 or vectors.shape[1:] != expected:
             raise InputError(

@@ -16,6 +16,9 @@ STORES = Path("embeddings")
 RUNS = Path("runs")
 # Brown's 20 epochs on CREMA-D are 600 steps: 4465 training clips in batches of 150. Smaller corpora get as many.
 STEPS = 600
+# A step on frames costs some thirty times one on vectors or more. `attention` has mostly learned what it will by 200 on
+# RAVDESS, `cnn` later.
+FRAME_STEPS = 360
 EPOCHS = 20
 AUGMENTATIONS = ("speakers", "none")
 REFITS = ("always", "never", "folds")
@@ -47,6 +50,12 @@ class TrainSettings:
         help="what is learned: emotion, votes (shares of the columns votes_<emotion>), or a column of numbers",
     )
     layer: str = option("weighted", help="encoder layer: weighted (learned mix of all), last, or a name", metavar="K")
+    frame_step: int = option(
+        6,
+        parse=int,
+        metavar="N",
+        help="neighbouring frames that heads on frames take as one, their mean: 6 frames of mfcc are 60 ms",
+    )
     members: tuple[str, ...] = option(
         (), nargs="+", metavar="RUN", help="run folders whose log-probabilities --head ensemble averages"
     )
@@ -78,7 +87,8 @@ class TrainSettings:
         None,
         parse=int,
         metavar="N",
-        help=f"passes over the training clips at most (default: {EPOCHS}, or more where that is under {STEPS} steps)",
+        help=f"passes over the training clips at most (default: {EPOCHS}, or more where that is under {STEPS} steps, "
+        f"on frames {FRAME_STEPS})",
     )
     patience: float = option(
         0.3, parse=float, metavar="P", help="share of the epochs to wait for a lower validation loss before stopping"
@@ -158,6 +168,7 @@ class TrainSettings:
             "three positive shares that add up to 1",
             self.split,
         )
+        _require(self.frame_step >= 1, "frame-step", "at least 1", self.frame_step)
         _require(self.epochs is None or self.epochs >= 1, "epochs", "at least 1", self.epochs)
         _require(0 < self.patience <= 1, "patience", "above 0 and at most 1", self.patience)
         _require(self.batch_size >= 2, "batch-size", "at least 2", self.batch_size)
@@ -242,8 +253,8 @@ class TrainSettings:
         """Return how many epochs `num_clips` training clips get."""
         if self.epochs is not None:
             return self.epochs
-        steps = -(-num_clips // self.batch_size)
-        return max(EPOCHS, -(-STEPS // steps))
+        wanted = FRAME_STEPS if HEADS[self.head].takes_frames else STEPS
+        return max(EPOCHS, -(-wanted // -(-num_clips // self.batch_size)))
 
 
 def find_store(folder: Path = STORES) -> Path:

@@ -18,6 +18,7 @@ from ser_head.dataset import Dataset
 from ser_head.folds import Casting, Fitted, Fold, training_casting, validation_castings
 from ser_head.heads import HEADS
 from ser_head.networks import NetworkShape, Regularization, build_network, finished, layer_weights, one_or_all
+from ser_head.padding import random_cuts
 from ser_head.settings import TrainSettings
 
 _SCORED_AT_ONCE = 1024  # clips per forward pass outside training
@@ -138,7 +139,7 @@ class NetworkTrainer:
             inputs = casting.inputs(window)
             steps = -(-len(window) // self.settings.batch_size)
             for part in np.array_split(random.permutation(len(window)), steps):
-                yield window[part], [each[part] for each in inputs]
+                yield window[part], [random_cuts(each[part], self.settings.frame_step, random) for each in inputs]
 
     def _validate(self, fold: Fold, held: Sequence[Casting]) -> dict[str, float]:
         """Return the mean loss and accuracy of the validation clips over what may be known of their speakers."""

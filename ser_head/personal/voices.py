@@ -65,6 +65,10 @@ class Voices:
         """Return the place of a speaker in the table, counted from 1; 0 for one who is not in it."""
         return self.names.index(speaker) + 1 if speaker in self.names else 0
 
+    def nobody(self) -> "Voices":
+        """Return the same without any speaker."""
+        return Voices((), self.means[:0], self.variances[:0], self.counts[:0], self.numbers[:0])
+
 
 @dataclass(frozen=True)
 class Card:

@@ -16,6 +16,7 @@ from ser_embed.errors import InputError
 from ser_embed.store import Store
 from ser_head.answers import SILENT, UNCERTAIN
 from ser_head.predict import main
+from ser_head.predictions import probabilities_of, read_predictions
 from ser_head.runs import Run, newest_run
 from tests.ser_embed.conftest import tone, write_corpus
 
@@ -165,11 +166,15 @@ def test_a_run_on_frames_scores_files_and_windows_of_any_length(run: Path, tmp_p
     framewise = ser_head.train(store=store, head=head, protocol="random", epochs=1, out=tmp_path / "run").run
     clips = [data / "tones" / name for name in ("003.wav", "004.wav", "005.wav")]
     together = ser_head.predict(clips, run=framewise, enroll=clips[0]).table
+    tested = read_predictions(framewise / "predictions.csv")
+    names = [f"tones/{clip.stem}" for clip in clips] + tested["utterance_id"].tolist()
     with Store(store) as kept:
-        rows = [kept.utterances["utterance_id"].tolist().index(f"tones/{clip.stem}") for clip in clips]
-        frames = np.empty(len(rows), dtype=object)
-        frames[:] = [kept.read_clip(row) for row in rows]
+        rows = [kept.utterances["utterance_id"].tolist().index(name) for name in names]
+        heard = np.empty(len(rows), dtype=object)
+        heard[:] = [kept.read_clip(row) for row in rows]
+    frames, scored = heard[: len(clips)], heard[len(clips) :]
     loaded = Run.load(framewise)
+    np.testing.assert_allclose(probabilities_of(tested, loaded.labels), loaded.probabilities(scored), atol=1e-5)
     np.testing.assert_allclose(together.filter(regex="^p_"), loaded.probabilities(frames), atol=1e-5)
     np.testing.assert_allclose(together["unfamiliarity"], loaded.unfamiliarity(frames), atol=1e-4)
     alone = ser_head.predict(clips[0], run=framewise, window=10).table

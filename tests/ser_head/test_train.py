@@ -13,6 +13,8 @@ import pytest
 import ser_head
 from ser_embed.errors import EXIT_BAD_INPUT, EXIT_DONE, InputError
 from ser_embed.store import Store
+from ser_head import rounds
+from ser_head.classic_training import ClassicTrainer
 from ser_head.dataset import Dataset
 from ser_head.folds import Casting, prepare_fold
 from ser_head.metrics import figures
@@ -155,6 +157,32 @@ def test_a_run_scores_an_enrolled_speaker_as_its_training_did(store, tmp_path, m
     enrolled = {name: vectors[names == name] for name in set(names)}
     scored = run.probabilities(vectors, names.tolist(), enrolled=enrolled)
     assert scored == pytest.approx(probabilities_of(rows, run.labels), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("settings", "trainings"),
+    [
+        ({"personalized": "normalize"}, 1),
+        ({"personalized": "calibrate", "head": "svm"}, 1),
+        ({"personalized": "normalize", "augment": "none"}, 2),
+        ({"personalized": "features"}, 2),
+        ({"personalized": "normalize", "protocol": "random"}, 2),  # validation speakers train
+    ],
+)
+def test_one_training_serves_a_personalised_head_and_the_plain_one_where_they_are_the_same(
+    store, tmp_path, monkeypatch, settings, trainings
+):
+    settings = {"epochs": 2, "protocol": "speaker", **settings}
+    fits = []
+    for trainer in (NetworkTrainer, ClassicTrainer):
+        fit = trainer.fit
+        monkeypatch.setattr(trainer, "fit", lambda *given, fit=fit: fits.append(1) or fit(*given))
+    once = ser_head.train(store=store, **settings, out=tmp_path / "once")
+    assert len(fits) == trainings
+    monkeypatch.setattr(rounds, "learns_the_same", lambda *_: False)
+    twice = ser_head.train(store=store, **settings, out=tmp_path / "twice")
+    assert len(fits) == trainings + 2
+    assert once.metrics == twice.metrics
 
 
 def test_a_shuffled_speaker_table_gains_nothing(make_store, tmp_path):
