@@ -96,7 +96,7 @@ def test_bfloat16_stays_close_to_float32(models: dict[str, Path]) -> None:
     assert cosine.min() > 0.999
 
 
-@pytest.mark.parametrize("channels", [8, 16, 64])
+@pytest.mark.parametrize("channels", [1, 2, 8, 12, 16, 20, 64])
 def test_positions_are_right_in_bfloat16_whatever_the_groups(channels: int) -> None:
     torch.manual_seed(0)
     conv = torch.nn.Conv1d(4 * channels, 4 * channels, 16, padding=8, groups=4)
