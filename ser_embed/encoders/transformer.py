@@ -10,15 +10,14 @@ cannot take padding; here it never sees any, so one rule serves all of them.
 """
 
 from collections.abc import Callable, Sequence
-from types import MethodType
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch.nn.utils import parametrize
 from torch.nn.utils.rnn import pad_sequence
 
+from ser_embed.encoders.attention import fuse
 from ser_embed.encoders.encoder import MAX_CLIP_S, EncoderOptions, choose_layers
 from ser_embed.encoders.frontend import TILE_FRAMES, FrontEnd
 from ser_embed.encoders.positions import keep_exact
@@ -156,41 +155,11 @@ def _freeze(model: Any, layers: tuple[str, ...]) -> Any:
     conv = model.encoder.pos_conv_embed.conv
     if parametrize.is_parametrized(conv):  # else the weight norm is worked out again in every forward pass
         parametrize.remove_parametrizations(conv, "weight")
-    if model.config.model_type == "wavlm":
-        for block in model.encoder.layers:
-            block.attention.torch_multi_head_self_attention = MethodType(_wavlm_attention, block.attention)
     if "final" not in layers:  # blocks above the highest layer asked for
         del model.encoder.layers[max(1, int(layers[-1])) :]
+    for block in model.encoder.layers:
+        fuse(block.attention)
     return model
-
-
-def _wavlm_attention(
-    attention: Any, hidden: torch.Tensor, valid: torch.Tensor | None, bias: torch.Tensor
-) -> tuple[torch.Tensor, None]:
-    """Attend with WavLM's gated relative position bias in one fused kernel.
-
-    transformers asks for the attention weights as well, which rules out the fused kernel.
-
-    Args:
-        attention: the WavLMAttention module this stands in for.
-        hidden: (batch, frames, width).
-        valid: bool (batch, frames), or None if nothing is padding.
-        bias: (batch * heads, frames, frames), added to the attention's logits.
-
-    Returns:
-        (batch, frames, width), and None in place of the attention weights.
-    """
-    batch, frames, _ = hidden.shape
-    split = (batch, frames, attention.num_heads, attention.head_dim)
-    query, key, value = (
-        project(hidden).view(split).transpose(1, 2)  # (batch, heads, frames, head width)
-        for project in (attention.q_proj, attention.k_proj, attention.v_proj)
-    )
-    bias = bias.view(batch, attention.num_heads, frames, frames)
-    if valid is not None:
-        bias = bias.masked_fill(~valid[:, None, None, :], float("-inf"))
-    mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=bias.to(query.dtype))
-    return attention.out_proj(mixed.transpose(1, 2).reshape(hidden.shape)), None
 
 
 def choose_device(device: str) -> str:
