@@ -12,8 +12,15 @@ import torch.nn.functional as F
 _oneDNN = torch.ops.mkldnn
 
 
+def can_pack(device: str, dtype: torch.dtype) -> bool:
+    """Return whether this torch and this processor multiply packed weights of a type."""
+    if device != "cpu" or not torch.backends.mkldnn.is_available() or not hasattr(_oneDNN, "_linear_pointwise"):
+        return False
+    return dtype == torch.float32 or (dtype == torch.bfloat16 and _oneDNN._is_mkldnn_bf16_supported())
+
+
 def pack(block: Any) -> None:
-    """Replace the linear layers of a transformer block, for inference on a CPU only; its numbers stay the same.
+    """Replace the linear layers of a transformer block, for inference; its numbers stay the same but for rounding.
 
     Args:
         block: a block of HuBERT, Wav2Vec2 or WavLM, its attention fused.
@@ -22,8 +29,7 @@ def pack(block: Any) -> None:
     attention.joined = PackedLinear(attention.joined)
     attention.out_proj = PackedLinear(attention.out_proj)
     forward.output_dense = PackedLinear(forward.output_dense)
-    follows = forward.intermediate_act_fn
-    fused = isinstance(getattr(follows, "act", None), type(F.gelu)) and follows.act is F.gelu
+    fused = getattr(forward.intermediate_act_fn, "act", None) is F.gelu
     forward.intermediate_dense = PackedLinear(forward.intermediate_dense, gelu=fused)
     if fused:
         forward.intermediate_act_fn = torch.nn.Identity()

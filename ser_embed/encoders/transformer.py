@@ -20,7 +20,8 @@ from torch.nn.utils.rnn import pad_sequence
 from ser_embed.encoders.attention import fuse
 from ser_embed.encoders.encoder import MAX_CLIP_S, EncoderOptions, choose_layers
 from ser_embed.encoders.frontend import TILE_FRAMES, FrontEnd
-from ser_embed.encoders.positions import keep_exact
+from ser_embed.encoders.linear import can_pack, pack
+from ser_embed.encoders.positions import FourierConv
 from ser_embed.errors import InputError
 from ser_embed.pooling import pool_batch, pooled_width
 from ser_embed.spec import RATE_HZ, EmbeddingSpec
@@ -78,7 +79,11 @@ class TransformerEncoder:
         self._model = _freeze(model, layers).to(device=self.device, dtype=dtype)
         on_cpu = self.device == "cpu"
         if on_cpu:
-            keep_exact(self._model.encoder.pos_conv_embed.conv)
+            positions = self._model.encoder.pos_conv_embed
+            positions.conv = FourierConv(positions.conv)
+        if can_pack(self.device, dtype):
+            for block in self._model.encoder.layers:
+                pack(block)
         self._front_end = FrontEnd(self._model.feature_extractor, TILE_FRAMES if on_cpu else 2**31)
         self._taps = _Taps(self._model.encoder.layers, layers, pooling)
 

@@ -14,7 +14,7 @@ import transformers
 from ser_embed.encoders import EncoderOptions, load_encoder
 from ser_embed.encoders.encoder import choose_layers
 from ser_embed.encoders.frontend import FrontEnd
-from ser_embed.encoders.positions import keep_exact
+from ser_embed.encoders.positions import FourierConv, keep_exact
 from ser_embed.encoders.transformer import AMX_BATCH_S, CPU_BATCH_S
 from ser_embed.errors import InputError
 from tests.ser_embed.conftest import FAMILIES, SHAPES, tone
@@ -107,6 +107,18 @@ def test_positions_are_right_in_bfloat16_whatever_the_groups(channels: int) -> N
         rough = conv(frames.bfloat16())
     assert rough.dtype == torch.bfloat16
     assert torch.cosine_similarity(exact.flatten(), rough.float().flatten(), dim=0) > 0.9999
+
+
+@pytest.mark.parametrize("frames", [1, 2, 16, 17, 31, 32, 33, 250])
+@pytest.mark.parametrize(("kernel", "bias"), [(16, True), (15, False), (1, True)])
+def test_the_fourier_convolution_is_the_convolution(frames: int, kernel: int, bias: bool) -> None:
+    torch.manual_seed(0)
+    conv = torch.nn.Conv1d(12, 12, kernel, padding=kernel // 2, groups=3, bias=bias).requires_grad_(False)
+    given = torch.randn(2, 12, frames)
+    torch.testing.assert_close(FourierConv(conv)(given), conv(given), rtol=0, atol=2e-6)
+    rough = FourierConv(conv)(given.bfloat16())
+    assert rough.dtype == torch.bfloat16
+    torch.testing.assert_close(rough.float(), conv(given.bfloat16().float()), rtol=8e-3, atol=2e-6)
 
 
 def test_fewer_layers_are_the_same_layers(models: dict[str, Path]) -> None:
