@@ -7,13 +7,11 @@ standard deviation of each, the default head, EmoDB (loso) and RAVDESS (kfold:6)
 not made again. The scores of the feature sets are those of `benchmarks.scores`, which may share the folder.
 """
 
-import argparse
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.scores import CONDITIONS, PROTOCOLS, make, read, train, uar
-from benchmarks.scores import run as run_folder
+from benchmarks.kept import Made, read, run, tell, train, uar
+from benchmarks.scores import CONDITIONS, PROTOCOLS
 
 MINI, RANDOM = "hubert-mini", "random"
 FEATURES = ("mfcc", "egemaps")
@@ -32,18 +30,21 @@ def random_mini(folder: Path) -> Path:
     return folder
 
 
-def commands(data: str, out: Path) -> Iterator[tuple[Path, list[str]]]:
+def commands(data: str, out: Path) -> Iterator[Made]:
     """Yield what each command makes, and its arguments; those that need others come after them."""
+    if not (out / "random-mini").exists():
+        random_mini(out / "random-mini")
     for corpus, protocol in PROTOCOLS.items():
+        how = ["--protocol", protocol]
         for name in (RANDOM, *FEATURES, MINI):
             store = out / f"{name}-{corpus}.h5"
             model = str(out / "random-mini") if name == RANDOM else name
             yield store, ["ser_embed.extract", "--model", model, "--pooling", "mean+std", "--data", data,
-                          "--corpus", corpus, "--store", str(store)]  # fmt: skip
-            yield run_folder(out, name, corpus, "mlp"), train(store, "mlp", protocol)
+                          "--corpus", corpus]  # fmt: skip
+            yield run(out, name, corpus, "mlp"), train(store, *how)
         for layer in LAYERS:
-            yield run_folder(out, MINI, corpus, f"mlp-{layer}"), [*train(store, "mlp", protocol), "--layer", layer]
-        yield run_folder(out, MINI, corpus, "personalized"), [*train(store, "mlp", protocol), "--personalized"]
+            yield run(out, MINI, corpus, f"mlp-{layer}"), train(store, *how, "--layer", layer)
+        yield run(out, MINI, corpus, "personalized"), train(store, *how, "--personalized")
 
 
 def table(out: Path) -> str:
@@ -52,27 +53,13 @@ def table(out: Path) -> str:
     rows = [("random weights, all layers", RANDOM, "mlp"), *((f"`{name}`", name, "mlp") for name in FEATURES)]
     rows += [(f"`{MINI}`, layer {layer}", MINI, f"mlp-{layer}") for layer in LAYERS]
     for words, name, head in [*rows, (f"`{MINI}`, all layers", MINI, "mlp")]:
-        cells = [uar(read(run_folder(out, name, corpus, head))["test"]) for corpus in PROTOCOLS]
+        cells = [uar(read(run(out, name, corpus, head))["test"]) for corpus in PROTOCOLS]
         lines.append(f"| {words} | {' | '.join(cells)} |")
     lines += ["", "| `hubert-mini`, personalised | EmoDB, `loso` | RAVDESS, `kfold:6` |", "|---|---|---|"]
-    found = [read(run_folder(out, MINI, corpus, "personalized"))["conditions"] for corpus in PROTOCOLS]
+    found = [read(run(out, MINI, corpus, "personalized"))["conditions"] for corpus in PROTOCOLS]
     lines += [f"| {name} | {' | '.join(uar(each[name]) for each in found)} |" for name in CONDITIONS]
     return "\n".join(lines)
 
 
-def main() -> int:
-    """Make what is missing, and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", default="../shared/data", help="folder of corpora (default: ../shared/data)")
-    parser.add_argument("--out", type=Path, default=Path("scores"), help="stores and runs (default: scores/)")
-    args = parser.parse_args()
-    if not (args.out / "random-mini").exists():
-        random_mini(args.out / "random-mini")
-    for made, arguments in commands(args.data, args.out):
-        make(made, arguments)
-    print(table(args.out))
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    tell(__doc__, "../shared/data", commands, table)

@@ -5,13 +5,10 @@
 Stores and runs are kept in DIR and not made again; each is what one command makes, which is printed before it runs.
 """
 
-import argparse
-import json
-import shlex
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
+
+from benchmarks.kept import Made, read, run, tell, train, uar
 
 PROTOCOLS = {"emodb": "loso", "ravdess": "kfold:6"}
 FEATURES = ("egemaps", "mfcc", "mfcc+egemaps")
@@ -21,48 +18,25 @@ MEMBERS = ("mlp", "svm")  # of the ensemble
 CONDITIONS = ("plain", "unknown", "enrolled:1", "enrolled:5", "enrolled:20", "transductive")
 
 
-def commands(data: str, out: Path) -> Iterator[tuple[Path, list[str]]]:
+def commands(data: str, out: Path) -> Iterator[Made]:
     """Yield what each command makes, and its arguments; those that need others come after them."""
     for corpus, protocol in PROTOCOLS.items():
         corpora = ["--data", data, "--corpus", corpus]
+        how = ["--protocol", protocol]
         for name in FEATURES:
             store = out / f"{name}-{corpus}.h5"
-            yield store, ["ser_embed.extract", "--model", name, *corpora, "--store", str(store)]
+            yield store, ["ser_embed.extract", "--model", name, *corpora]
             for head in HEADS:
-                yield run(out, name, corpus, head), train(store, head, protocol)
+                yield run(out, name, corpus, head), train(store, "--head", head, *how)
             members = [str(run(out, name, corpus, head)) for head in MEMBERS]
             combined = ["ser_head.train", "--head", "ensemble", "--members", *members]
             yield run(out, name, corpus, "ensemble"), combined
-            yield run(out, name, corpus, "personalized"), [*train(store, "mlp", protocol), "--personalized"]
+            yield run(out, name, corpus, "personalized"), train(store, *how, "--personalized")
         store = out / f"frames-{corpus}.h5"
         frames = ["--model", "mfcc", "--pooling", "frames"]
-        yield store, ["ser_embed.extract", *frames, *corpora, "--store", str(store)]
+        yield store, ["ser_embed.extract", *frames, *corpora]
         for head in FRAME_HEADS:
-            yield run(out, "frames", corpus, head), train(store, head, protocol)
-
-
-def train(store: Path, head: str, protocol: str) -> list[str]:
-    """Return the arguments of one training."""
-    return ["ser_head.train", "--store", str(store), "--head", head, "--protocol", protocol]
-
-
-def run(out: Path, features: str, corpus: str, head: str) -> Path:
-    """Return where a run lies."""
-    return out / "runs" / f"{features}-{corpus}-{head}"
-
-
-def uar(figures: dict) -> str:
-    """Return UAR with its interval."""
-    low, high = figures["ci95"]["uar"]
-    return f"{figures['uar']:.3f} ({low:.3f} to {high:.3f})"
-
-
-def make(made: Path, arguments: list[str]) -> None:
-    """Run a command that makes a store or a run, unless it is there."""
-    if not made.exists():
-        where = [] if arguments[0] == "ser_embed.extract" else ["--out", str(made)]
-        print("python -m", shlex.join([*arguments, *where]), file=sys.stderr, flush=True)
-        subprocess.run([sys.executable, "-m", *arguments, *where], check=True, stdout=subprocess.DEVNULL)
+            yield run(out, "frames", corpus, head), train(store, "--head", head, *how)
 
 
 def tables(out: Path) -> str:
@@ -81,22 +55,5 @@ def tables(out: Path) -> str:
     return "\n".join(lines)
 
 
-def read(folder: Path) -> dict:
-    """Return a run's metrics."""
-    return json.loads((folder / "metrics.json").read_text("utf-8"))
-
-
-def main() -> int:
-    """Make what is missing, and print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", default="../shared/data", help="folder of corpora (default: ../shared/data)")
-    parser.add_argument("--out", type=Path, default=Path("scores"), help="stores and runs (default: scores/)")
-    args = parser.parse_args()
-    for made, arguments in commands(args.data, args.out):
-        make(made, arguments)
-    print(tables(args.out))
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    tell(__doc__, "../shared/data", commands, tables)
