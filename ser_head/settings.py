@@ -103,6 +103,13 @@ class TrainSettings:
     label_smoothing: float = option(
         0.0, parse=float, metavar="X", help="share of each label that is spread evenly over all emotions in training"
     )
+    averaging: float = option(
+        0.85,
+        parse=float,
+        metavar="X",
+        help="what is scored and kept is an average of the weights after each epoch, of which this share stays when "
+        "the next is taken in; 0 takes each epoch's own",
+    )
     augment: str = option(
         "speakers",
         metavar="HOW",
@@ -177,6 +184,7 @@ class TrainSettings:
         _require(self.weight_decay >= 0, "weight-decay", "zero or positive", self.weight_decay)
         _require(0 <= self.noise <= 1, "noise", "from 0 to 1", self.noise)
         _require(0 <= self.label_smoothing < 1, "label-smoothing", "at least 0 and below 1", self.label_smoothing)
+        _require(0 <= self.averaging < 1, "averaging", "at least 0 and below 1", self.averaging)
         _require(self.augment in AUGMENTATIONS, "augment", f"one of {', '.join(AUGMENTATIONS)}", self.augment)
         _require(0 <= self.balance <= 1, "balance", "from 0 to 1", self.balance)
         _require(self.refit in REFITS, "refit", f"one of {', '.join(REFITS)}", self.refit)

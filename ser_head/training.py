@@ -5,6 +5,7 @@ Every random choice of a fold (first weights, dropout, batches, who is enrolled 
 the fold's number, so folds do not depend on one another.
 """
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -54,7 +55,10 @@ class NetworkTrainer:
         self._optimizer_start = [keras.ops.convert_to_numpy(each) for each in optimizer.variables]
 
     def fit(self, fold: Fold, on_epoch: Callable[[], object]) -> Fitted:
-        """Train from fresh weights; the network then has those of the best validation epoch.
+        """Train from fresh weights; the network then has the average of them at the best validation epoch.
+
+        What is scored, and kept, is an average over the last epochs (Izmailov et al., 2018): it lies in the middle of
+        what the weights of single epochs lie around, and forgets less of what one of them happened to see last.
 
         Args:
             fold: the clips, and what was measured on them.
@@ -67,12 +71,15 @@ class NetworkTrainer:
         held = validation_castings(self._data, fold, fold.seen, random)
         history: list[dict[str, float]] = []
         best_epoch, lowest, weights = 0, np.inf, None
+        average = _Average(self.network, self.settings.averaging)
         epochs = self.settings.epochs_for(len(fold.split.train))
         for epoch in range(1, epochs + 1):
-            history.append({"epoch": epoch, **self._train_epoch(fold, random), **self._validate(fold, held)})
+            trained = self._train_epoch(fold, random)
+            with average.updated():
+                history.append({"epoch": epoch, **trained, **self._validate(fold, held)})
             on_epoch()
             if history[-1]["val_loss"] < lowest:
-                best_epoch, lowest, weights = epoch, history[-1]["val_loss"], self.network.get_weights()
+                best_epoch, lowest, weights = epoch, history[-1]["val_loss"], average.weights
             elif epoch - best_epoch >= self.settings.patience * epochs:
                 break
         if weights is None:
@@ -87,9 +94,12 @@ class NetworkTrainer:
         both = np.union1d(fold.split.train, fold.split.validation)
         whole = dataclasses.replace(fold, split=dataclasses.replace(fold.split, train=both))
         random = self._start(fold)
+        average = _Average(self.network, self.settings.averaging)
         for _ in range(fitted.best_epoch or 0):
             self._train_epoch(whole, random)
+            average.update()
             on_epoch()
+        self.network.set_weights(average.weights)
 
     def predict(self, inputs: list[np.ndarray]) -> np.ndarray:
         """Score clips with the network as it stands.
@@ -169,6 +179,36 @@ class NetworkTrainer:
         for held, start in zip(self.network.optimizer.variables, self._optimizer_start, strict=True):
             held.assign(start)
         return random
+
+
+class _Average:
+    """The average of a network's weights over the epochs behind it, late ones counting more.
+
+    Attributes:
+        weights: the average, as `keras.Model.get_weights` gives them.
+    """
+
+    def __init__(self, network: keras.Model, kept: float) -> None:
+        """Begin with nothing; `kept` is the share of the average that stays when an epoch is taken in."""
+        self._network, self._kept = network, kept
+        self._epochs = 0
+        self.weights: list[np.ndarray] = []
+
+    def update(self) -> None:
+        """Take in the weights as they are now."""
+        now = self._network.get_weights()
+        kept = min(self._kept, self._epochs / (self._epochs + 1))  # so that the first epochs' average is a plain one
+        self.weights = [kept * old + (1 - kept) * new for old, new in zip(self.weights or now, now, strict=True)]
+        self._epochs += 1
+
+    @contextlib.contextmanager
+    def updated(self) -> Iterator[None]:
+        """Take in the weights as they are now, and let the network have the average meanwhile."""
+        self.update()
+        now = self._network.get_weights()
+        self._network.set_weights(self.weights)
+        yield
+        self._network.set_weights(now)
 
 
 def discordance(desired: Any, answered: Any) -> Any:

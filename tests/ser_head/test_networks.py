@@ -10,6 +10,7 @@ from ser_head.networks import NetworkShape, Regularization, build_network, finis
 from ser_head.padding import pad_frames
 from ser_head.scaling import Scaling
 from ser_head.temperature import temper
+from ser_head.training import _Average
 
 REGULARIZATION = Regularization(dropout=0.3, noise=0.2)
 SHAPES = [NetworkShape(1, 6, 3), NetworkShape(4, 6, 3), NetworkShape(4, 6, 3, {"embedding": 5, "features": 6})]
@@ -90,3 +91,23 @@ def test_a_head_that_brings_code_is_refused(tmp_path):
     keras.Model(inputs, keras.layers.Lambda(lambda values: values)(inputs)).save(tmp_path / "head.keras")
     with pytest.raises(InputError, match="cannot be read as one"):
         load_head(tmp_path / "head.keras")
+
+
+def test_the_average_is_a_plain_mean_at_first_and_then_forgets() -> None:
+    network = build_network(HEADS["linear"], NetworkShape(layers=1, width=3, classes=2), REGULARIZATION, seed=0)
+    average, expected = _Average(network, kept=0.5), 0.0
+    for epoch in range(1, 6):
+        network.set_weights([np.full_like(each, epoch) for each in network.get_weights()])
+        with average.updated():
+            expected = (expected * (epoch - 1) + epoch) / epoch if epoch <= 2 else (expected + epoch) / 2
+            assert all(each == pytest.approx(expected) for each in network.get_weights())
+        assert all((each == epoch).all() for each in network.get_weights())
+
+
+def test_no_average_is_each_epochs_own_weights() -> None:
+    network = build_network(HEADS["linear"], NetworkShape(layers=1, width=3, classes=2), REGULARIZATION, seed=0)
+    average = _Average(network, kept=0.0)
+    for value in (1.0, 7.0):
+        network.set_weights([np.full_like(each, value) for each in network.get_weights()])
+        average.update()
+        assert all((each == value).all() for each in average.weights)
