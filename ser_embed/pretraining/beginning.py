@@ -50,7 +50,7 @@ def begin(
         speed_up(network.feature_extractor)
         clusters = [target.clusters for target in targets]
         rows = len(speakers) if settings.with_speakers else None
-        model = MaskedPrediction(network, clusters, rows, shares(targets).tolist(), settings.visible)
+        model = MaskedPrediction(network, clusters, rows, shares(targets).tolist())
     if takes_saved_targets(settings):
         load_heads(model, Path(str(settings.model)))
     if model.speakers is not None and settings.model and (Path(settings.model) / SPEAKERS_FILE).is_file():

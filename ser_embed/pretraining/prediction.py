@@ -54,31 +54,24 @@ class SpeakerEmbedding(torch.nn.Module):
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What came of predicting a batch.
+    """What came of predicting a batch, per label set, summed over hidden frames.
 
     Attributes:
-        loss: per label set, summed over hidden frames, float32 (sets,).
-        correct: hidden frames whose most likely label was the right one, int64 (sets,).
+        loss: float32 (sets,).
+        correct: frames whose most likely label was the right one, int64 (sets,).
         frames: how many frames were hidden.
-        total: what is learnt from, summed over frames: every label set for its share, visible frames for theirs, ().
     """
 
     loss: torch.Tensor
     correct: torch.Tensor
     frames: int
-    total: torch.Tensor
 
 
 class MaskedPrediction(torch.nn.Module):
     """A HuBERT with heads for label sets, and speaker embeddings if they are asked for."""
 
     def __init__(
-        self,
-        network: Any,
-        clusters: Sequence[int],
-        speakers: int | None = None,
-        shares: Sequence[float] | None = None,
-        visible: float = 0.0,
+        self, network: Any, clusters: Sequence[int], speakers: int | None = None, shares: Sequence[float] | None = None
     ) -> None:
         """Put heads on a transformers HubertModel.
 
@@ -87,41 +80,33 @@ class MaskedPrediction(torch.nn.Module):
             clusters: labels in each label set.
             speakers: rows of the speaker table, nobody not counted; None for no embeddings.
             shares: what each label set counts in the loss; None for all the same.
-            visible: what a visible frame counts, a hidden one counting 1.
         """
         super().__init__()
         width = network.config.hidden_size
         self.network = network
         even = [1 / len(clusters)] * len(clusters)
-        self.register_buffer("_shares", torch.tensor(shares or even), persistent=False)
-        self.visible = visible
+        self._shares = tuple(shares or even)
         self.heads = torch.nn.ModuleList(LabelHead(width, count) for count in clusters)
         # Made last, so that the heads begin the same with speakers and without.
         self.speakers = None if speakers is None else SpeakerEmbedding(speakers, width)
 
+    def total(self, loss: torch.Tensor) -> torch.Tensor:
+        """Return the loss that is learnt from, given that of each label set: (sets,) to ()."""
+        return (loss * torch.tensor(self._shares, device=loss.device)).sum()  # not a product autocast would round
+
     def forward(self, batch: Batch) -> Outcome:
-        """Predict the hidden frames of a batch, and the visible ones if they count."""
+        """Predict the hidden frames of a batch."""
         device = self.network.device
         waveforms, mask, labels, speakers = (
             torch.from_numpy(array).to(device, non_blocking=True)
             for array in (batch.waveforms, batch.mask, batch.labels, batch.speakers)
         )
-        outputs = self.network(waveforms, mask_time_indices=mask).last_hidden_state  # (crops, frames, width)
+        hidden = self.network(waveforms, mask_time_indices=mask).last_hidden_state  # (crops, frames, width)
         if self.speakers is not None:
-            outputs = outputs + self.speakers(speakers).unsqueeze(1)
-        loss, correct = self._compare(outputs[mask], labels[:, mask])
-        total = (loss * self._shares).sum()  # not a product autocast would round
-        if self.visible:
-            total = total + self.visible * (self._compare(outputs[~mask], labels[:, ~mask])[0] * self._shares).sum()
-        return Outcome(loss, correct, int(batch.mask.sum()), total)
-
-    def weight(self, batch: Batch) -> float:
-        """Return by what `total` of a whole batch is divided: its frames, visible ones for what they count."""
-        hidden = int(batch.mask.sum())
-        return hidden + self.visible * (batch.mask.size - hidden)
-
-    def _compare(self, outputs: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return loss and right answers of each label set, (sets,), for outputs (frames, width)."""
-        pairs = [(head(outputs), wanted) for head, wanted in zip(self.heads, labels, strict=True)]
-        loss = torch.stack([F.cross_entropy(logits, wanted, reduction="sum") for logits, wanted in pairs])
-        return loss, torch.stack([(logits.argmax(dim=-1) == wanted).sum() for logits, wanted in pairs])
+            hidden = hidden + self.speakers(speakers).unsqueeze(1)
+        logits = [head(hidden[mask]) for head in self.heads]
+        wanted = labels[:, mask]  # (sets, hidden frames)
+        pairs = list(zip(logits, wanted, strict=True))
+        loss = torch.stack([F.cross_entropy(guess, right, reduction="sum") for guess, right in pairs])
+        correct = torch.stack([(guess.argmax(dim=-1) == right).sum() for guess, right in pairs])
+        return Outcome(loss, correct, int(batch.mask.sum()))

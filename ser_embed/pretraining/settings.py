@@ -58,13 +58,6 @@ class PretrainSettings:
     )
     mask_probability: float = option(0.8, help="masked spans times their length, over frames", parse=float, metavar="P")
     mask_length: int = option(10, help="frames of 20 ms in a masked span", parse=int, metavar="N")
-    visible: float = option(
-        0.0,
-        help="what a frame that is not hidden counts in the loss, a hidden one counting 1; HuBERT's 0 learns to "
-        "complete, more learns to hear, which a small network does sooner",
-        parse=float,
-        metavar="W",
-    )
     augment: float = option(
         0.0, help="chance of each kind of disturbance of a crop: room, band, noise, clipping, telephone", parse=float
     )
@@ -104,7 +97,7 @@ class PretrainSettings:
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 raise InputError(f"{name.replace('_', ' ')} has to be positive, not {value}")
-        for name in ("warmup", "visible", "augment", "validation"):
+        for name in ("warmup", "augment", "validation"):
             value = getattr(self, name)
             if value is not None and not 0 <= value <= 1:
                 raise InputError(f"{name} has to be a share from 0 to 1, not {value}")

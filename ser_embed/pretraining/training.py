@@ -1,7 +1,7 @@
 """The training loop: steps, learning rates, validation, checkpoints.
 
 A step's batch goes through the network in parts, whose gradients add up to exactly those of the whole batch, since the
-loss is a sum over frames divided by their number in the batch. Small parts stay in a processor's cache.
+loss is a sum over hidden frames divided by their number in the batch. Small parts stay in a processor's cache.
 """
 
 import dataclasses
@@ -179,13 +179,13 @@ def _begin(model: MaskedPrediction) -> None:
 
 
 def _step(model: MaskedPrediction, optimizer: torch.optim.Optimizer, batch: Batch, machine: Machine) -> float:
-    """Learn from a batch; return its loss, the mean over frames that count and label sets."""
+    """Learn from a batch; return its loss, the mean over hidden frames and label sets."""
     optimizer.zero_grad()
-    weight = model.weight(batch)
+    hidden = int(batch.mask.sum())
     total = torch.zeros((), device=machine.device)
     for part in machine.parts(batch):
         with machine.autocast():
-            loss = model(part).total / weight
+            loss = model.total(model(part).loss) / hidden
         loss.backward()
         total += loss.detach()
     learning = [parameter for group in optimizer.param_groups for parameter in group["params"]]
