@@ -36,7 +36,7 @@ STAGES = {
         corpora.custom corpora.find corpora.copies corpora.scan corpora
         containers audio batching pooling
         encoders.catalogue encoders.encoder encoders.features
-        encoders.frontend encoders.positions encoders.transformer encoders.pretrained encoders
+        encoders.frontend encoders.attention encoders.linear encoders.positions encoders.transformer encoders.pretrained encoders
         settings locking cache parts merging extraction devices pipeline extract
         verification inspect embed
         pretraining.configs pretraining.settings pretraining.clips pretraining.frames pretraining.waveforms
