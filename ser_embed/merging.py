@@ -12,6 +12,7 @@ import pandas as pd
 
 from ser_embed.cache import SOURCE, Cache, placed
 from ser_embed.manifest import combine
+from ser_embed.speakers import same_speakers
 from ser_embed.spec import EmbeddingSpec
 from ser_embed.store import FRAME_COLUMNS, UNREADABLE_COLUMNS, Store
 from ser_embed.writing import CLIPS_PER_CHUNK, StoreWriter
@@ -47,7 +48,12 @@ def merged_unreadable(*lists: pd.DataFrame) -> pd.DataFrame:
 
 
 def write_merged(
-    path: Path, spec: EmbeddingSpec, software: Mapping[str, Any], clips: pd.DataFrame, unreadable: pd.DataFrame
+    path: Path,
+    spec: EmbeddingSpec,
+    software: Mapping[str, Any],
+    clips: pd.DataFrame,
+    unreadable: pd.DataFrame,
+    speakers: Mapping[str, np.ndarray],
 ) -> None:
     """Write the new store from the files the clips are in, a block at a time, and put it in place of the old one.
 
@@ -57,6 +63,7 @@ def write_merged(
         software: versions and the data folder, kept as attributes.
         clips: what `merged_clips` returned.
         unreadable: what `merged_unreadable` returned.
+        speakers: what `ser_embed.speakers.stored_speakers` returned.
     """
     table = clips[manifest_columns(clips)]
     with StoreWriter(path, spec, software) as writer:
@@ -64,6 +71,7 @@ def write_merged(
             block = slice(start, start + CLIPS_PER_CHUNK)
             writer.add(table.iloc[block], _read_block(clips.iloc[block].reset_index(drop=True)))
         writer.add_unreadable(unreadable)
+        writer.add_speakers(speakers)
         writer.commit()
 
 
@@ -72,7 +80,7 @@ def manifest_columns(clips: pd.DataFrame) -> list[str]:
     return [name for name in clips.columns if name not in (*SOURCE, *FRAME_COLUMNS)]
 
 
-def says_already(path: Path, clips: pd.DataFrame, unreadable: pd.DataFrame) -> bool:
+def says_already(path: Path, clips: pd.DataFrame, unreadable: pd.DataFrame, speakers: Mapping[str, np.ndarray]) -> bool:
     """Return whether the store at `path` says all this already, so that it need not be written again."""
     if (clips[SOURCE[0]] != str(path)).any():
         return False
@@ -83,6 +91,7 @@ def says_already(path: Path, clips: pd.DataFrame, unreadable: pd.DataFrame) -> b
             and set(names) == set(store.columns).difference(FRAME_COLUMNS)
             and all(store.table([name])[name].equals(clips[name]) for name in names)
             and store.unreadable.equals(unreadable)
+            and same_speakers(store.speaker_vectors, speakers)
         )
 
 

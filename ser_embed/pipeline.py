@@ -24,6 +24,7 @@ from ser_embed.locking import only_writer
 from ser_embed.merging import merged_clips, merged_unreadable, says_already, write_merged
 from ser_embed.parts import PartFolder
 from ser_embed.settings import ExtractSettings
+from ser_embed.speakers import stored_speakers
 from ser_embed.spec import EmbeddingSpec
 from ser_embed.store import UNREADABLE_COLUMNS, Store
 
@@ -116,8 +117,9 @@ def _extract_into(
     del cache, chunks  # tables as long as the manifest
 
     clips, unreadable, listed = _outcome(scan, manifest, path, Cache.of([*stored, *parts]))
-    if settings.force or not (stored and says_already(path, clips, listed)):
-        write_merged(path, encoder.spec, _software(settings.data), clips, listed)
+    speakers = stored_speakers(Path(settings.model), encoder.spec.layers, encoder.spec.width)
+    if settings.force or not (stored and says_already(path, clips, listed, speakers)):
+        write_merged(path, encoder.spec, _software(settings.data), clips, listed, speakers)
     parts.remove()
     _note_gone(scan, settings, clips)
     extracted = int((clips[SOURCE[0]] != str(path)).sum())

@@ -8,6 +8,8 @@ Layout (see also the README):
     /checksums             uint32 (clips,), CRC-32 of each clip's vectors as stored
     /utterances/<column>   one 1-D dataset per manifest column, text as UTF-8, numbers as float64
     /unreadable/<column>   utterance_id, path, reason
+    /speakers              names, and vectors float32 (speakers, layers, width), added to a speaker's clips by PAPT; only
+                           there with a model that was pre-trained with speaker embeddings
 
 This module reads; `ser_embed.writing` writes. Vectors are not compressed: float32 of this kind hardly shrinks, and an
 uncompressed chunk can be read row by row.
@@ -91,6 +93,14 @@ class Store:
     def unreadable(self) -> pd.DataFrame:
         """The clips that could not be read, with the reason for each."""
         return _read_table(self._file["unreadable"], UNREADABLE_COLUMNS)
+
+    @cached_property
+    def speaker_vectors(self) -> dict[str, np.ndarray]:
+        """What a pre-training with speaker embeddings learned of speakers, float32 (layers, width) each."""
+        if "speakers" not in self._file:
+            return {}
+        names = self._file["speakers/names"].asstr()[:].tolist()
+        return dict(zip(names, self._file["speakers/vectors"][:], strict=True))
 
     @cached_property
     def _rows_per_chunk(self) -> int:

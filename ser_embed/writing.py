@@ -74,6 +74,13 @@ class StoreWriter:
         """Append clips that could not be read: utterance_id, path, reason."""
         self._unreadable.append(clips[list(UNREADABLE_COLUMNS)])
 
+    def add_speakers(self, speakers: Mapping[str, np.ndarray]) -> None:
+        """Write what is to be added to the vectors of speakers, float32 (layers, width) each; none is no table."""
+        if speakers:
+            group = self._file.create_group("speakers")
+            group.create_dataset("names", data=list(speakers), dtype=_TEXT)
+            group.create_dataset("vectors", data=np.stack(list(speakers.values())).astype(np.float32))
+
     def commit(self) -> None:
         """Write the tables, flush everything to disk and rename the file to `path`."""
         empty = pd.DataFrame(columns=list(UNREADABLE_COLUMNS), dtype=object)

@@ -91,6 +91,11 @@ class Dataset:
         self.speakers = self.clips["speaker"].to_numpy(object)
         self.corpora = self.clips["corpus"].to_numpy(object)
 
+    @property
+    def speaker_vectors(self) -> dict[str, np.ndarray]:
+        """What is to be added to the vectors of speakers the encoder's pre-training heard, float32 (layers, width)."""
+        return {name: vector[self.layers] for name, vector in self.store.speaker_vectors.items()}
+
     def __len__(self) -> int:
         """Return the number of clips."""
         return len(self._rows)

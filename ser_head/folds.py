@@ -98,8 +98,10 @@ def prepare_fold(data: Dataset, split: Split, settings: TrainSettings, rows: int
     weights = (len(split.train) / (len(counts) * counts)) ** settings.balance
     methods = _seen_methods(settings)
     voices = _measure_voices(data, split.train if methods else split.train[:0], scaling)  # frames have no voices
-    personalizer = Personalizer(settings.personalized, voices if settings.personalized else voices.nobody(), rows)
-    seen = Personalizer(methods, voices, rows)
+    pretrained = _pretrained(data, scaling) if "papt" in settings.personalized else {}
+    known = voices if settings.personalized else voices.nobody()
+    personalizer = Personalizer(settings.personalized, known, rows, pretrained)
+    seen = Personalizer(methods, voices, rows, pretrained)
     seed = settings.seed if seed is None else seed
     return Fold(split, scaling, weights.astype(np.float32), personalizer, seen, _numbers(data, split), seed)
 
@@ -187,7 +189,9 @@ class Casting:
         if not self._training and personalizer.voices.row(session.speaker):
             return personalizer.known_card(session.speaker)
         enrolled = self._fold.scaling.read(self._data, session.enrolled)
-        return personalizer.training_card(enrolled, session.speaker) if self._training else personalizer.card(enrolled)
+        if self._training:
+            return personalizer.training_card(enrolled, session.speaker)
+        return personalizer.card(enrolled, speaker=session.speaker if len(enrolled) else "")
 
 
 def training_casting(data: Dataset, fold: Fold, clips: np.ndarray, random: np.random.Generator) -> Casting:
@@ -218,6 +222,12 @@ def _numbers(data: Dataset, split: Split) -> tuple[float, float] | None:
     if not deviation:
         raise InputError(f"all training clips of fold {split.fold} have the same number, {mean:g}: nothing to learn")
     return mean, deviation
+
+
+def _pretrained(data: Dataset, scaling: Alignment) -> dict[str, np.ndarray]:
+    """Return e_s of the speakers the encoder's pre-training heard, in standardised space."""
+    deviation = np.sqrt(scaling.variance).astype(np.float32)
+    return {name: vector / deviation for name, vector in data.speaker_vectors.items()}
 
 
 def _measure_voices(data: Dataset, clips: np.ndarray, scaling: Alignment) -> Voices:

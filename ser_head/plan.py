@@ -58,6 +58,11 @@ def make_plan(data: Dataset, settings: TrainSettings) -> Plan:
         InputError: they cannot be parted so, a fold could not be learned from, or a protocol that keeps speakers apart
             does not.
     """
+    if "papt" in settings.personalized and not data.speaker_vectors:
+        raise InputError(
+            f"--personalized papt needs the vectors of a model pre-trained with --speaker-embeddings, its output among "
+            f"the layers; {data.store.path} knows no speakers of it"
+        )
     with_groups(data.clips, data.clips, settings.by)  # a column that is not there is better missed now
     by_seed = {seed: _splits(data, replace(settings, seed=seed)) for seed in settings.all_seeds}
     found = audit(data.clips, [split for splits in by_seed.values() for split in splits])

@@ -180,7 +180,7 @@ class Rounds:
         yield CLOSED, known_sessions(speakers, test[heard], fold.split.train)
         yield UNKNOWN, self._strangers(test)
         named = test[speakers[test] != ""]
-        for size in SIZES:
+        for size in SIZES if self.settings.personalized != ("papt",) else ():
             yield f"{ENROLLED}:{size}", enrolment_sessions(speakers, named, size, fold.random(_ENROLMENT))
         yield TRANSDUCTIVE, transductive_sessions(speakers, named)
 
@@ -195,16 +195,21 @@ class Rounds:
     def _score(self, scorer: Scorer, condition: str, sessions: Sequence[Session]) -> np.ndarray:
         scored = [np.zeros((0, self._data.desired.shape[1]), np.float32)]
         for group in _together(sessions):
-            heard = [self._heard(session, condition == CLOSED) for session in group]
+            heard = [self._heard(session, condition) for session in group]
             scored.append(scorer.score(heard))
         return np.concatenate(scored)
 
-    def _heard(self, session: Session, told: bool) -> Heard:
-        """Read a session; a speaker who is `told` is known from training, and needs no enrolment."""
+    def _heard(self, session: Session, condition: str) -> Heard:
+        """Read a session. A closed speaker is known from training, and needs no enrolment.
+
+        What a pre-training learned of a speaker it learned from all its clips: only `transductive` may use that.
+        """
         vectors, corpus = self._data.read(session.scored), self._data.corpora[session.scored[0]]
-        if told:
+        if condition == CLOSED:
             return Heard(vectors, speaker=session.speaker, corpus=corpus)
-        return Heard(vectors, self._data.read(session.enrolled) if len(session.enrolled) else None, corpus=corpus)
+        enrolled = self._data.read(session.enrolled) if len(session.enrolled) else None
+        pretrained = session.speaker if condition == TRANSDUCTIVE else ""
+        return Heard(vectors, enrolled, corpus=corpus, pretrained=pretrained)
 
     def _choose_borrowing(self, fold: Fold, scorer: Scorer) -> Calibration | None:
         """Choose how much to borrow by the validation speakers, as if enrolled."""

@@ -34,6 +34,7 @@ class Heard:
         vectors: to be scored, float32 (clips, layers, width).
         enrolled: unlabelled clips of the speaker, float32 (clips, layers, width), or None.
         speaker: its name, if it may be one of the training's.
+        pretrained: its name, if only the encoder's pre-training may have heard it.
         corpus: what the clips are from, if it may be one the training knew.
     """
 
@@ -41,6 +42,7 @@ class Heard:
     enrolled: np.ndarray | None = None
     speaker: str = ""
     corpus: str = ""
+    pretrained: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,7 +98,7 @@ class Scorer:
             vectors[place][:0] if each.enrolled is None else self.scaling.apply(each.enrolled, each.corpus)
             for place, each in enumerate(heard)
         ]
-        cards = [self._card(each.speaker, own) for each, own in zip(heard, enrolled, strict=True)]
+        cards = [self._card(each, own) for each, own in zip(heard, enrolled, strict=True)]
         scored = self._tempered(vectors, cards)
         if "calibrate" not in self.personalizer.methods or not (self.tempering.borrowing or self.tempering.numbers):
             return np.concatenate(scored)
@@ -115,10 +117,10 @@ class Scorer:
             return np.zeros(len(vectors))
         return self.familiarity.score(self.scaling.apply(clip_means(vectors), corpora)) / self.familiarity.threshold
 
-    def _card(self, speaker: str, enrolled: np.ndarray) -> Card:
-        if self.personalizer.voices.row(speaker):
-            return self.personalizer.known_card(speaker)
-        return self.personalizer.card(enrolled)
+    def _card(self, heard: Heard, enrolled: np.ndarray) -> Card:
+        if self.personalizer.voices.row(heard.speaker):
+            return self.personalizer.known_card(heard.speaker)
+        return self.personalizer.card(enrolled, speaker=heard.pretrained or heard.speaker)
 
     def _tempered(self, groups: Sequence[np.ndarray], cards: Sequence[Card]) -> list[np.ndarray]:
         sizes = [len(group) for group in groups]
@@ -169,11 +171,15 @@ def save_scorer(scorer: Scorer, path: Path) -> dict[str, Any]:
         "voice_counts": voices.counts,
         "voice_numbers": voices.numbers,
     }
+    pretrained = scorer.personalizer.pretrained
+    if pretrained:
+        arrays["pretrained"] = np.stack(list(pretrained.values()))
     if scorer.familiarity is not None:
         arrays |= {f"familiarity_{name}": array for name, array in scorer.familiarity.to_arrays().items()}
     np.savez(path, **arrays)
     return {
         "known": list(voices.names),
+        "pretrained": list(pretrained),
         "corpora": scorer.scaling.measured(),
         "temperature": tempering.temperature,
         "numbers": tempering.numbers,
@@ -199,6 +205,7 @@ def load_scorer(path: Path, about: dict[str, Any], methods: Sequence[str], predi
             arrays = dict(file)
         kinds = ("means", "variances", "counts", "numbers")
         voices = Voices(tuple(about["known"]), *(arrays[f"voice_{kind}"] for kind in kinds))
+        pretrained = dict(zip(about.get("pretrained", []), arrays.get("pretrained", ()), strict=True))
         borrowing = _borrowing(about["borrowing"])
         numbers = about["numbers"] and tuple(about["numbers"])
         tempering = Tempering(about["temperature"], arrays["prior"], borrowing, numbers)
@@ -211,7 +218,8 @@ def load_scorer(path: Path, about: dict[str, Any], methods: Sequence[str], predi
         scaling = Alignment.from_arrays(arrays)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"the run is damaged: {path} cannot be used ({error})") from error
-    return Scorer(predict, scaling, Personalizer(methods, voices, about["table_rows"]), tempering, familiarity)
+    personalizer = Personalizer(methods, voices, about["table_rows"], pretrained)
+    return Scorer(predict, scaling, personalizer, tempering, familiarity)
 
 
 def _plain(borrowing: Calibration | None) -> dict[str, float | None] | None:

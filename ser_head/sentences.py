@@ -26,6 +26,7 @@ _METHODS = {
     "normalize": "takes the voice's own average and spread out of the numbers",
     "embedding": "describes a voice as a blend of the training voices it resembles",
     "features": "is given the voice's average numbers",
+    "papt": "adds what the encoder's pre-training learned of the voice",
     "calibrate": "expects emotions as often as in the training voices it resembles",
 }
 # What a test clip may share with training, beside its speaker; and how that reads.

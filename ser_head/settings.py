@@ -210,7 +210,7 @@ class TrainSettings:
 
     def _check_personalized(self) -> None:
         kind = HEADS[self.head].kind
-        can = {"dense": METHODS, "classic": ("normalize", "calibrate")}.get(kind, ())
+        can = {"dense": METHODS, "classic": ("normalize", "papt", "calibrate")}.get(kind, ())
         for method in self.personalized:
             if method not in can:
                 able = f"can be personalised by {' and '.join(can)} alone" if can else "cannot be personalised"
@@ -223,6 +223,11 @@ class TrainSettings:
             f"one of {', '.join(NORMALIZATIONS)}",
             self.normalization,
         )
+        if self.normalization != "all" and "papt" in self.personalized:
+            raise InputError(
+                f"--personalized papt adds to vectors as the encoder gives them, which --normalization "
+                f"{self.normalization} does not keep"
+            )
         if self.normalization != "all" and HEADS[self.head].takes_frames:
             raise InputError(
                 f"--normalization {self.normalization} needs one vector per clip, but --head {self.head} takes frames"

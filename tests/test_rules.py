@@ -34,16 +34,17 @@ STAGES = {
         corpora.files corpora.tables corpora.corpus
         corpora.crema_d corpora.ravdess corpora.emodb corpora.tess corpora.savee corpora.demo corpora.catalogue
         corpora.custom corpora.find corpora.copies corpora.scan corpora
-        containers audio batching pooling
+        containers audio batching pooling speakers
         encoders.catalogue encoders.encoder encoders.features
-        encoders.frontend encoders.attention encoders.linear encoders.positions encoders.transformer encoders.pretrained encoders
+        encoders.frontend encoders.attention encoders.linear encoders.positions encoders.transformer
+        encoders.pretrained encoders
         settings locking cache parts merging extraction devices pipeline extract
         verification inspect embed
         pretraining.configs pretraining.settings pretraining.clips pretraining.frames pretraining.waveforms
         pretraining.cepstra pretraining.prosody pretraining.manner pretraining.clustering
         pretraining.targets pretraining.labels
         pretraining.splitting pretraining.masking pretraining.augmentation pretraining.batches
-        pretraining.extractor pretraining.prediction pretraining.speakers pretraining.saving pretraining.beginning
+        pretraining.extractor pretraining.prediction pretraining.saving pretraining.beginning
         pretraining.checkpoint pretraining.log pretraining.gathering pretraining.training
         pretraining.preparation pretraining.processes pretraining.run pretraining pretrain
         synthesis.settings synthesis.espeak synthesis.prosody synthesis.waveform synthesis.corpus synthesis demo

@@ -17,8 +17,8 @@ from ser_embed.pretraining.labels import CLUSTERS_FILE
 from ser_embed.pretraining.prediction import MaskedPrediction
 from ser_embed.pretraining.saving import HEADS_FILE, load_heads, load_speakers
 from ser_embed.pretraining.settings import AUTO, PretrainSettings
-from ser_embed.pretraining.speakers import SPEAKERS_FILE
 from ser_embed.pretraining.targets import Target, shares
+from ser_embed.speakers import SPEAKERS_FILE
 
 _SPEC_AUGMENT = 0.05  # transformers' own default, without which a model has no vector for masked frames
 

@@ -12,11 +12,11 @@ from ser_embed.pretraining.beginning import takes_saved_targets
 from ser_embed.pretraining.clips import find_clips
 from ser_embed.pretraining.labels import LabelSets, load_clusterings, load_labels, make_labels, save_labels
 from ser_embed.pretraining.settings import AUTO, PretrainSettings
-from ser_embed.pretraining.speakers import speaker_names
 from ser_embed.pretraining.splitting import split
 from ser_embed.pretraining.targets import DEFAULT, parse_targets
 from ser_embed.pretraining.training import Data
 from ser_embed.pretraining.waveforms import Waveforms, load_waveforms
+from ser_embed.speakers import speaker_names
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from ser_embed.encoders.pretrained import quiet_transformers
 from ser_embed.errors import InputError
 from ser_embed.pretraining.prediction import MaskedPrediction, SpeakerEmbedding
-from ser_embed.pretraining.speakers import SPEAKERS_FILE
+from ser_embed.speakers import SPEAKERS_FILE
 
 HEADS_FILE = "heads.safetensors"
 

@@ -6,11 +6,13 @@ work on the enrolled clips alone, without labels; an empty enrolment is a speake
     normalize   the speaker's mean and variance, shrunk to the global ones, are taken out of the clips
     embedding   a row per training speaker, learned; a new voice gets a blend of the rows of those it resembles
     features    the speaker's mean vector, through a dense layer of the network
+    papt        what the encoder's pre-training learned of the speaker, e_s, is added to its output: mean(f) + e_s
     calibrate   no part of this module: it moves the probabilities (`ser_head.personal.priors`)
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 
@@ -18,7 +20,7 @@ from ser_embed.errors import InputError
 from ser_head.personal.blending import blend, one_hot
 from ser_head.personal.normalization import shrinkage, speaker_statistics
 
-METHODS = ("normalize", "embedding", "features", "calibrate")
+METHODS = ("normalize", "embedding", "features", "papt", "calibrate")
 BEST = ("normalize",)  # what --personalized alone stands for
 
 
@@ -77,11 +79,13 @@ class Card:
     Attributes:
         shift: taken off the clips, float32 (layers, width).
         scale: then divided by, float32 (layers, width).
+        added: to the clips in the end, float32 (layers, width).
         told: further inputs of the network, float32 (numbers,) each.
     """
 
     shift: np.ndarray
     scale: np.ndarray
+    added: np.ndarray
     told: tuple[np.ndarray, ...]
 
 
@@ -91,18 +95,27 @@ class Personalizer:
     Attributes:
         methods: those in use; none makes every speaker the average one.
         voices: the training speakers.
+        pretrained: e_s of speakers whom the encoder's pre-training heard, float32 (layers, width) each.
     """
 
-    def __init__(self, methods: Sequence[str], voices: Voices, rows: int = 0) -> None:
+    def __init__(
+        self,
+        methods: Sequence[str],
+        voices: Voices,
+        rows: int = 0,
+        pretrained: Mapping[str, np.ndarray] = MappingProxyType({}),
+    ) -> None:
         """Take the methods and the speakers they borrow from.
 
         Args:
             methods: some of `METHODS`.
             voices: the training speakers.
             rows: rows of the speaker table, where the network has more than there are speakers and row 0.
+            pretrained: e_s by name, in the fold's standardised space.
         """
         self.methods = tuple(methods)
         self.voices = voices
+        self.pretrained = pretrained
         self._rows = max(rows, len(voices.names) + 1)
         self._kappa = shrinkage(voices.means, voices.variances, voices.counts.sum(axis=1))
 
@@ -117,31 +130,32 @@ class Personalizer:
         widths = {"embedding": self._rows, "features": self.voices.means.shape[2]}
         return {name: width for name, width in widths.items() if name in self.methods}
 
-    def card(self, enrolled: np.ndarray, row: int = 0) -> Card:
+    def card(self, enrolled: np.ndarray, row: int = 0, speaker: str = "") -> Card:
         """Describe a speaker by some clips.
 
         Args:
             enrolled: standardised clips, float32 (clips, layers, width); none for a speaker nothing is known of.
             row: the speaker's place in the table, where it is known; 0 blends rows by likeness.
+            speaker: its name, if the pre-training may have heard it.
         """
         moments = speaker_statistics(enrolled, self._kappa)
         weights = self._row_alone(row) if row else blend(enrolled, self.voices.means)
-        return self._card(moments, moments[0], weights)
+        return self._card(moments, moments[0], weights, speaker)
 
     def training_card(self, enrolled: np.ndarray, speaker: str) -> Card:
         """Describe a training speaker by some clips; without any it is nobody, whoever speaks."""
-        return self.card(enrolled, self.voices.row(speaker) if len(enrolled) else 0)
+        return self.card(enrolled, self.voices.row(speaker), speaker) if len(enrolled) else self.card(enrolled)
 
     def known_card(self, speaker: str) -> Card:
         """Describe a training speaker by all its training clips; a stranger by none."""
         row = self.voices.row(speaker)
         if not row:
-            return self.card(self.voices.means[:0])
+            return self.card(self.voices.means[:0], speaker=speaker)
         count = self.voices.counts[row - 1].sum()
         share = count / (count + self._kappa)
         shift = (share * self.voices.means[row - 1]).astype(np.float32)
         variance = share * self.voices.variances[row - 1] + (1 - share)  # as `speaker_statistics` has it
-        return self._card((shift, np.sqrt(variance).astype(np.float32)), shift, self._row_alone(row))
+        return self._card((shift, np.sqrt(variance).astype(np.float32)), shift, self._row_alone(row), speaker)
 
     def inputs(self, vectors: np.ndarray, cards: Sequence[Card], card_of: np.ndarray) -> list[np.ndarray]:
         """Return the network's inputs.
@@ -156,14 +170,19 @@ class Personalizer:
         if "normalize" in self.methods:
             shift, scale = np.stack([card.shift for card in cards]), np.stack([card.scale for card in cards])
             vectors = (vectors - shift[card_of]) / scale[card_of]
+        if "papt" in self.methods:
+            vectors = vectors + np.stack([card.added for card in cards])[card_of]
         told = [np.stack(kind)[card_of] for kind in zip(*(card.told for card in cards), strict=True)]
         return [vectors, *told]
 
     def _row_alone(self, row: int) -> np.ndarray:
         return one_hot(np.array([row]), self._rows)[0]
 
-    def _card(self, moments: tuple[np.ndarray, np.ndarray], mean: np.ndarray, weights: np.ndarray) -> Card:
+    def _card(
+        self, moments: tuple[np.ndarray, np.ndarray], mean: np.ndarray, weights: np.ndarray, speaker: str
+    ) -> Card:
         # The features of a speaker are its mean over the layers too: one dense layer for all of them.
         table = np.pad(weights, (0, self._rows - len(weights)))
         told = {"embedding": table, "features": mean.mean(axis=0)}
-        return Card(*moments, tuple(told[name] for name in self.told_widths))
+        added = self.pretrained.get(speaker, np.zeros_like(moments[0]))
+        return Card(*moments, added, tuple(told[name] for name in self.told_widths))

@@ -94,7 +94,7 @@ def test_test_clips_have_no_say_in_what_is_learned(make_store, tmp_path, head):
 
     A scaler, a class weight, a prior or an epoch that looked at them would not.
     """
-    able = ("normalize", "calibrate") if head == "svm" else METHODS
+    able = ("normalize", "calibrate") if head == "svm" else [name for name in METHODS if name != "papt"]
     settings = {"head": head, "personalized": able, "epochs": 3, "refit": "always"}
     first = ser_head.train(store=make_store(), **settings, out=tmp_path / "first")
     tested = Run.load(first.run).about["folds"][0]["speakers"]["test"]

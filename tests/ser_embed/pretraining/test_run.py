@@ -21,8 +21,8 @@ from ser_embed.pretraining import run, training
 from ser_embed.pretraining.clips import find_clips
 from ser_embed.pretraining.prediction import MaskedPrediction
 from ser_embed.pretraining.saving import save_model
-from ser_embed.pretraining.speakers import speaker_names, speaker_vectors
 from ser_embed.pretraining.waveforms import PIECE, load_waveforms
+from ser_embed.speakers import speaker_names, speaker_vectors
 from tests.ser_embed.conftest import tone
 from tests.ser_embed.pretraining.conftest import STILL, TINY
 
