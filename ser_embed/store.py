@@ -8,7 +8,7 @@ Layout (see also the README):
     /checksums             uint32 (clips,), CRC-32 of each clip's vectors as stored
     /utterances/<column>   one 1-D dataset per manifest column, text as UTF-8, numbers as float64
     /unreadable/<column>   utterance_id, path, reason
-    /speakers              names, and vectors float32 (speakers, layers, width), added to a speaker's clips by PAPT; only
+    /speakers              names, and vectors float32 (speakers, layers, width), added to their clips by PAPT; only
                            there with a model that was pre-trained with speaker embeddings
 
 This module reads; `ser_embed.writing` writes. Vectors are not compressed: float32 of this kind hardly shrinks, and an
