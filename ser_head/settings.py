@@ -213,7 +213,7 @@ class TrainSettings:
         can = {"dense": METHODS, "classic": ("normalize", "papt", "calibrate")}.get(kind, ())
         for method in self.personalized:
             if method not in can:
-                able = f"can be personalised by {' and '.join(can)} alone" if can else "cannot be personalised"
+                able = f"can be personalised by {', '.join(can)} alone" if can else "cannot be personalised"
                 raise InputError(f"--head {self.head} {able}, but --personalized asks for {method}")
 
     def _check_normalization(self) -> None:

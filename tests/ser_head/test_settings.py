@@ -36,7 +36,7 @@ from ser_head.settings import TrainSettings, find_store
         ({"target": "arousal", "search": 3}, "--search compares heads on classes, not on numbers such as arousal"),
         ({"target": "arousal", "label_smoothing": 0.1}, "--label-smoothing spreads labels over emotions, not numbers"),
         ({"personalized": "voice"}, "--personalized has to be made of normalize, .*, not 'voice'"),
-        ({"personalized": "features", "head": "svm"}, "svm can be personalised by normalize and calibrate alone"),
+        ({"personalized": "features", "head": "svm"}, "svm can be personalised by normalize, papt, calibrate alone"),
         ({"personalized": True, "head": "cnn"}, "--head cnn cannot be personalised"),
         ({"seed": -1}, "--seed has to be zero or positive"),
     ],
