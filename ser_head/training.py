@@ -194,18 +194,18 @@ class _Average:
         self._epochs = 0
         self.weights: list[np.ndarray] = []
 
-    def update(self) -> None:
-        """Take in the weights as they are now."""
+    def update(self) -> list[np.ndarray]:
+        """Take in the weights as they are now, and return these."""
         now = self._network.get_weights()
         kept = min(self._kept, self._epochs / (self._epochs + 1))  # so that the first epochs' average is a plain one
         self.weights = [kept * old + (1 - kept) * new for old, new in zip(self.weights or now, now, strict=True)]
         self._epochs += 1
+        return now
 
     @contextlib.contextmanager
     def updated(self) -> Iterator[None]:
         """Take in the weights as they are now, and let the network have the average meanwhile."""
-        self.update()
-        now = self._network.get_weights()
+        now = self.update()
         self._network.set_weights(self.weights)
         yield
         self._network.set_weights(now)

@@ -1,21 +1,13 @@
 """Packed linear layers against torch's own."""
 
+from pathlib import Path
+
 import pytest
 import torch
 import transformers
 
 from ser_embed.encoders.attention import fuse
 from ser_embed.encoders.linear import PackedLinear, can_pack, pack
-
-TINY = {
-    "hidden_size": 32,
-    "num_hidden_layers": 1,
-    "num_attention_heads": 2,
-    "intermediate_size": 48,
-    "conv_dim": [8] * 7,
-    "num_conv_pos_embeddings": 16,
-    "num_conv_pos_embedding_groups": 2,
-}
 
 
 @pytest.mark.skipif(not can_pack("cpu", torch.float32), reason="this torch cannot pack weights")
@@ -32,9 +24,9 @@ def test_numbers_are_those_of_the_plain_layer(gelu: bool, rows: int) -> None:
 
 @pytest.mark.skipif(not can_pack("cpu", torch.float32), reason="this torch cannot pack weights")
 @pytest.mark.parametrize("activation", ["gelu", "relu", "gelu_new"])
-def test_a_block_keeps_its_numbers_whatever_its_activation(activation: str) -> None:
+def test_a_block_keeps_its_numbers_whatever_its_activation(models: dict[str, Path], activation: str) -> None:
     torch.manual_seed(0)
-    config = transformers.HubertConfig(**TINY, hidden_act=activation)
+    config = transformers.HubertConfig.from_pretrained(models["hubert-base"], hidden_act=activation)
     block = transformers.HubertModel(config).eval().requires_grad_(False).encoder.layers[0]
     given = torch.randn(2, 9, 32)
     with torch.inference_mode():
