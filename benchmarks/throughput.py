@@ -15,10 +15,10 @@ import numpy as np
 import torch
 
 from benchmarks.measure import Row, crema_d_lengths, in_turn, noise, random_hubert, ratio, table
-from ser_embed.batching import make_batches
 from ser_embed.encoders import Encoder, EncoderOptions, load_encoder
 from ser_embed.encoders.pretrained import quiet_transformers
 from ser_embed.encoders.transformer import choose_dtype
+from ser_embed.lanes import encode_all
 
 
 def plain_loop(folder: Path, clips: list[np.ndarray], batch: int, dtype: torch.dtype) -> Callable[[], list[np.ndarray]]:
@@ -62,14 +62,13 @@ def block_outputs(folder: Path, clips: list[np.ndarray]) -> list[np.ndarray]:
     return vectors
 
 
-def engine(encoder: Encoder, clips: list[np.ndarray]) -> Callable[[], list[np.ndarray]]:
-    """Return this library's loop over the same clips."""
+def engine(encoder: Encoder, clips: list[np.ndarray], lanes: int | None = None) -> Callable[[], list[np.ndarray]]:
+    """Return this library's loop over the same clips, in as many lanes as it would choose, or in so many."""
 
     def run() -> list[np.ndarray]:
-        vectors = [np.empty(0)] * len(clips)
-        for batch in make_batches([len(clip) for clip in clips], round(encoder.batch_seconds * 16_000)):
-            for position, vector in zip(batch, encoder.encode([clips[i] for i in batch])(), strict=True):
-                vectors[position] = vector
+        chosen, encoder.lanes = encoder.lanes, lanes or encoder.lanes
+        vectors = encode_all(encoder, clips)
+        encoder.lanes = chosen
         return vectors
 
     return run
@@ -99,11 +98,12 @@ def run(num_clips: int = 24, rounds: int = 3, data: Path | None = None, corpus: 
             "transformers, float32, padded batches of 8": plain_loop(model, clips, 8, torch.float32),
             "transformers, bfloat16, padded batches of 8": plain_loop(model, clips, 8, torch.bfloat16),
         }
-        for dtype in dtypes:
-            sides[f"this library, {dtype}"] = engine(load_encoder(str(model), EncoderOptions(dtype=dtype)), clips)
+        encoders = {dtype: load_encoder(str(model), EncoderOptions(dtype=dtype)) for dtype in dtypes}
+        for dtype, encoder in encoders.items():
+            sides[f"this library, {dtype}, one batch at a time"] = engine(encoder, clips, lanes=1)
+            sides[f"this library, {dtype}"] = engine(encoder, clips)
         taken = in_turn(sides, rounds)
-        exact = np.stack(engine(load_encoder(str(model), EncoderOptions(dtype="float32")), clips)())
-        rough = np.stack(engine(load_encoder(str(model), EncoderOptions(dtype="bfloat16")), clips)())
+        exact, rough = (np.stack(engine(encoders[dtype], clips)()) for dtype in ("float32", "bfloat16"))
         reference = np.stack(block_outputs(model, clips))
     base = "transformers, float32, one clip at a time"
     rows = [

@@ -82,14 +82,9 @@ class Embedder:
     def _embed(self, waveforms: "list[np.ndarray]") -> "np.ndarray":
         import numpy as np
 
-        from ser_embed.batching import make_batches
-        from ser_embed.spec import RATE_HZ
+        from ser_embed.lanes import encode_all
 
-        vectors: list[np.ndarray] = [np.empty(0)] * len(waveforms)
-        budget = round(self._encoder.batch_seconds * RATE_HZ)
-        for batch in make_batches([len(waveform) for waveform in waveforms], budget):
-            for position, vector in zip(batch, self._encoder.encode([waveforms[i] for i in batch])(), strict=True):
-                vectors[position] = vector
+        vectors = encode_all(self._encoder, waveforms)
         if self.spec.pooling != "frames":
             return np.stack(vectors)
         ragged = np.empty(len(vectors), dtype=object)

@@ -17,9 +17,9 @@ import numpy as np
 import pandas as pd
 
 from ser_embed.audio import FACTS, ClipFacts, Preparation, load_clip
-from ser_embed.batching import make_batches
 from ser_embed.encoders import Encoder
 from ser_embed.errors import ClipError
+from ser_embed.lanes import Lanes
 from ser_embed.parts import PartFolder
 from ser_embed.spec import RATE_HZ
 
@@ -78,8 +78,10 @@ def encode_chunks(
         OSError: a part cannot be written; the ones before it are safe.
     """
     paths = (path for chunk in chunks for path in chunk.clips["path"])
-    budget = round((reading.batch_seconds or encoder.batch_seconds) * RATE_HZ)
-    with ThreadPoolExecutor(reading.workers, thread_name_prefix="decode") as pool:
+    with (
+        ThreadPoolExecutor(reading.workers, thread_name_prefix="decode") as pool,
+        Lanes(encoder, reading.batch_seconds) as lanes,
+    ):
         ahead: deque[Future[tuple[np.ndarray, ClipFacts] | ClipError]] = deque()
 
         def read_ahead(count: int) -> None:
@@ -96,7 +98,11 @@ def encode_chunks(
             facts = [outcome if isinstance(outcome, ClipError) else outcome[1] for outcome in outcomes]
             del outcomes  # the waveforms are held once, and let go of batch by batch
             done(len(facts) - len(waveforms), 0.0)
-            vectors = _encode(encoder, waveforms, budget, done)
+            vectors: dict[int, np.ndarray] = {}
+            lengths = {row: len(waveform) for row, waveform in waveforms.items()}
+            for batch in lanes.encode(waveforms):
+                vectors.update(batch)
+                done(len(batch), sum(lengths[row] for row in batch) / RATE_HZ)
             for row, vector in vectors.items():
                 if not np.isfinite(vector).all():
                     facts[row] = ClipError("the encoder gave numbers that are not finite")
@@ -112,30 +118,6 @@ def _read(reading: Reading, path: str, max_clip_s: float) -> tuple[np.ndarray, C
     except ClipError as error:
         return error
     return waveform, facts
-
-
-def _encode(encoder: Encoder, waveforms: dict[int, np.ndarray], budget: int, done: Advance) -> dict[int, np.ndarray]:
-    """Encode the clips of a chunk batch by batch, taking each out of `waveforms` when it is finished.
-
-    One batch's result is fetched while the next is at work, which keeps an accelerator from waiting for Python.
-    """
-    rows = list(waveforms)
-    vectors: dict[int, np.ndarray] = {}
-    at_work: deque[tuple[list[int], Callable[[], list[np.ndarray]]]] = deque()
-
-    def fetch() -> None:
-        batch, result = at_work.popleft()
-        vectors.update(zip(batch, result(), strict=True))
-        done(len(batch), sum(len(waveforms.pop(row)) for row in batch) / RATE_HZ)
-
-    for positions in make_batches([len(waveforms[row]) for row in rows], budget):
-        batch = [rows[position] for position in positions]
-        at_work.append((batch, encoder.encode([waveforms[row] for row in batch])))
-        if len(at_work) > 1:
-            fetch()
-    while at_work:
-        fetch()
-    return vectors
 
 
 def _sorted_out(

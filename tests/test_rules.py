@@ -38,7 +38,7 @@ STAGES = {
         encoders.catalogue encoders.encoder encoders.features
         encoders.frontend encoders.attention encoders.linear encoders.positions encoders.transformer
         encoders.pretrained encoders
-        settings locking cache parts merging extraction devices pipeline extract
+        lanes settings locking cache parts merging extraction devices pipeline extract
         verification inspect embed
         pretraining.configs pretraining.settings pretraining.clips pretraining.frames pretraining.waveforms
         pretraining.cepstra pretraining.prosody pretraining.manner pretraining.clustering

@@ -9,6 +9,7 @@ attention, and are left out of the pooling. Base models are published without an
 cannot take padding; here it never sees any, so one rule serves all of them.
 """
 
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -30,6 +31,7 @@ CPU_BATCH_S = 10.0  # four clips of 2.5 s: enough rows for the matrix products, 
 # AMX multiplies so fast that handing it work shows, so it wants more rows at once. HuBERT-large on two cores, audio-s/s
 # by budget: 11 at 5 s, 15 at 10, 20 at 20, 18 at 40, 15 at 80.
 AMX_BATCH_S = 20.0
+MOST_LANES = 8  # beyond which the 100 clips of a chunk make no good batches for all
 GPU_BATCH_S = 320.0  # beyond this an accelerator's matrix units are full and only memory grows
 GPU_BYTES_PER_S = 64 * 2**20  # of activations in a HuBERT-large, generously; keeps small cards from overflowing
 
@@ -59,6 +61,7 @@ class TransformerEncoder:
         self.device = choose_device(options.device)
         dtype = choose_dtype(options.dtype, self.device)
         self.batch_seconds = _batch_seconds(self.device, dtype)
+        self.lanes = min(torch.get_num_threads(), MOST_LANES) if self.device == "cpu" else 1
         self.max_clip_s = MAX_CLIP_S
         width = pooled_width(model.config.hidden_size, pooling)
         preparation = options.preparation
@@ -115,12 +118,14 @@ class TransformerEncoder:
 
 
 class _Taps:
-    """Pools what passes through the transformer's blocks, so that no layer's frames outlive the next block."""
+    """Pools what passes through the transformer's blocks, so that no layer's frames outlive the next block.
+
+    Every thread has its own batch in there.
+    """
 
     def __init__(self, blocks: torch.nn.ModuleList, layers: tuple[str, ...], pooling: str) -> None:
         self._layers, self._pooling = layers, pooling
-        self._valid = torch.empty(0)
-        self._pooled: dict[str, torch.Tensor] = {}
+        self._batch = threading.local()
         if "0" in layers:
             blocks[0].register_forward_pre_hook(lambda _, inputs: self._take("0", inputs[0]))
         for index, block in enumerate(blocks, start=1):
@@ -132,18 +137,18 @@ class _Taps:
         return lambda _block, _in, out: self._take(layer, out[0] if isinstance(out, tuple) else out)
 
     def _take(self, layer: str, hidden: torch.Tensor) -> None:
-        self._pooled[layer] = pool_batch(hidden, self._valid, self._pooling)
+        self._batch.pooled[layer] = pool_batch(hidden, self._batch.valid, self._pooling)
 
     def begin(self, valid: torch.Tensor) -> None:
         """Say which frames of the coming batch are no padding: bool (batch, frames)."""
-        self._valid = valid
-        self._pooled = {}
+        self._batch.valid = valid
+        self._batch.pooled = {}
 
     def end(self, output: torch.Tensor) -> torch.Tensor:
         """Return float32 (batch or frames, layers, width), given what left the encoder."""
         if "final" in self._layers:
             self._take("final", output)
-        return torch.stack([self._pooled[layer] for layer in self._layers], dim=1)
+        return torch.stack([self._batch.pooled[layer] for layer in self._layers], dim=1)
 
 
 def _layers_of(wanted: str, names: list[str], last: str) -> tuple[str, ...]:

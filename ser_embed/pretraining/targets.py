@@ -110,21 +110,11 @@ def features_of(kind: str, device: str) -> Features:
 
 
 def _layer(model: str, layer: str, device: str) -> Features:
-    from ser_embed.batching import make_batches
     from ser_embed.encoders import EncoderOptions, load_encoder
-    from ser_embed.spec import RATE_HZ
+    from ser_embed.lanes import encode_all
 
     encoder = load_encoder(model, EncoderOptions(layers=layer, pooling="frames", device=device))
-    budget = round(encoder.batch_seconds * RATE_HZ)
-
-    def features(waveforms: list[np.ndarray]) -> list[np.ndarray]:
-        found: list[np.ndarray] = [np.empty(0)] * len(waveforms)
-        for batch in make_batches([len(waveform) for waveform in waveforms], budget):
-            for position, frames in zip(batch, encoder.encode([waveforms[i] for i in batch])(), strict=True):
-                found[position] = frames[:, 0]  # the only layer
-        return found
-
-    return features
+    return lambda waveforms: [frames[:, 0] for frames in encode_all(encoder, waveforms)]  # the only layer
 
 
 def cluster(
