@@ -41,10 +41,11 @@ STAGES = {
         lanes settings locking cache parts merging extraction devices pipeline extract
         verification inspect embed
         pretraining.configs pretraining.settings pretraining.clips pretraining.frames pretraining.waveforms
-        pretraining.cepstra pretraining.prosody pretraining.manner pretraining.clustering
+        pretraining.cepstra pretraining.contours pretraining.prosody pretraining.manner pretraining.functionals
+        pretraining.clustering
         pretraining.targets pretraining.labels
         pretraining.splitting pretraining.masking pretraining.augmentation pretraining.batches
-        pretraining.extractor pretraining.prediction pretraining.saving pretraining.beginning
+        pretraining.extractor pretraining.readout pretraining.prediction pretraining.saving pretraining.beginning
         pretraining.checkpoint pretraining.log pretraining.gathering pretraining.training
         pretraining.preparation pretraining.processes pretraining.run pretraining pretrain
         synthesis.settings synthesis.espeak synthesis.prosody synthesis.waveform synthesis.corpus synthesis demo

@@ -16,6 +16,8 @@ import numpy as np
 from ser_embed.errors import InputError
 from ser_embed.pretraining.augmentation import disturb
 from ser_embed.pretraining.frames import HOP, num_frames, num_samples
+from ser_embed.pretraining.functionals import functionals
+from ser_embed.pretraining.labels import LabelSets
 from ser_embed.pretraining.masking import span_mask
 from ser_embed.pretraining.waveforms import FULL_SCALE, Waveforms, normalized
 from ser_embed.spec import RATE_HZ
@@ -33,12 +35,16 @@ class Batch:
         mask: bool (crops, frames), True where a frame is hidden.
         labels: int64 (sets, crops, frames).
         speakers: int64 (crops,), rows of the speaker table; 0 is nobody known.
+        heard: bool (crops,), True for a crop of which nothing is hidden, and whose functionals are to be told.
+        functionals: float32 (crops, functionals); none of them where no crop is heard whole.
     """
 
     waveforms: np.ndarray
     mask: np.ndarray
     labels: np.ndarray
     speakers: np.ndarray
+    heard: np.ndarray
+    functionals: np.ndarray
 
     def share(self, rank: int, world: int) -> "Batch":
         """Return the crops of one of `world` processes."""
@@ -50,7 +56,14 @@ class Batch:
             yield self._cut(slice(first, first + size))
 
     def _cut(self, crops: slice) -> "Batch":
-        return Batch(self.waveforms[crops], self.mask[crops], self.labels[:, crops], self.speakers[crops])
+        return Batch(
+            self.waveforms[crops],
+            self.mask[crops],
+            self.labels[:, crops],
+            self.speakers[crops],
+            self.heard[crops],
+            self.functionals[crops],
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +77,7 @@ class Cutting:
         mask_length: frames of a span.
         normalize: bring each crop to zero mean and unit variance, as the network expects.
         augment: chance of each kind of disturbance.
+        heard: share of the crops that are heard whole.
         seed: of everything random.
     """
 
@@ -73,6 +87,7 @@ class Cutting:
     mask_length: int
     normalize: bool
     augment: float
+    heard: float
     seed: int
 
     @property
@@ -89,12 +104,12 @@ class Cutting:
 class Batches:
     """The batches of a training set, by step."""
 
-    def __init__(self, waveforms: Waveforms, labels: np.ndarray, speakers: np.ndarray, rows: np.ndarray, cut: Cutting):
+    def __init__(self, waveforms: Waveforms, sets: LabelSets, speakers: np.ndarray, rows: np.ndarray, cut: Cutting):
         """Plan batches.
 
         Args:
             waveforms: all clips.
-            labels: uint16 (sets, all frames).
+            sets: their labels, and contours if crops are to be heard whole.
             speakers: int64 (clips,), rows of the speaker table.
             rows: the clips to use. Those too short to hide a span in are left out.
             cut: how crops are cut.
@@ -104,7 +119,7 @@ class Batches:
         """
         self._samples, self._starts = waveforms.samples, waveforms.starts
         self._frame_starts, self._frame_counts = waveforms.frame_starts, waveforms.frame_counts
-        self._labels, self._speakers, self._cut = labels, speakers, cut
+        self._labels, self._contours, self._speakers, self._cut = sets.labels, sets.contours, speakers, cut
         self.seed = cut.seed
         self.rows = rows[self._frame_counts[rows] >= cut.least_frames]
         if not len(self.rows):
@@ -158,4 +173,10 @@ class Batches:
             waveforms = normalized(waveforms)
         at = (self._frame_starts[rows] + firsts)[:, np.newaxis] + np.arange(frames)
         mask = span_mask(rng, (len(rows), frames), self._cut.mask_probability, self._cut.mask_length)
-        return Batch(waveforms, mask, self._labels[:, at].astype(np.int64), self._speakers[rows])
+        heard = np.zeros(len(rows), dtype=bool)
+        told = np.zeros((len(rows), 0), dtype=np.float32)
+        if self._contours is not None:
+            heard[rng.permutation(len(rows))[: round(self._cut.heard * len(rows))]] = True
+            mask[heard] = False
+            told = functionals(self._contours[at])
+        return Batch(waveforms, mask, self._labels[:, at].astype(np.int64), self._speakers[rows], heard, told)

@@ -13,6 +13,7 @@ from ser_embed.errors import InputError
 from ser_embed.pretraining.configs import CONFIGS
 from ser_embed.pretraining.extractor import speed_up
 from ser_embed.pretraining.frames import check_frames
+from ser_embed.pretraining.functionals import COUNT
 from ser_embed.pretraining.labels import CLUSTERS_FILE
 from ser_embed.pretraining.prediction import MaskedPrediction
 from ser_embed.pretraining.saving import HEADS_FILE, load_heads, load_speakers
@@ -48,9 +49,12 @@ def begin(
             network.config.mask_time_prob = _SPEC_AUGMENT
             network.masked_spec_embed = torch.nn.Parameter(torch.rand(network.config.hidden_size))
         speed_up(network.feature_extractor)
+        if settings.functionals:
+            network.config.layerdrop = 0.0  # a layer that is passed over tells nothing
         clusters = [target.clusters for target in targets]
         rows = len(speakers) if settings.with_speakers else None
-        model = MaskedPrediction(network, clusters, rows, shares(targets).tolist())
+        told = COUNT if settings.functionals else None
+        model = MaskedPrediction(network, clusters, rows, shares(targets).tolist(), told)
     if takes_saved_targets(settings):
         load_heads(model, Path(str(settings.model)))
     if model.speakers is not None and settings.model and (Path(settings.model) / SPEAKERS_FILE).is_file():

@@ -17,10 +17,11 @@ from safetensors.numpy import save_file
 
 from ser_embed.errors import InputError
 from ser_embed.pretraining.clustering import Clustering
-from ser_embed.pretraining.targets import Target, cluster, features_of, label, parse_targets
+from ser_embed.pretraining.targets import Target, cluster, features_of, label, measure, parse_targets
 from ser_embed.pretraining.waveforms import Waveforms
 
 CLUSTERS_FILE = "clusters.safetensors"
+_CONTOURS_FILE = "contours.npy"
 _FIELDS = tuple(field.name for field in dataclasses.fields(Clustering))
 
 
@@ -32,11 +33,13 @@ class LabelSets:
         targets: what each set is.
         clusterings: the clusters of each set.
         labels: uint16 (sets, all frames), clip after clip.
+        contours: float16 (all frames, contours), what functionals are worked out from; None if none are wanted.
     """
 
     targets: tuple[Target, ...]
     clusterings: tuple[Clustering, ...]
     labels: np.ndarray
+    contours: np.ndarray | None = None
 
 
 def make_labels(
@@ -46,8 +49,9 @@ def make_labels(
     known: Sequence[Clustering],
     device: str,
     seed: int,
+    with_contours: bool = False,
 ) -> LabelSets:
-    """Cluster the clips of `rows`, or take clusterings that are `known`, and label every clip.
+    """Cluster the clips of `rows`, or take clusterings that are `known`, label every clip, and measure it if asked to.
 
     Raises:
         InputError: a target's model is not there, or there are fewer frames than clusters.
@@ -66,6 +70,7 @@ def make_labels(
         tuple(targets),
         tuple(clusterings[target] for target in targets),
         np.stack([labels[target] for target in targets]),
+        measure(waveforms) if with_contours else None,
     )
 
 
@@ -74,6 +79,8 @@ def save_labels(sets: LabelSets, folder: Path) -> None:
     draft = folder.with_name(f"{folder.name}.draft-{os.getpid()}")
     draft.mkdir(parents=True)
     np.save(draft / "labels.npy", sets.labels)
+    if sets.contours is not None:
+        np.save(draft / _CONTOURS_FILE, sets.contours)
     save_clusterings(sets, draft)
     shutil.rmtree(folder, ignore_errors=True)
     draft.rename(folder)
@@ -82,7 +89,9 @@ def save_labels(sets: LabelSets, folder: Path) -> None:
 def load_labels(folder: Path) -> LabelSets:
     """Read what `save_labels` wrote."""
     targets, clusterings = load_clusterings(folder)
-    return LabelSets(targets, clusterings, np.load(folder / "labels.npy", mmap_mode="r"))
+    path = folder / _CONTOURS_FILE
+    contours = np.load(path, mmap_mode="r") if path.is_file() else None
+    return LabelSets(targets, clusterings, np.load(folder / "labels.npy", mmap_mode="r"), contours)
 
 
 def save_clusterings(sets: LabelSets, folder: Path) -> None:

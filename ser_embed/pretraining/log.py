@@ -1,5 +1,6 @@
 """The training log: `log.csv`, a row for every twenty steps or so, and for every validation."""
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,29 @@ FILE = "log.csv"
 EVERY = 20  # steps averaged in one row
 
 
+@dataclasses.dataclass(frozen=True)
+class Validation:
+    """How well held-out clips are predicted; NaN where nothing is.
+
+    Attributes:
+        loss: cross-entropy at hidden frames of each label set, float64 (sets,).
+        accuracy: share of hidden frames named right, float64 (sets,).
+        error: squared error of a standardised functional, of crops heard whole.
+    """
+
+    loss: np.ndarray
+    accuracy: np.ndarray
+    error: float
+
+
 class Log:
     """What came of the steps so far.
 
     Attributes:
         folder: where `log.csv` is written.
         rows: one per row of the table: step, epoch, learning_rate, loss, seconds_per_step, and after a validation
-            validation_loss and validation_accuracy, of all label sets, weighed as in the loss, and of each.
+            validation_loss and validation_accuracy, of all label sets, weighed as in the loss, and of each, and
+            validation_error of the functionals.
     """
 
     def __init__(self, folder: Path, targets: Sequence[Target]) -> None:
@@ -43,12 +60,16 @@ class Log:
         if len(self._steps) == EVERY:
             self._end_row()
 
-    def validated(self, loss: np.ndarray, accuracy: np.ndarray) -> None:
-        """Note a validation after the last step: loss and accuracy, each float (sets,)."""
+    def validated(self, found: Validation) -> None:
+        """Note a validation after the last step."""
         self._end_row()
         counts = shares(self._targets)
-        figures = {"validation_loss": float(loss @ counts), "validation_accuracy": float(accuracy @ counts)}
-        for target, each_loss, each_accuracy in zip(self._targets, loss, accuracy, strict=True):
+        figures = {
+            "validation_loss": float(found.loss @ counts),
+            "validation_accuracy": float(found.accuracy @ counts),
+            "validation_error": found.error,
+        }
+        for target, each_loss, each_accuracy in zip(self._targets, found.loss, found.accuracy, strict=True):
             figures[f"validation_loss {target}"] = float(each_loss)
             figures[f"validation_accuracy {target}"] = float(each_accuracy)
         self.rows[-1].update(figures)

@@ -6,17 +6,20 @@ With speaker embeddings (PAPT, Tran et al. 2023) e_s is added to the output firs
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
 from ser_embed.pretraining.batches import Batch
+from ser_embed.pretraining.readout import Readout
 
 TEMPERATURE = 0.1
 CODE_WIDTH = 256  # of label vectors, as in HuBERT
 SPEAKER_WIDTH = 64  # of rows of the speaker table
+FUNCTIONALS_WEIGHT = 4.0  # of a standardised functional's squared error, beside the cross-entropy of a hidden frame
 
 
 class LabelHead(torch.nn.Module):
@@ -59,19 +62,26 @@ class Outcome:
     Attributes:
         loss: float32 (sets,).
         correct: frames whose most likely label was the right one, int64 (sets,).
-        frames: how many frames were hidden.
+        error: squared error of the functionals told, summed over crops heard whole, float32 ().
     """
 
     loss: torch.Tensor
     correct: torch.Tensor
-    frames: int
+    error: torch.Tensor
 
 
 class MaskedPrediction(torch.nn.Module):
-    """A HuBERT with heads for label sets, and speaker embeddings if they are asked for."""
+    """A HuBERT with heads for label sets, and speaker embeddings and a readout of functionals if asked for."""
+
+    _shares: torch.Tensor
 
     def __init__(
-        self, network: Any, clusters: Sequence[int], speakers: int | None = None, shares: Sequence[float] | None = None
+        self,
+        network: Any,
+        clusters: Sequence[int],
+        speakers: int | None = None,
+        shares: Sequence[float] | None = None,
+        functionals: int | None = None,
     ) -> None:
         """Put heads on a transformers HubertModel.
 
@@ -80,28 +90,58 @@ class MaskedPrediction(torch.nn.Module):
             clusters: labels in each label set.
             speakers: rows of the speaker table, nobody not counted; None for no embeddings.
             shares: what each label set counts in the loss; None for all the same.
+            functionals: how many a crop that is heard whole has; None for no readout.
         """
         super().__init__()
         width = network.config.hidden_size
         self.network = network
         even = [1 / len(clusters)] * len(clusters)
-        self._shares = tuple(shares or even)
+        self.register_buffer("_shares", torch.tensor(shares or even), persistent=False)
         self.heads = torch.nn.ModuleList(LabelHead(width, count) for count in clusters)
         # Made last, so that the heads begin the same with speakers and without.
         self.speakers = None if speakers is None else SpeakerEmbedding(speakers, width)
+        layers = network.config.num_hidden_layers + 1
+        self.readout = None if functionals is None else Readout(layers, width, functionals)
 
-    def total(self, loss: torch.Tensor) -> torch.Tensor:
-        """Return the loss that is learnt from, given that of each label set: (sets,) to ()."""
-        return (loss * torch.tensor(self._shares, device=loss.device)).sum()  # not a product autocast would round
+    def total(self, outcome: Outcome, hidden: int, heard: int) -> torch.Tensor:
+        """Return the loss that is learnt from, ().
+
+        Args:
+            outcome: what came of a part of a batch.
+            hidden: frames hidden in the whole batch.
+            heard: crops heard whole in it.
+        """
+        entropy = (outcome.loss * self._shares).sum()  # not a product autocast would round
+        return entropy / max(1, hidden) + FUNCTIONALS_WEIGHT * outcome.error / max(1, heard)
+
+    @torch.no_grad()
+    def measure(self, batches: Iterable[Batch]) -> None:
+        """Let the readout see what it is to work with."""
+        if self.readout is not None:
+            training = self.training
+            self.eval()
+            self.readout.measure((self._layers(each), self._there(each.functionals)) for each in batches)
+            self.train(training)
+
+    def _layers(self, batch: Batch) -> tuple[torch.Tensor, ...]:
+        """Return every layer's frames of crops of which nothing is hidden."""
+        nothing = torch.zeros(batch.mask.shape, dtype=torch.bool, device=self.network.device)
+        waveforms = self._there(batch.waveforms)
+        return self.network(waveforms, mask_time_indices=nothing, output_hidden_states=True).hidden_states
+
+    def _there(self, array: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(array).to(self.network.device, non_blocking=True)
 
     def forward(self, batch: Batch) -> Outcome:
         """Predict the hidden frames of a batch."""
-        device = self.network.device
-        waveforms, mask, labels, speakers = (
-            torch.from_numpy(array).to(device, non_blocking=True)
-            for array in (batch.waveforms, batch.mask, batch.labels, batch.speakers)
-        )
-        hidden = self.network(waveforms, mask_time_indices=mask).last_hidden_state  # (crops, frames, width)
+        waveforms, mask, labels, speakers, heard, functionals = (
+            self._there(array)
+            for array in (
+                batch.waveforms, batch.mask, batch.labels, batch.speakers, batch.heard, batch.functionals,
+            )
+        )  # fmt: skip
+        output = self.network(waveforms, mask_time_indices=mask, output_hidden_states=self.readout is not None)
+        hidden = output.last_hidden_state  # (crops, frames, width)
         if self.speakers is not None:
             hidden = hidden + self.speakers(speakers).unsqueeze(1)
         logits = [head(hidden[mask]) for head in self.heads]
@@ -109,4 +149,8 @@ class MaskedPrediction(torch.nn.Module):
         pairs = list(zip(logits, wanted, strict=True))
         loss = torch.stack([F.cross_entropy(guess, right, reduction="sum") for guess, right in pairs])
         correct = torch.stack([(guess.argmax(dim=-1) == right).sum() for guess, right in pairs])
-        return Outcome(loss, correct, int(batch.mask.sum()))
+        error = loss.new_zeros(())
+        if self.readout is not None and batch.heard.any():
+            with torch.autocast(waveforms.device.type, enabled=False):
+                error = self.readout([layer[heard] for layer in output.hidden_states], functionals[heard])
+        return Outcome(loss, correct, error)

@@ -50,6 +50,7 @@ class Prepared:
             settings.mask_length,
             normalize,
             settings.augment,
+            settings.functionals,
             settings.seed,
         )
         place = {name: row for row, name in enumerate(self.speakers, start=1)}
@@ -57,7 +58,7 @@ class Prepared:
         held_out = self.held_out[self.waveforms.frame_counts[self.held_out] >= cut.least_frames]
 
         def batches(clips: np.ndarray) -> Batches:
-            return Batches(self.waveforms, self.sets.labels, rows, clips, cut)
+            return Batches(self.waveforms, self.sets, rows, clips, cut)
 
         return Data(batches(self.training), batches(held_out) if len(held_out) else None)
 
@@ -92,7 +93,9 @@ def _labels(settings: PretrainSettings, waveforms: Waveforms, training: np.ndarr
             targets, known = load_clusterings(Path(str(settings.model)))
         else:
             targets, known = parse_targets(DEFAULT if settings.targets == AUTO else settings.targets), ()
-        sets = make_labels(waveforms, training.tolist(), targets, known, device, settings.seed)
+        sets = make_labels(
+            waveforms, training.tolist(), targets, known, device, settings.seed, settings.functionals > 0
+        )
         for left in settings.output.glob("labels.draft-*"):
             shutil.rmtree(left)
         save_labels(sets, folder)

@@ -50,6 +50,7 @@ class PretrainReport:
         validation_accuracy: likewise, the share of hidden frames named right.
         elapsed_s: seconds of training by this process; 0 if the run was finished before.
         unreadable: one {"path", "reason"} for each file that could not be read.
+        validation_error: like the loss, squared error of a standardised functional; None if none were to be told.
     """
 
     folder: Path
@@ -63,6 +64,7 @@ class PretrainReport:
     validation_accuracy: float | None
     elapsed_s: float
     unreadable: tuple[dict[str, str], ...]
+    validation_error: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the report as plain JSON values."""
@@ -79,6 +81,8 @@ class PretrainReport:
         validated = "nothing held out"
         if self.validation_loss is not None and self.validation_accuracy is not None:
             validated = f"held out: loss {self.validation_loss:.3f}, accuracy {self.validation_accuracy:.3f}"
+        if self.validation_error is not None:
+            validated += f", functionals' error {self.validation_error:.3f}"
         return (
             f"{self.folder}: {self.parameters / 1e6:.1f} M parameters, {', '.join(self.targets)}, {validated}\n"
             f"{self.steps} steps on {self.clips} clips ({self.hours:.2f} h, {self.speakers} speakers in the data), "
@@ -202,7 +206,7 @@ def _learn(settings: PretrainSettings, machine: Machine) -> PretrainReport:
     if machine.rank == 0:
         save_clusterings(prepared.sets, settings.output)
         save_model(model, normalize, prepared.speakers, settings.output, settings.half)
-    loss, accuracy = (log.rows[-1][f"validation_{name}"] for name in ("loss", "accuracy"))
+    loss, accuracy, error = (_known(log.rows[-1][f"validation_{name}"]) for name in ("loss", "accuracy", "error"))
     waveforms = prepared.waveforms
     return PretrainReport(
         folder=settings.output,
@@ -212,8 +216,13 @@ def _learn(settings: PretrainSettings, machine: Machine) -> PretrainReport:
         hours=len(waveforms.samples) / RATE_HZ / 3_600,
         targets=tuple(str(target) for target in targets),
         steps=steps,
-        validation_loss=None if math.isnan(loss) else loss,
-        validation_accuracy=None if math.isnan(accuracy) else accuracy,
+        validation_loss=loss,
+        validation_accuracy=accuracy,
         elapsed_s=time.perf_counter() - began,
         unreadable=waveforms.unreadable,
+        validation_error=error,
     )
+
+
+def _known(figure: float) -> float | None:
+    return None if math.isnan(figure) else figure

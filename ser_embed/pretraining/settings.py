@@ -61,6 +61,13 @@ class PretrainSettings:
     augment: float = option(
         0.0, help="chance of each kind of disturbance of a crop: room, band, noise, clipping, telephone", parse=float
     )
+    functionals: float = option(
+        0.0,
+        help="share of the crops that are heard whole; every layer's mean and deviation over time have to tell how "
+        "pitch, level and spectrum behave in them",
+        parse=float,
+        metavar="P",
+    )
     hold_out: str = option(
         "auto",
         help="what validates: speakers, or clips of every speaker; auto holds out clips where rows of speakers are "
@@ -97,7 +104,7 @@ class PretrainSettings:
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 raise InputError(f"{name.replace('_', ' ')} has to be positive, not {value}")
-        for name in ("warmup", "augment", "validation"):
+        for name in ("warmup", "augment", "functionals", "validation"):
             value = getattr(self, name)
             if value is not None and not 0 <= value <= 1:
                 raise InputError(f"{name} has to be a share from 0 to 1, not {value}")

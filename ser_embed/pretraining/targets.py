@@ -16,6 +16,7 @@ from ser_embed.console import quiet
 from ser_embed.errors import InputError
 from ser_embed.pretraining.cepstra import cepstra
 from ser_embed.pretraining.clustering import Clustering, fit_clusters
+from ser_embed.pretraining.functionals import clip_contours
 from ser_embed.pretraining.manner import NAMES, PER_CONTOUR, manner
 from ser_embed.pretraining.prosody import prosody
 from ser_embed.pretraining.waveforms import Waveforms, normalized
@@ -157,6 +158,12 @@ def label(
         for frames in features(batch)
     ]
     return np.concatenate(found, axis=1)
+
+
+def measure(waveforms: Waveforms) -> np.ndarray:
+    """Return the contours of every frame of every clip, one clip after another: float16 (all frames, contours)."""
+    batches = _read(waveforms, range(len(waveforms.counts)), "contours")
+    return np.concatenate([clip_contours(clip) for batch in batches for clip in batch])
 
 
 def _read(waveforms: Waveforms, rows: Sequence[int], text: str) -> Iterator[list[np.ndarray]]:

@@ -15,7 +15,7 @@ from ser_embed.console import quiet
 from ser_embed.pretraining.batches import Batch, Batches
 from ser_embed.pretraining.checkpoint import load_checkpoint, save_checkpoint
 from ser_embed.pretraining.gathering import add_up
-from ser_embed.pretraining.log import Log
+from ser_embed.pretraining.log import Log, Validation
 from ser_embed.pretraining.prediction import MaskedPrediction
 from ser_embed.spec import RATE_HZ
 
@@ -23,6 +23,7 @@ BETAS = (0.9, 0.98)
 EPSILON = 1e-6
 WEIGHT_DECAY = 0.01
 GRADIENT_NORM = 1.0
+_MEASURED = 24  # batches the readout looks at first
 _SEED_STRIDE = 10_000_000  # more steps than anyone takes, so that no two seeds share a step's dropout
 
 
@@ -127,6 +128,8 @@ def train(model: MaskedPrediction, data: Data, schedule: Schedule, machine: Mach
     """
     optimizer = make_optimizer(model, schedule)
     first = load_checkpoint(log.folder, model, optimizer)
+    if not first:
+        model.measure(data.training[step] for step in range(min(schedule.steps, _MEASURED)))
     log.begin(first)
     devices = [machine.device] if machine.device.startswith("cuda") else []
     with (
@@ -148,28 +151,31 @@ def train(model: MaskedPrediction, data: Data, schedule: Schedule, machine: Mach
             bar.update()
             last = step + 1 == schedule.steps
             if last or (step + 1) % schedule.validate_every == 0:
-                log.validated(*validate(model, data.held_out, machine))
+                log.validated(validate(model, data.held_out, machine))
             if machine.rank == 0 and (last or (step + 1) % schedule.save_every == 0):
                 log.write()
                 save_checkpoint(log.folder, step + 1, model, optimizer)
 
 
 @torch.no_grad()
-def validate(model: MaskedPrediction, held_out: Batches | None, machine: Machine) -> tuple[np.ndarray, np.ndarray]:
-    """Return loss and accuracy at hidden frames of each label set, two float64 (sets,); NaN if nothing is held out."""
+def validate(model: MaskedPrediction, held_out: Batches | None, machine: Machine) -> Validation:
+    """Score what is held out."""
     sums = torch.zeros(2, len(model.heads), dtype=torch.float64)
-    frames = 0
+    error = torch.zeros((), dtype=torch.float64)
+    frames, crops = 0, 0
     model.eval()
     for batch in held_out.held_out() if held_out else ():
         frames += int(batch.mask.sum())
+        crops += int(batch.heard.sum())
         for part in machine.parts(batch):
             with machine.autocast():
                 outcome = model(part)
             sums += torch.stack([outcome.loss, outcome.correct]).double().cpu()
+            error += outcome.error.double().cpu()
     _begin(model)
-    add_up([sums])
+    add_up([sums, error])
     loss, accuracy = (sums / frames).numpy() if frames else np.full(sums.shape, np.nan)
-    return loss, accuracy
+    return Validation(loss, accuracy, float(error) / crops if crops else np.nan)
 
 
 def _begin(model: MaskedPrediction) -> None:
@@ -179,13 +185,13 @@ def _begin(model: MaskedPrediction) -> None:
 
 
 def _step(model: MaskedPrediction, optimizer: torch.optim.Optimizer, batch: Batch, machine: Machine) -> float:
-    """Learn from a batch; return its loss, the mean over hidden frames and label sets."""
+    """Learn from a batch; return its loss."""
     optimizer.zero_grad()
-    hidden = int(batch.mask.sum())
+    hidden, heard = int(batch.mask.sum()), int(batch.heard.sum())
     total = torch.zeros((), device=machine.device)
     for part in machine.parts(batch):
         with machine.autocast():
-            loss = model.total(model(part).loss) / hidden
+            loss = model.total(model(part), hidden, heard)
         loss.backward()
         total += loss.detach()
     learning = [parameter for group in optimizer.param_groups for parameter in group["params"]]

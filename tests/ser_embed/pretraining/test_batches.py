@@ -11,23 +11,26 @@ from ser_embed.errors import InputError
 from ser_embed.pretraining.augmentation import _band, _clipping, _noise, _room, _telephone, disturb
 from ser_embed.pretraining.batches import Batches, Cutting, normalized
 from ser_embed.pretraining.frames import HOP, num_frames
+from ser_embed.pretraining.functionals import WIDTH, functionals
+from ser_embed.pretraining.labels import LabelSets
 from ser_embed.pretraining.masking import span_mask
 from ser_embed.pretraining.splitting import split
 from tests.ser_embed.conftest import tone
 from tests.ser_embed.pretraining.conftest import tones, waveforms_of
 
 LENGTHS = [7_000, 30_123, 16_000, 8_400, 9_111, 55_555, 2_000, 12_345]
-CUT = Cutting(batch=4, crop_s=0.5, mask_probability=0.8, mask_length=5, normalize=False, augment=0.0, seed=3)
+CUT = Cutting(batch=4, crop_s=0.5, mask_probability=0.8, mask_length=5, normalize=False, augment=0.0, heard=0.0, seed=3)
 
 
-def marked_batches(cut: Cutting = CUT) -> Batches:
+def marked_batches(cut: Cutting = CUT, contours: np.ndarray | None = None) -> Batches:
     """Batches in which every sample, and every label, tells which frame of which clip it begins."""
     frames = [num_frames(length) for length in LENGTHS]
     first = np.cumsum(frames) - frames
     # A sample's value is the number of its 20 ms among those of all clips, out of 32767.
     clips = [(first[row] + np.arange(length) // HOP) / 32_767 for row, length in enumerate(LENGTHS)]
     labels = np.arange(sum(frames), dtype=np.uint16)[np.newaxis]
-    return Batches(waveforms_of(clips), labels, np.arange(len(LENGTHS)), np.arange(len(LENGTHS)), cut)
+    sets = LabelSets((), (), labels, contours)
+    return Batches(waveforms_of(clips), sets, np.arange(len(LENGTHS)), np.arange(len(LENGTHS)), cut)
 
 
 def test_labels_are_cut_like_the_crops() -> None:
@@ -60,7 +63,7 @@ def test_a_batch_follows_from_seed_and_step_alone() -> None:
     one, other = marked_batches(cut), marked_batches(cut)
     ahead = list(one.ahead(2, 9, workers=3))
     for step in reversed(range(2, 9)):
-        for name in ("waveforms", "mask", "labels", "speakers"):
+        for name in ("waveforms", "mask", "labels", "speakers", "heard"):
             np.testing.assert_array_equal(getattr(ahead[step - 2], name), getattr(other[step], name))
     assert not np.array_equal(other[2].mask, other[2 + other.per_epoch].mask)
     first, second = (next(iter(batches.held_out())) for batches in (one, other))
@@ -70,16 +73,30 @@ def test_a_batch_follows_from_seed_and_step_alone() -> None:
 def test_parts_and_shares_make_up_the_batch() -> None:
     batch = marked_batches()[0]
     for pieces in (list(batch.parts(3)), [batch.share(rank, 3) for rank in range(3)]):
-        for name in ("waveforms", "mask", "speakers"):
+        for name in ("waveforms", "mask", "speakers", "heard", "functionals"):
             together = np.concatenate([getattr(piece, name) for piece in pieces])
             assert sorted(map(str, together)) == sorted(map(str, getattr(batch, name)))
+
+
+def test_crops_heard_whole_come_with_their_own_functionals() -> None:
+    frames = sum(num_frames(length) for length in LENGTHS)
+    contours = np.random.default_rng(0).standard_normal((frames, WIDTH)).astype(np.float16)
+    batches = marked_batches(dataclasses.replace(CUT, heard=0.5), contours)
+    for step in range(batches.per_epoch):
+        batch = batches[step]
+        assert batch.heard.sum() == round(0.5 * len(batch.heard))
+        assert not batch.mask[batch.heard].any()
+        assert batch.mask[~batch.heard].any(axis=1).all()
+        np.testing.assert_array_equal(batch.functionals, functionals(contours[batch.labels[0]]))
+    chosen = np.concatenate([batches[step].heard for step in range(40)])
+    assert 0.4 < chosen[::4].mean() < 0.6  # whichever place a crop has
 
 
 def test_clips_too_short_to_hide_anything_in_are_said_to_be() -> None:
     waveforms = tones([2_000, 3_000])
     labels = np.zeros((1, waveforms.frame_counts.sum()), np.uint16)
     with pytest.raises(InputError, match=r"clips of at least 0\.20 s to learn from, found none"):
-        Batches(waveforms, labels, np.zeros(2, int), np.arange(2), CUT)
+        Batches(waveforms, LabelSets((), (), labels), np.zeros(2, int), np.arange(2), CUT)
 
 
 def test_normalized_crops_have_zero_mean_and_unit_variance() -> None:

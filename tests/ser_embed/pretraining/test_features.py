@@ -11,11 +11,13 @@ from sklearn.cluster import KMeans
 from ser_embed.errors import InputError
 from ser_embed.pretraining.cepstra import NUM_MFCC, cepstra
 from ser_embed.pretraining.clustering import Clustering, fit_clusters
+from ser_embed.pretraining.contours import contours
 from ser_embed.pretraining.frames import HOP, WINDOW, check_frames, num_frames, num_samples
+from ser_embed.pretraining.functionals import COUNT, WIDTH, clip_contours, functionals
 from ser_embed.pretraining.labels import load_labels, make_labels, save_labels
 from ser_embed.pretraining.manner import NAMES as NAMES_OF_MANNER
 from ser_embed.pretraining.manner import manner
-from ser_embed.pretraining.prosody import NAMES, contours, prosody
+from ser_embed.pretraining.prosody import NAMES, prosody
 from ser_embed.pretraining.targets import features_of, parse_targets
 from tests.ser_embed.conftest import tone
 from tests.ser_embed.pretraining.conftest import TINY, tones, waveforms_of
@@ -85,13 +87,14 @@ def test_cepstra_equal_kaldi_formulas_written_out() -> None:
 def test_pitch_follows_a_glide_and_noise_has_none() -> None:
     time = np.arange(16_000) / 16_000
     glide = np.sign(np.sin(2 * np.pi * (120 + 40 * time) * time)).astype(np.float32)  # 120 Hz rising by 80 per second
-    pitch, voicing, _, _ = contours(glide)
+    found = contours(glide)
+    pitch, voicing = found.pitch, found.voicing
     middle = (np.arange(len(pitch)) * HOP + WINDOW / 2) / 16_000
     inner = slice(3, -3)
     np.testing.assert_allclose(2 ** pitch[inner], (120 + 80 * middle)[inner], rtol=0.03)
     assert voicing[inner].min() > 0.8
     noise = np.random.default_rng(0).standard_normal(16_000).astype(np.float32)
-    assert contours(noise)[1].mean() < 0.4
+    assert contours(noise).voicing.mean() < 0.4
 
 
 def test_prosody_says_what_its_names_say() -> None:
@@ -147,7 +150,8 @@ def test_clusters_are_the_nearest_centroids() -> None:
 
 def test_labels_are_those_of_each_clip_alone_and_come_back_from_disk(tmp_path: Path) -> None:
     waveforms = tones([4_000, 6_400, 720, 9_999])
-    sets = make_labels(waveforms, [0, 1, 3], parse_targets("mfcc=6,manner=4,prosody=4"), (), "cpu", seed=0)
+    targets = parse_targets("mfcc=6,manner=4,prosody=4")
+    sets = make_labels(waveforms, [0, 1, 3], targets, (), "cpu", seed=0, with_contours=True)
     assert sets.labels.shape == (2 + len(NAMES_OF_MANNER), waveforms.frame_counts.sum())
     for target, clustering, labels in zip(sets.targets, sets.clusterings, sets.labels, strict=True):
         features = features_of(target.kind, "cpu")
@@ -158,6 +162,8 @@ def test_labels_are_those_of_each_clip_alone_and_come_back_from_disk(tmp_path: P
     again = load_labels(tmp_path / "labels")
     assert again.targets == sets.targets
     np.testing.assert_array_equal(again.labels, sets.labels)
+    np.testing.assert_array_equal(again.contours, sets.contours)
+    assert sets.contours.shape == (sets.labels.shape[1], WIDTH)
     for one, other in zip(again.clusterings, sets.clusterings, strict=True):
         assert all(np.array_equal(getattr(one, name), getattr(other, name)) for name in Clustering.__annotations__)
 
@@ -179,3 +185,37 @@ def test_a_layer_is_a_target(models: dict[str, Path]) -> None:
 def test_what_is_no_target_is_refused(text: str) -> None:
     with pytest.raises(InputError, match="targets have to be|number of clusters has to be"):
         parse_targets(text)
+
+
+def test_functionals_follow_what_a_voice_does() -> None:
+    rng = np.random.default_rng(0)
+    seconds = np.arange(48_000) / 16_000
+
+    def voice(hz: float, swing: float, tremolo: float) -> np.ndarray:
+        phase = 2 * np.pi * np.cumsum(hz * 2 ** (swing * np.sin(2 * np.pi * 2 * seconds))) / 16_000
+        harmonics = sum(np.sin(k * phase) / k for k in range(1, 12))
+        return (
+            (1 + tremolo * np.sin(2 * np.pi * 3 * seconds)) * harmonics + 0.01 * rng.standard_normal(48_000)
+        ).astype(np.float32)
+
+    plain = voice(110, 0, 0)
+    low, high, lively, loud = (
+        functionals(clip_contours(each)[np.newaxis])[0]
+        for each in (plain, voice(220, 0, 0), voice(110, 0.2, 0.8), 20 * plain)
+    )
+    assert len(low) == COUNT
+    assert np.isfinite(low).all()
+    assert high[0] - low[0] == pytest.approx(1, abs=0.05)  # an octave
+    spread = WIDTH - 26  # where the spreads begin, after the means
+    assert lively[spread] - low[spread] > 1  # of pitch
+    assert lively[spread + 2] - low[spread + 2] > 1  # of level
+    np.testing.assert_allclose(loud, low, atol=0.05)  # however loud it was recorded
+
+
+def test_functionals_are_relative_to_the_crop() -> None:
+    crops = np.random.default_rng(0).normal(0, 1, (2, 30, WIDTH)).astype(np.float16)
+    louder = crops.astype(np.float32)
+    louder[..., 2] += 6  # dB
+    louder[..., 7] += 6 * np.log(10) / 10 * np.sqrt(23)
+    louder[..., -24:] += 6
+    np.testing.assert_allclose(functionals(louder), functionals(crops), atol=0.02)

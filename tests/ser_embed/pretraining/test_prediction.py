@@ -11,12 +11,13 @@ from ser_embed.encoders.positions import keep_exact
 from ser_embed.pretraining.batches import Batch
 from ser_embed.pretraining.extractor import speed_up
 from ser_embed.pretraining.frames import num_samples
-from ser_embed.pretraining.prediction import MaskedPrediction
+from ser_embed.pretraining.prediction import FUNCTIONALS_WEIGHT, MaskedPrediction, Outcome
 from ser_embed.pretraining.targets import parse_targets, shares
 from ser_embed.pretraining.training import Machine, Schedule, _step, make_optimizer
 from tests.ser_embed.pretraining.conftest import STILL, TINY
 
 CLUSTERS = (7, 5)
+FUNCTIONALS = 6
 SCHEDULE = Schedule(10, 2, 1e-3, 1e-3, 5, 5)
 
 
@@ -25,18 +26,21 @@ def network() -> transformers.HubertModel:
     return transformers.HubertModel(transformers.HubertConfig(**TINY, **STILL))
 
 
-def model(speakers: int | None = None) -> MaskedPrediction:
+def model(speakers: int | None = None, functionals: int | None = None) -> MaskedPrediction:
     torch.manual_seed(1)
-    return MaskedPrediction(network(), CLUSTERS, speakers)
+    return MaskedPrediction(network(), CLUSTERS, speakers, functionals=functionals)
 
 
-def batch(crops: int = 5, frames: int = 20, seed: int = 0) -> Batch:
+def batch(crops: int = 5, frames: int = 20, seed: int = 0, heard: int = 0) -> Batch:
     rng = np.random.default_rng(seed)
+    whole = np.arange(crops) < heard
     return Batch(
         rng.standard_normal((crops, num_samples(frames))).astype(np.float32),
-        rng.random((crops, frames)) < 0.5,
+        (rng.random((crops, frames)) < 0.5) & ~whole[:, np.newaxis],
         np.stack([rng.integers(0, count, (crops, frames)) for count in CLUSTERS]),
         rng.integers(0, 4, crops),
+        whole,
+        (5 + 3 * rng.standard_normal((crops, FUNCTIONALS))).astype(np.float32),
     )
 
 
@@ -70,7 +74,7 @@ def test_the_loss_equals_numpy(speakers: int | None) -> None:
             correct += logits.argmax() == right
         assert float(outcome.loss[index]) == pytest.approx(loss, rel=1e-4)
         assert int(outcome.correct[index]) == correct
-    assert outcome.frames == given.mask.sum()
+    assert float(outcome.error) == 0.0
 
 
 def test_only_masked_frames_count() -> None:
@@ -94,10 +98,11 @@ def test_what_is_masked_is_not_heard() -> None:
 
 def test_parts_of_a_batch_teach_what_the_whole_teaches() -> None:
     gradients = []
+    given = batch(heard=2)
     for part_seconds in (100.0, 0.01):
-        learner = model(3)
+        learner = model(3, FUNCTIONALS)
         optimizer = torch.optim.SGD(learner.parameters(), lr=0.0)
-        loss = _step(learner, optimizer, batch(), machine(part_seconds))
+        loss = _step(learner, optimizer, given, machine(part_seconds))
         gradients.append((loss, [parameter.grad for parameter in learner.parameters()]))
     assert gradients[0][0] == pytest.approx(gradients[1][0], rel=1e-5)
     torch.testing.assert_close(gradients[0][1], gradients[1][1], rtol=1e-4, atol=1e-6)
@@ -177,4 +182,47 @@ def test_every_kind_of_target_counts_as_much() -> None:
     assert counts[0] == counts[-1] == pytest.approx(counts[1:-1].sum()) == pytest.approx(1 / 3)
     learner = MaskedPrediction(network(), [target.clusters for target in targets], shares=counts.tolist())
     losses = torch.arange(len(targets), dtype=torch.float32)
-    assert float(learner.total(losses)) == pytest.approx(float(losses.numpy() @ counts))
+    total = float(learner.total(Outcome(losses, losses, torch.tensor(6.0)), hidden=10, heard=3))
+    assert total == pytest.approx(float(losses.numpy() @ counts) / 10 + FUNCTIONALS_WEIGHT * 2)
+
+
+def test_the_error_of_functionals_equals_numpy() -> None:
+    learner, given = model(functionals=FUNCTIONALS), batch(heard=3)
+    learner.measure([batch(seed=seed, heard=seed % 3) for seed in range(4)])
+    for each in learner.readout.maps:
+        torch.nn.init.normal_(each.weight)
+        torch.nn.init.normal_(each.bias)
+
+    def layers(of: Batch) -> list[np.ndarray]:
+        nothing = torch.zeros(of.mask.shape, dtype=torch.bool)
+        with torch.no_grad():
+            output = learner.network.eval()(
+                torch.from_numpy(of.waveforms), mask_time_indices=nothing, output_hidden_states=True
+            )
+        return [layer.numpy().astype(np.float64) for layer in output.hidden_states]
+
+    def pooled(frames: np.ndarray) -> np.ndarray:
+        return np.concatenate([frames.mean(axis=1), frames.std(axis=1)], axis=1)
+
+    seen = [batch(seed=seed, heard=seed % 3) for seed in range(4)]
+    wanted = np.concatenate([each.functionals for each in seen])
+    right = np.clip((given.functionals[:3] - wanted.mean(axis=0)) / wanted.std(axis=0), -4, 4)
+    errors = []
+    for index in range(TINY["num_hidden_layers"] + 1):
+        vectors = np.concatenate([pooled(layers(each)[index]) for each in seen])
+        standard = (pooled(layers(given)[index])[:3] - vectors.mean(axis=0)) / vectors.std(axis=0)
+        weight, bias = (each.detach().numpy() for each in learner.readout.maps[index].parameters())
+        errors.append(np.square(standard @ weight.T + bias - right).mean(axis=1).sum())
+    with torch.no_grad():
+        assert float(learner(given).error) == pytest.approx(np.mean(errors), rel=1e-4)
+        assert float(learner(batch(heard=0)).error) == 0.0
+
+
+def test_functionals_are_learnt_from_crops_heard_whole() -> None:
+    learner = model(functionals=FUNCTIONALS)
+    given = batch(crops=8, heard=8)
+    learner.measure([given])
+    optimizer = make_optimizer(learner, Schedule(60, 1, 3e-3, 3e-3, 99, 99))
+    losses = [_step(learner, optimizer, given, machine()) for _ in range(60)]
+    assert losses[0] == pytest.approx(FUNCTIONALS_WEIGHT, rel=0.1)  # nothing is told yet, and nothing is hidden
+    assert losses[-1] < 0.5 * losses[0]
