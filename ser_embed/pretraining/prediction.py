@@ -19,7 +19,7 @@ from ser_embed.pretraining.readout import Readout
 TEMPERATURE = 0.1
 CODE_WIDTH = 256  # of label vectors, as in HuBERT
 SPEAKER_WIDTH = 64  # of rows of the speaker table
-FUNCTIONALS_WEIGHT = 4.0  # of a standardised functional's squared error, beside the cross-entropy of a hidden frame
+FUNCTIONALS_WEIGHT = 12.0  # of a standardised functional's squared error, beside the cross-entropy of a hidden frame
 
 
 class LabelHead(torch.nn.Module):
