@@ -26,19 +26,22 @@ demo: $(INSTALLED)
 	$(PYTHON) -m ser_head.predict --run demo/runs/base demo/new-voices --output demo/runs/new-voices.csv
 	@echo "Open demo/runs/base/report.html and demo/runs/compare.html in a browser."
 
-# The encoder that comes with the library, made anew; an hour and a half on two cores with AMX. The same command goes on
-# where it stopped. The first network learns to name clusters of sounds, of melody and of manner; the second goes on from
-# it, with clusters of its fourth layer in place of the sounds. One thread for each of two processes: where anything else
-# runs beside them, threads that wait for each other many times a step take ten times as long.
+# The encoder that comes with the library, made anew; two and a half hours on two cores with AMX. The same command goes
+# on where it stopped. The first network learns to name clusters of sounds, of melody and of manner; the second goes on
+# from it, with clusters of its fourth layer in place of the sounds; the third hears most crops whole, and learns to tell
+# their functionals. One thread for each of two processes: where anything else runs beside them, threads that wait for
+# each other many times a step take ten times as long.
 MINI := ser_embed/encoders/hubert_mini
 LEARN := OMP_NUM_THREADS=1 $(PYTHON) -m ser_embed.pretrain --data $(SPEECH) --cache models/speech --batch 16 \
-	--crop-s 3 --augment 0.3 --part-seconds 24 --workers 1 --device $(DEVICE)
+	--crop-s 3 --part-seconds 24 --workers 1 --device $(DEVICE)
 DEVICE := cpu,cpu
 
 hubert-mini: $(INSTALLED)
-	$(LEARN) --output models/hubert-mini-1 --targets mfcc=100,prosody=64,manner=32 --epochs 4
-	$(LEARN) --output models/hubert-mini --model models/hubert-mini-1 --epochs 2 --learning-rate 5e-4 --half \
-		--targets models/hubert-mini-1@4=200,prosody=64,manner=32
+	$(LEARN) --output models/hubert-mini-1 --targets mfcc=100,prosody=64,manner=32 --augment 0.3 --epochs 4
+	$(LEARN) --output models/hubert-mini-2 --model models/hubert-mini-1 --augment 0.3 --epochs 2 --learning-rate 5e-4 \
+		--half --targets models/hubert-mini-1@4=200,prosody=64,manner=32
+	$(LEARN) --output models/hubert-mini --model models/hubert-mini-2 --augment 0.1 --epochs 5 --learning-rate 1e-3 \
+		--head-learning-rate 2e-3 --half --functionals 0.9
 	cp $(addprefix models/hubert-mini/,config.json model.safetensors preprocessor_config.json) $(MINI)
 
 test: $(INSTALLED)

@@ -27,9 +27,9 @@ from ser_embed.errors import InputError
 from ser_embed.pooling import pool_batch, pooled_width
 from ser_embed.spec import RATE_HZ, EmbeddingSpec
 
-CPU_BATCH_S = 10.0  # four clips of 2.5 s: enough rows for the matrix products, small enough for the cache
-# AMX multiplies so fast that handing it work shows, so it wants more rows at once. HuBERT-large on two cores, audio-s/s
-# by budget: 11 at 5 s, 15 at 10, 20 at 20, 18 at 40, 15 at 80.
+CPU_BATCH_S = 5.0  # two clips of 2.5 s: enough rows for the matrix products, small enough for a core's cache
+# AMX multiplies so fast that handing it work shows, so it wants more rows at once. HuBERT-large in two lanes on two
+# cores, median audio-s/s of five rounds by budget: 16.5 at 5 s, 17.6 at 10, 21.8 at 20.
 AMX_BATCH_S = 20.0
 MOST_LANES = 8  # beyond which the 100 clips of a chunk make no good batches for all
 GPU_BATCH_S = 320.0  # beyond this an accelerator's matrix units are full and only memory grows

@@ -78,11 +78,13 @@ class PretrainReport:
 
     def summary(self) -> str:
         """Return the report as two lines for a person."""
-        validated = "nothing held out"
-        if self.validation_loss is not None and self.validation_accuracy is not None:
-            validated = f"held out: loss {self.validation_loss:.3f}, accuracy {self.validation_accuracy:.3f}"
-        if self.validation_error is not None:
-            validated += f", functionals' error {self.validation_error:.3f}"
+        figures = {
+            "loss": self.validation_loss,
+            "accuracy": self.validation_accuracy,
+            "functionals' error": self.validation_error,
+        }
+        known = ", ".join(f"{name} {figure:.3f}" for name, figure in figures.items() if figure is not None)
+        validated = f"held out: {known}" if known else "nothing held out"
         return (
             f"{self.folder}: {self.parameters / 1e6:.1f} M parameters, {', '.join(self.targets)}, {validated}\n"
             f"{self.steps} steps on {self.clips} clips ({self.hours:.2f} h, {self.speakers} speakers in the data), "
