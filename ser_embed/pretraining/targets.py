@@ -23,14 +23,33 @@ from ser_embed.pretraining.waveforms import Waveforms, normalized
 
 DEFAULT = "mfcc"
 MAX_CLUSTERS = 65_536  # labels are kept in 16 bits
-# As the network hears it, a clip has unit variance: no label may hang on how loud it was recorded.
-_FEATURES = {"mfcc": cepstra, "prosody": prosody, "manner": manner}
-_CLUSTERS = {"mfcc": 100, "prosody": 64, "manner": 32}
 _LAYER_CLUSTERS = 200
 _FIT_FRAMES = 200_000  # frames k-means looks at: 67 minutes
 _NAME = re.compile(r"(?P<name>[^=]+?)(=(?P<clusters>\d+))?")
 
 Features = Callable[[list[np.ndarray]], list[np.ndarray]]  # waveforms (samples,) to features (frames, width)
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """Features that are worked out from the waveform.
+
+    Attributes:
+        features: of a clip of unit variance, as the network hears it, float32 (frames, width).
+        clusters: how many, unless said otherwise.
+        standardized: whether they have different units, and so are brought to unit variance.
+    """
+
+    features: Callable[[np.ndarray], np.ndarray]
+    clusters: int
+    standardized: bool
+
+
+_KINDS = {
+    "mfcc": Kind(cepstra, clusters=100, standardized=False),
+    "prosody": Kind(prosody, clusters=64, standardized=True),
+    "manner": Kind(manner, clusters=32, standardized=True),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,8 +82,8 @@ class Target:
 
     @property
     def standardized(self) -> bool:
-        """Whether the features have different units, and so are brought to unit variance."""
-        return self.kind in ("prosody", "manner")
+        """Whether the features are brought to unit variance."""
+        return self.kind in _KINDS and _KINDS[self.kind].standardized
 
 
 def parse_targets(text: str) -> tuple[Target, ...]:
@@ -83,10 +102,11 @@ def _parse(text: str) -> list[Target]:
     match = _NAME.fullmatch(text)
     name = match["name"] if match else ""
     contours = [f"manner.{contour}" for contour in NAMES]
-    if name not in (*_CLUSTERS, *contours) and not re.fullmatch(r".+@\d+", name):
-        raise InputError(f"targets have to be {', '.join(_CLUSTERS)} or MODEL@LAYER, such as runs/one@4, not {text!r}")
+    if name not in (*_KINDS, *contours) and not re.fullmatch(r".+@\d+", name):
+        raise InputError(f"targets have to be {', '.join(_KINDS)} or MODEL@LAYER, such as runs/one@4, not {text!r}")
     names = contours if name == "manner" else [name]
-    clusters = int((match and match["clusters"]) or _CLUSTERS.get(Target(name, 0).kind, _LAYER_CLUSTERS))
+    kind = _KINDS.get(Target(name, 0).kind)
+    clusters = int((match and match["clusters"]) or (kind.clusters if kind else _LAYER_CLUSTERS))
     if not 2 <= clusters <= MAX_CLUSTERS:
         raise InputError(f"the number of clusters has to be from 2 to {MAX_CLUSTERS}, not {clusters}")
     return [Target(each, clusters) for each in names]
@@ -104,8 +124,8 @@ def features_of(kind: str, device: str) -> Features:
     Raises:
         InputError: the model of a layer target, or its layer, is not there.
     """
-    if kind in _FEATURES:
-        return lambda waveforms: [_FEATURES[kind](normalized(waveform)) for waveform in waveforms]
+    if kind in _KINDS:
+        return lambda waveforms: [_KINDS[kind].features(normalized(waveform)) for waveform in waveforms]
     model, _, layer = kind.rpartition("@")
     return _layer(model, layer, device)
 
