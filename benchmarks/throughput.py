@@ -64,14 +64,7 @@ def block_outputs(folder: Path, clips: list[np.ndarray]) -> list[np.ndarray]:
 
 def engine(encoder: Encoder, clips: list[np.ndarray], lanes: int | None = None) -> Callable[[], list[np.ndarray]]:
     """Return this library's loop over the same clips, in as many lanes as it would choose, or in so many."""
-
-    def run() -> list[np.ndarray]:
-        chosen, encoder.lanes = encoder.lanes, lanes or encoder.lanes
-        vectors = encode_all(encoder, clips)
-        encoder.lanes = chosen
-        return vectors
-
-    return run
+    return lambda: encode_all(encoder, clips, lanes)
 
 
 def corpus_clips(data: Path, corpus: str, count: int) -> list[np.ndarray]:

@@ -18,24 +18,26 @@ from ser_embed.spec import RATE_HZ
 
 Result = Callable[[], list[np.ndarray]]
 
+MOST_LANES = 8  # beyond which the 100 clips of a chunk make no good batches for all
 _QUEUED = 2  # batches per lane: the one it works on, and the one it goes on with
 
 
 class Lanes:
     """An encoder at work on several batches at once. To be closed, or used in a `with` statement."""
 
-    def __init__(self, encoder: Encoder, batch_seconds: float | None = None) -> None:
-        """Open as many lanes as the encoder wants.
+    def __init__(self, encoder: Encoder, batch_seconds: float | None = None, lanes: int | None = None) -> None:
+        """Open lanes.
 
         Args:
             encoder: what makes the vectors.
             batch_seconds: audio in a batch; None lets the encoder choose.
+            lanes: how many; None for one per thread of the encoder's, or per two or more where those are many.
         """
-        self._encoder, self._lanes = encoder, encoder.lanes
+        self._encoder = encoder
         self._budget = round((batch_seconds or encoder.batch_seconds) * RATE_HZ)
-        self._threads = _num_threads() if self._lanes > 1 else 1
-        each = max(1, self._threads // self._lanes)
-        self._pool = ThreadPoolExecutor(self._lanes, "lane", _set_num_threads, (each,))
+        self._lanes = lanes or encoder.threads // -(-encoder.threads // MOST_LANES)
+        self._pool = ThreadPoolExecutor(self._lanes, "lane")
+        self._used = False
 
     def __enter__(self) -> "Lanes":
         return self
@@ -46,8 +48,8 @@ class Lanes:
     def close(self) -> None:
         """Let go of the lanes' threads, after the batches they are at."""
         self._pool.shutdown(cancel_futures=True)
-        if self._lanes > 1:
-            _set_num_threads(self._threads)  # what a lane chooses for itself, torch keeps for threads begun later
+        if self._used:
+            _set_num_threads(self._encoder.threads)  # a lane's choice is torch's for threads begun later, too
 
     def encode(self, waveforms: dict[int, np.ndarray]) -> Iterator[dict[int, np.ndarray]]:
         """Encode clips batch by batch, longest first.
@@ -60,12 +62,15 @@ class Lanes:
         """
         keys = list(waveforms)
         lengths = [len(waveforms[key]) for key in keys]
-        # Where clips are few, no lane is left without; half a clip makes up for lengths that differ.
-        share = sum(lengths) // self._lanes + max(lengths, default=0) // 2
-        batches = make_batches(lengths, min(self._budget, share))
-        alone = self._lanes == 1 or len(batches) == 1  # a single clip has all threads for itself
-        start, most = (self._encoder.encode, 1) if alone else (self._on_a_lane, _QUEUED * self._lanes)
+        batches = make_batches(lengths, self._budget_for(lengths))
+        lanes = min(self._lanes, len(batches))
         at_work: deque[tuple[list[int], Result]] = deque()
+
+        def start(clips: list[np.ndarray]) -> Result:
+            if lanes == 1:  # a single clip has all threads for itself
+                return self._encoder.encode(clips)
+            self._used = True
+            return self._pool.submit(_encode, self._encoder, clips, max(1, self._encoder.threads // lanes)).result
 
         def fetch() -> dict[int, np.ndarray]:
             batch, result = at_work.popleft()
@@ -77,32 +82,34 @@ class Lanes:
         for positions in batches:
             batch = [keys[position] for position in positions]
             at_work.append((batch, start([waveforms[key] for key in batch])))
-            if len(at_work) > most:
+            if len(at_work) > (_QUEUED * lanes if lanes > 1 else 1):
                 yield fetch()
         while at_work:
             yield fetch()
 
-    def _on_a_lane(self, waveforms: Sequence[np.ndarray]) -> Result:
-        return self._pool.submit(lambda: self._encoder.encode(waveforms)()).result
+    def _budget_for(self, lengths: list[int]) -> int:
+        """Return samples per batch: where clips are few, each lane gets some; half a clip makes up for lengths."""
+        if self._lanes == 1:
+            return self._budget
+        return min(self._budget, sum(lengths) // self._lanes + max(lengths, default=0) // 2)
 
 
-def encode_all(encoder: Encoder, waveforms: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Encode clips that are in memory already; see `Encoder.encode`."""
+def encode_all(encoder: Encoder, waveforms: Sequence[np.ndarray], lanes: int | None = None) -> list[np.ndarray]:
+    """Encode clips that are in memory already; see `Encoder.encode`, and `Lanes` for `lanes`."""
     vectors: dict[int, np.ndarray] = {}
-    with Lanes(encoder) as lanes:
-        for batch in lanes.encode(dict(enumerate(waveforms))):
+    with Lanes(encoder, lanes=lanes) as opened:
+        for batch in opened.encode(dict(enumerate(waveforms))):
             vectors.update(batch)
     return [vectors[row] for row in range(len(waveforms))]
 
 
-def _num_threads() -> int:
-    import torch
-
-    return torch.get_num_threads()
+def _encode(encoder: Encoder, waveforms: list[np.ndarray], threads: int) -> list[np.ndarray]:
+    """Encode a batch in a lane's thread, on so many threads."""
+    _set_num_threads(threads)
+    return encoder.encode(waveforms)()
 
 
 def _set_num_threads(threads: int) -> None:
-    """Choose how many threads the calling thread's operations are shared by."""
     import torch
 
     torch.set_num_threads(threads)

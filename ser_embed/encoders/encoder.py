@@ -52,7 +52,7 @@ class Encoder(Protocol):
         spec: what the vectors are.
         device: where they are computed.
         batch_seconds: how much audio makes a good batch there.
-        lanes: how many batches are best encoded at once, by threads that each call `encode`.
+        threads: how many threads it gains from; several may call `encode` at once.
         max_clip_s: the longest clip it takes.
         notes: what had to be assumed about it, one line each.
     """
@@ -60,7 +60,7 @@ class Encoder(Protocol):
     spec: EmbeddingSpec
     device: str
     batch_seconds: float
-    lanes: int
+    threads: int
     max_clip_s: float
     notes: tuple[str, ...]
 

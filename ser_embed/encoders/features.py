@@ -31,7 +31,7 @@ class FeatureEncoder:
 
     device = "cpu"
     batch_seconds = 60.0  # clips are worked on one by one; a batch is only what the bar advances by
-    lanes = 1
+    threads = 1
     max_clip_s = float("inf")
     notes: tuple[str, ...] = ()
 

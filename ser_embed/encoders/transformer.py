@@ -31,7 +31,7 @@ CPU_BATCH_S = 5.0  # two clips of 2.5 s: enough rows for the matrix products, sm
 # AMX multiplies so fast that handing it work shows, so it wants more rows at once. HuBERT-large in two lanes on two
 # cores, median audio-s/s of five rounds by budget: 16.5 at 5 s, 17.6 at 10, 21.8 at 20.
 AMX_BATCH_S = 20.0
-MOST_LANES = 8  # beyond which the 100 clips of a chunk make no good batches for all
+SMALL_GPU_BATCH_S = 10.0  # however little memory is free
 GPU_BATCH_S = 320.0  # beyond this an accelerator's matrix units are full and only memory grows
 GPU_BYTES_PER_S = 64 * 2**20  # of activations in a HuBERT-large, generously; keeps small cards from overflowing
 
@@ -61,7 +61,7 @@ class TransformerEncoder:
         self.device = choose_device(options.device)
         dtype = choose_dtype(options.dtype, self.device)
         self.batch_seconds = _batch_seconds(self.device, dtype)
-        self.lanes = min(torch.get_num_threads(), MOST_LANES) if self.device == "cpu" else 1
+        self.threads = torch.get_num_threads() if self.device == "cpu" else 1
         self.max_clip_s = MAX_CLIP_S
         width = pooled_width(model.config.hidden_size, pooling)
         preparation = options.preparation
@@ -214,7 +214,7 @@ def _batch_seconds(device: str, dtype: torch.dtype) -> float:
     if not device.startswith("cuda"):
         return AMX_BATCH_S if device == "cpu" and dtype == torch.bfloat16 and has_amx() else CPU_BATCH_S
     free, _ = torch.cuda.mem_get_info(device)
-    return max(CPU_BATCH_S, min(GPU_BATCH_S, free / 2 / GPU_BYTES_PER_S))
+    return max(SMALL_GPU_BATCH_S, min(GPU_BATCH_S, free / 2 / GPU_BYTES_PER_S))
 
 
 def _to_numpy(pooled: torch.Tensor, counts: list[int], pooling: str) -> list[np.ndarray]:

@@ -36,7 +36,7 @@ class Batch:
         labels: int64 (sets, crops, frames).
         speakers: int64 (crops,), rows of the speaker table; 0 is nobody known.
         heard: bool (crops,), True for a crop of which nothing is hidden, and whose functionals are to be told.
-        functionals: float32 (crops, functionals); none of them where no crop is heard whole.
+        functionals: float32 (crops, functionals), of every crop; (crops, 0) in runs that have none.
     """
 
     waveforms: np.ndarray

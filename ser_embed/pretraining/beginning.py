@@ -50,7 +50,7 @@ def begin(
             network.masked_spec_embed = torch.nn.Parameter(torch.rand(network.config.hidden_size))
         speed_up(network.feature_extractor)
         if settings.functionals:
-            network.config.layerdrop = 0.0  # a layer that is passed over tells nothing
+            network.config.layerdrop = 0.0  # a layer that is passed over tells nothing; it stays so in the saved model
         clusters = [target.clusters for target in targets]
         rows = len(speakers) if settings.with_speakers else None
         told = COUNT if settings.functionals else None

@@ -55,7 +55,12 @@ class Contours:
     @property
     def voiced(self) -> np.ndarray:
         """Weights of frames by how much voice is in them, float64 (frames,); a whisper has some too."""
-        return self.voicing**2 + _UNVOICED
+        return voiced_weight(self.voicing)
+
+
+def voiced_weight(voicing: np.ndarray) -> np.ndarray:
+    """Return how much a frame counts by its voicing, 0 to 1, where only voices are looked at."""
+    return voicing**2 + np.float32(_UNVOICED)
 
 
 def contours(waveform: np.ndarray) -> Contours:

@@ -9,7 +9,7 @@ follow from its frames, relative to its own level, since a crop is brought to un
 import numpy as np
 
 from ser_embed.pretraining.cepstra import NUM_MFCC, cepstra
-from ser_embed.pretraining.contours import NUM_MELS, contours
+from ser_embed.pretraining.contours import NUM_MELS, contours, voiced_weight
 from ser_embed.pretraining.waveforms import normalized
 
 _CONTOURS = ("pitch", "voicing", "level", "tilt", "hammarberg", "slope", "flux")
@@ -22,11 +22,10 @@ _MOVING = np.r_[_CEPSTRA.start + NUM_MFCC : _CEPSTRA.stop]  # whose means are ab
 _RESTING = np.setdiff1d(np.arange(WIDTH), _MOVING)
 _EVEN = np.r_[_VOICING, _LEVEL, _FLUX, _CEPSTRA]  # what means something where there is no voice, too
 
-_UNVOICED = 1e-3  # weight of a frame without voice
 _VOICED = 0.5  # voicing from which a frame counts as voiced
 _QUANTILES = (0.2, 0.5, 0.8)
 _DB_TO_C0 = np.log(10) / 10 * np.sqrt(23)  # by which MFCC 0 of 23 bands rises per dB
-_PEAK = np.hanning(9)[1:-1] / np.hanning(9).sum()  # a syllable's level is smoothed by, over 140 ms
+_SMOOTHING = np.hanning(9)[1:-1] / np.hanning(9).sum()  # of the level, over 140 ms: of a syllable one peak is left
 # What a crop is summed up by: spreads of all contours, means and changes of most, quantiles of level and pitch, four
 # numbers about rhythm, and means and spreads of the MFCC where the voice sounds.
 COUNT = 2 * len(_RESTING) + WIDTH + 2 * len(_QUANTILES) + 4 + 2 * NUM_MFCC
@@ -58,9 +57,9 @@ def functionals(crops: np.ndarray) -> np.ndarray:
     Returns:
         float32 (crops, functionals).
     """
-    crops = _relative(crops.astype(np.float32))
+    crops = _relative(crops)
     pitch, voicing, level = (crops[..., index] for index in (_PITCH, _VOICING, _LEVEL))
-    voiced = voicing**2 + np.float32(_UNVOICED)
+    voiced = voiced_weight(voicing)
     weights = np.repeat(voiced[..., np.newaxis], WIDTH, axis=2)
     weights[..., _EVEN] = 1
     mean, spread = _moments(crops, weights)
@@ -86,7 +85,8 @@ def functionals(crops: np.ndarray) -> np.ndarray:
 
 
 def _relative(crops: np.ndarray) -> np.ndarray:
-    """Take levels relative to the crop's own mean power."""
+    """Return crops as float32, levels relative to the crop's own mean power."""
+    crops = crops.astype(np.float32)
     own_db = 10 * np.log10((10 ** (crops[..., _LEVEL] / 10)).mean(axis=1))[:, np.newaxis]
     crops[..., _LEVEL] -= own_db
     crops[..., _BANDS] -= own_db[..., np.newaxis]
@@ -120,7 +120,7 @@ def _weighted_quantiles(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
 def _smoothed(level: np.ndarray) -> np.ndarray:
     from scipy.ndimage import correlate1d
 
-    return correlate1d(level, _PEAK, axis=1, mode="nearest")
+    return correlate1d(level, _SMOOTHING, axis=1, mode="nearest")
 
 
 def _column(values: np.ndarray) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Pseudo-labels of a run, worked out once: clusterings and, for each frame of each clip, the clusters it is in.
 
-They are kept in the run's folder, `labels/labels.npy` and `labels/clusters.safetensors`, so that a run which was
-stopped goes on with the same ones.
+They are kept in the run's folder, `labels/labels.npy` and `labels/clusters.safetensors`, and beside them the contours
+functionals are worked out from, `labels/contours.npy`, so that a run which was stopped goes on with the same ones.
 """
 
 import dataclasses
@@ -17,7 +17,7 @@ from safetensors.numpy import save_file
 
 from ser_embed.errors import InputError
 from ser_embed.pretraining.clustering import Clustering
-from ser_embed.pretraining.targets import Target, cluster, features_of, label, measure, parse_targets
+from ser_embed.pretraining.targets import Target, cluster, features_of, label, parse_targets
 from ser_embed.pretraining.waveforms import Waveforms
 
 CLUSTERS_FILE = "clusters.safetensors"
@@ -49,9 +49,8 @@ def make_labels(
     known: Sequence[Clustering],
     device: str,
     seed: int,
-    with_contours: bool = False,
 ) -> LabelSets:
-    """Cluster the clips of `rows`, or take clusterings that are `known`, label every clip, and measure it if asked to.
+    """Cluster the clips of `rows`, or take clusterings that are `known`, and label every clip.
 
     Raises:
         InputError: a target's model is not there, or there are fewer frames than clusters.
@@ -70,7 +69,6 @@ def make_labels(
         tuple(targets),
         tuple(clusterings[target] for target in targets),
         np.stack([labels[target] for target in targets]),
-        measure(waveforms) if with_contours else None,
     )
 
 

@@ -116,15 +116,13 @@ class MaskedPrediction(torch.nn.Module):
 
     @torch.no_grad()
     def measure(self, batches: Iterable[Batch]) -> None:
-        """Let the readout see what it is to work with."""
+        """Let the readout see what it is to work with; the model is left in evaluation mode."""
+        self.eval()
         if self.readout is not None:
-            training = self.training
-            self.eval()
             self.readout.measure((self._layers(each), self._there(each.functionals)) for each in batches)
-            self.train(training)
 
     def _layers(self, batch: Batch) -> tuple[torch.Tensor, ...]:
-        """Return every layer's frames of crops of which nothing is hidden."""
+        """Return the frames that enter and leave every block, of crops of which nothing is hidden."""
         nothing = torch.zeros(batch.mask.shape, dtype=torch.bool, device=self.network.device)
         waveforms = self._there(batch.waveforms)
         return self.network(waveforms, mask_time_indices=nothing, output_hidden_states=True).hidden_states

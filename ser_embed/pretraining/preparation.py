@@ -13,7 +13,7 @@ from ser_embed.pretraining.clips import find_clips
 from ser_embed.pretraining.labels import LabelSets, load_clusterings, load_labels, make_labels, save_labels
 from ser_embed.pretraining.settings import AUTO, PretrainSettings
 from ser_embed.pretraining.splitting import split
-from ser_embed.pretraining.targets import DEFAULT, parse_targets
+from ser_embed.pretraining.targets import DEFAULT, measure, parse_targets
 from ser_embed.pretraining.training import Data
 from ser_embed.pretraining.waveforms import Waveforms, load_waveforms
 from ser_embed.speakers import speaker_names
@@ -44,14 +44,14 @@ class Prepared:
             InputError: no clip is long enough.
         """
         cut = Cutting(
-            settings.batch,
-            settings.crop_s,
-            settings.mask_probability,
-            settings.mask_length,
-            normalize,
-            settings.augment,
-            settings.functionals,
-            settings.seed,
+            batch=settings.batch,
+            crop_s=settings.crop_s,
+            mask_probability=settings.mask_probability,
+            mask_length=settings.mask_length,
+            normalize=normalize,
+            augment=settings.augment,
+            heard=settings.functionals,
+            seed=settings.seed,
         )
         place = {name: row for row, name in enumerate(self.speakers, start=1)}
         rows = np.array([place.get(name, 0) for name in self.waveforms.speakers], dtype=np.int64)
@@ -93,9 +93,9 @@ def _labels(settings: PretrainSettings, waveforms: Waveforms, training: np.ndarr
             targets, known = load_clusterings(Path(str(settings.model)))
         else:
             targets, known = parse_targets(DEFAULT if settings.targets == AUTO else settings.targets), ()
-        sets = make_labels(
-            waveforms, training.tolist(), targets, known, device, settings.seed, settings.functionals > 0
-        )
+        sets = make_labels(waveforms, training.tolist(), targets, known, device, settings.seed)
+        if settings.functionals:
+            sets = dataclasses.replace(sets, contours=measure(waveforms))
         for left in settings.output.glob("labels.draft-*"):
             shutil.rmtree(left)
         save_labels(sets, folder)

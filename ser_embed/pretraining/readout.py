@@ -1,4 +1,4 @@
-"""Telling a crop's functionals from the mean and deviation over time of every layer's frames.
+"""Telling a crop's functionals from the mean and deviation over time of what enters and leaves every block.
 
 These are what a store keeps of a clip (`--pooling mean+std`), so a network that learns this learns to put into them
 what a listener who knows no words would notice. The readout itself is linear, and is not kept.

@@ -50,7 +50,7 @@ class PretrainReport:
         validation_accuracy: likewise, the share of hidden frames named right.
         elapsed_s: seconds of training by this process; 0 if the run was finished before.
         unreadable: one {"path", "reason"} for each file that could not be read.
-        validation_error: like the loss, squared error of a standardised functional; None if none were to be told.
+        validation_error: like the loss, squared error of a standardised functional; None if none was told of anything.
     """
 
     folder: Path
@@ -162,9 +162,10 @@ def _open_folder(settings: PretrainSettings) -> dict[str, Any]:
         shutil.rmtree(folder / "labels", ignore_errors=True)  # of settings nobody wrote down
         return {}
     about = json.loads(path.read_text("utf-8"))
+    defaults = {field.name: field.default for field in dataclasses.fields(settings)}
     for name, value in settings.decisive().items():
-        if about["settings"].get(name) != value:
-            there = about["settings"].get(name)
+        there = about["settings"].get(name, defaults[name])  # what was done before there was such a setting
+        if there != value:
             raise InputError(
                 f"{folder} holds a pre-training with {name} {there!r}, not {value!r}; "
                 "choose another --output or use --force"
@@ -208,7 +209,8 @@ def _learn(settings: PretrainSettings, machine: Machine) -> PretrainReport:
     if machine.rank == 0:
         save_clusterings(prepared.sets, settings.output)
         save_model(model, normalize, prepared.speakers, settings.output, settings.half)
-    loss, accuracy, error = (_known(log.rows[-1][f"validation_{name}"]) for name in ("loss", "accuracy", "error"))
+    last = log.rows[-1]
+    loss, accuracy, error = (_known(last[f"validation_{name}"]) for name in ("loss", "accuracy", "error"))
     waveforms = prepared.waveforms
     return PretrainReport(
         folder=settings.output,

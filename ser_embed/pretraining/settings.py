@@ -12,6 +12,8 @@ from ser_embed.pretraining.configs import CONFIGS
 
 AUTO = "auto"  # label sets as the model continued from has them
 
+_TWO_FRAMES_S = 0.045  # without which nothing can change
+
 # What may be different when a run that was stopped goes on: none of it changes what is learnt. The data may have
 # moved; what is in it may not have changed.
 _FREE = ("data", "output", "cache", "device", "workers", "save_every", "part_seconds", "half", "force")
@@ -63,8 +65,8 @@ class PretrainSettings:
     )
     functionals: float = option(
         0.0,
-        help="share of the crops that are heard whole; every layer's mean and deviation over time have to tell how "
-        "pitch, level and spectrum behave in them",
+        help="share of the crops that are heard whole; mean and deviation over time of what enters and leaves every "
+        "block have to tell how pitch, level and spectrum behave in them",
         parse=float,
         metavar="P",
     )
@@ -97,6 +99,7 @@ class PretrainSettings:
         self._check_numbers()
         if self.speakers_only and not self.model:
             raise InputError("rows for new speakers are learnt in a PAPT model; name its folder with --model")
+        self._check_functionals()
 
     def _check_numbers(self) -> None:
         for name in ("epochs", "batch", "crop_s", "learning_rate", "head_learning_rate", "mask_probability",
@@ -110,6 +113,14 @@ class PretrainSettings:
                 raise InputError(f"{name} has to be a share from 0 to 1, not {value}")
         if self.seed < 0:
             raise InputError(f"seed has to be 0 or more, not {self.seed}")
+
+    def _check_functionals(self) -> None:
+        if self.functionals and self.speakers_only:
+            raise InputError("functionals teach the network, which speakers only leaves as it is")
+        if self.functionals and self.functionals * self.batch < 1:
+            raise InputError(f"functionals {self.functionals} of {self.batch} crops is less than one crop per step")
+        if self.functionals and self.crop_s < _TWO_FRAMES_S:
+            raise InputError(f"functionals need crops of {_TWO_FRAMES_S} s at least, not {self.crop_s}")
 
     @property
     def num_epochs(self) -> int:

@@ -6,6 +6,7 @@ loss is a sum over hidden frames divided by their number in the batch. Small par
 
 import dataclasses
 import time
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -35,7 +36,7 @@ class Schedule:
         steps: in all.
         warmup: steps in which learning rates rise; then they fall to zero in a straight line.
         network_rate: the network's peak.
-        head_rate: the peak of label vectors and speaker table.
+        head_rate: the peak of label vectors, speaker table and readout.
         validate_every: steps.
         save_every: steps.
     """
@@ -93,8 +94,14 @@ class Machine:
 
     def parts(self, batch: Batch) -> list[Batch]:
         """Return this process's share of a batch, in parts."""
-        size = max(1, int(self.part_seconds * RATE_HZ / batch.waveforms.shape[1]))
-        return list(batch.share(self.rank, self.world).parts(size))
+        return list(self._cut(batch.share(self.rank, self.world)))
+
+    def whole(self, batch: Batch) -> Iterator[Batch]:
+        """Yield a batch in parts, all processes' shares of it."""
+        return self._cut(batch)
+
+    def _cut(self, batch: Batch) -> Iterator[Batch]:
+        return batch.parts(max(1, int(self.part_seconds * RATE_HZ / batch.waveforms.shape[1])))
 
 
 def make_optimizer(model: MaskedPrediction, schedule: Schedule) -> torch.optim.Optimizer:
@@ -128,8 +135,6 @@ def train(model: MaskedPrediction, data: Data, schedule: Schedule, machine: Mach
     """
     optimizer = make_optimizer(model, schedule)
     first = load_checkpoint(log.folder, model, optimizer)
-    if not first:
-        model.measure(data.training[step] for step in range(min(schedule.steps, _MEASURED)))
     log.begin(first)
     devices = [machine.device] if machine.device.startswith("cuda") else []
     with (
@@ -138,6 +143,9 @@ def train(model: MaskedPrediction, data: Data, schedule: Schedule, machine: Mach
             total=schedule.steps, initial=first, desc="pre-training", unit="step", disable=quiet() or machine.rank > 0
         ) as bar,
     ):
+        if not first:
+            with machine.autocast():
+                model.measure(part for step in range(_MEASURED) for part in machine.whole(data.training[step]))
         _begin(model)
         for step, batch in enumerate(data.training.ahead(first, schedule.steps, machine.workers), start=first):
             for group in optimizer.param_groups:

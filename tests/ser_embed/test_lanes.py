@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from ser_embed.encoders import EncoderOptions, load_encoder
-from ser_embed.encoders.features import FeatureEncoder
 from ser_embed.lanes import Lanes, encode_all
 from tests.ser_embed.conftest import tone
 
@@ -21,16 +20,16 @@ def counted(clips: int) -> dict[int, np.ndarray]:
 
 
 class Stub:
-    """An encoder that answers with the clip's first sample, and calls `wait` before."""
+    """An encoder that answers with the clip's first sample, calls `wait` before, and notes who asked."""
 
     batch_seconds = 0.1  # one clip of a thousand samples
 
-    def __init__(self, lanes: int, wait: Callable[[], object] = lambda: None) -> None:
-        self.lanes, self._wait, self.threads = lanes, wait, set[str]()
+    def __init__(self, threads: int, wait: Callable[[], object] = lambda: None) -> None:
+        self.threads, self._wait, self.callers = threads, wait, set[tuple[str, int]]()
 
     def encode(self, waveforms: Sequence[np.ndarray]) -> Callable[[], list[np.ndarray]]:
         self._wait()
-        self.threads.add(threading.current_thread().name)
+        self.callers.add((threading.current_thread().name.partition("_")[0], torch.get_num_threads()))
         return lambda: [waveform[:1] for waveform in waveforms]
 
 
@@ -61,7 +60,23 @@ def test_few_clips_are_shared_by_all_lanes() -> None:
 def test_one_clip_is_encoded_where_it_was_asked_for() -> None:
     stub = Stub(4)
     encode_all(stub, [np.ones(5_000, np.float32)])  # type: ignore[arg-type]
-    assert stub.threads == {threading.current_thread().name}
+    assert stub.callers == {(threading.current_thread().name, torch.get_num_threads())}
+
+
+@pytest.mark.parametrize(("threads", "clips", "each"), [(2, 9, 1), (7, 9, 1), (9, 9, 2), (24, 30, 3), (16, 2, 8)])
+def test_lanes_share_all_threads(threads: int, clips: int, each: int) -> None:
+    stub, before = Stub(threads), torch.get_num_threads()
+    try:
+        encode_all(stub, list(counted(clips).values()))  # type: ignore[arg-type]
+        assert stub.callers == {("lane", each)}
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_one_lane_keeps_the_budget() -> None:
+    waveforms = {row: np.zeros(length, np.float32) for row, length in enumerate([10_000, 1_000, 1_000, 1_000])}
+    with Lanes(Stub(1), batch_seconds=3.0) as lanes:  # type: ignore[arg-type]
+        assert [len(batch) for batch in lanes.encode(waveforms)] == [4]
 
 
 def test_what_fails_in_a_lane_is_raised() -> None:
@@ -75,20 +90,17 @@ def test_what_fails_in_a_lane_is_raised() -> None:
 @pytest.mark.parametrize("model", ["hubert-base", "hubert-large", "wavlm-base"])
 def test_lanes_give_the_vectors_of_one_batch_at_a_time(models: dict[str, Path], model: str) -> None:
     encoder = load_encoder(str(models[model]), EncoderOptions(dtype="float32"))
-    encoder.lanes, encoder.batch_seconds = 1, 0.5
-    one = encode_all(encoder, CLIPS)
-    encoder.lanes = 3
-    np.testing.assert_allclose(encode_all(encoder, CLIPS), one, atol=1e-5)
+    encoder.batch_seconds = 0.5
+    one, several = (encode_all(encoder, CLIPS, lanes) for lanes in (1, 3))
+    np.testing.assert_allclose(several, one, atol=1e-5)
 
 
 def test_threads_are_given_back(models: dict[str, Path]) -> None:
-    encoder = load_encoder(str(models["hubert-base"]))
     before = torch.get_num_threads()
     seen = []
-    encoder.lanes = 2
     try:
         torch.set_num_threads(6)
-        encode_all(encoder, CLIPS)
+        encode_all(load_encoder(str(models["hubert-base"])), CLIPS)
         later = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
         later.start()
         later.join()
@@ -98,6 +110,4 @@ def test_threads_are_given_back(models: dict[str, Path]) -> None:
 
 
 def test_feature_sets_take_one_lane() -> None:
-    encoder = load_encoder("mfcc")
-    assert isinstance(encoder, FeatureEncoder)
-    assert encoder.lanes == 1
+    assert load_encoder("mfcc").threads == 1

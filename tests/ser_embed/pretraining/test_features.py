@@ -1,5 +1,6 @@
 """Features and their clusters: at HuBERT's frames, whatever the length, and what they say they are."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from ser_embed.pretraining.labels import load_labels, make_labels, save_labels
 from ser_embed.pretraining.manner import NAMES as NAMES_OF_MANNER
 from ser_embed.pretraining.manner import manner
 from ser_embed.pretraining.prosody import NAMES, prosody
-from ser_embed.pretraining.targets import features_of, parse_targets
+from ser_embed.pretraining.targets import features_of, measure, parse_targets
 from tests.ser_embed.conftest import tone
 from tests.ser_embed.pretraining.conftest import TINY, tones, waveforms_of
 
@@ -151,7 +152,8 @@ def test_clusters_are_the_nearest_centroids() -> None:
 def test_labels_are_those_of_each_clip_alone_and_come_back_from_disk(tmp_path: Path) -> None:
     waveforms = tones([4_000, 6_400, 720, 9_999])
     targets = parse_targets("mfcc=6,manner=4,prosody=4")
-    sets = make_labels(waveforms, [0, 1, 3], targets, (), "cpu", seed=0, with_contours=True)
+    sets = make_labels(waveforms, [0, 1, 3], targets, (), "cpu", seed=0)
+    sets = dataclasses.replace(sets, contours=measure(waveforms))
     assert sets.labels.shape == (2 + len(NAMES_OF_MANNER), waveforms.frame_counts.sum())
     for target, clustering, labels in zip(sets.targets, sets.clusterings, sets.labels, strict=True):
         features = features_of(target.kind, "cpu")

@@ -37,7 +37,6 @@ SMALL: dict[str, Any] = {
     "save_every": 2,
     "workers": 2,
     "augment": 0.3,
-    "functionals": 0.3,
     "device": "cpu",
 }
 
@@ -85,8 +84,9 @@ def test_log_and_settings_are_written_down(trained: Path) -> None:
     assert [each["path"] for each in about["report"]["unreadable"]] == ["broken.wav"]
     log = pd.read_csv(trained / "log.csv")
     assert log["step"].iloc[-1] == about["report"]["steps"]
-    for name in ("validation_loss", "validation_accuracy", "validation_error"):
+    for name in ("validation_loss", "validation_accuracy"):
         assert log[name].iloc[-1] == pytest.approx(about["report"][name])
+    assert about["report"]["validation_error"] is None
     each = log[["validation_loss mfcc=8", "validation_loss prosody=4"]].mean(axis=1)
     np.testing.assert_allclose(log["validation_loss"].dropna(), each.dropna())
     assert {path.name for path in trained.iterdir()} == {
@@ -111,10 +111,8 @@ class _StoppedError(Exception):
     pass
 
 
-@pytest.mark.parametrize("saves", [1, 2])
-def test_a_stopped_run_goes_on_to_the_very_same_weights(
-    trained: Path, speech: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, saves: int
-) -> None:
+def stop_and_go_on(output: Path, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch, saves: int) -> Any:
+    """Stop a run after so many checkpoints, and let another call finish it."""
     left = saves
 
     def save_and_stop(*args: Any) -> None:
@@ -128,16 +126,55 @@ def test_a_stopped_run_goes_on_to_the_very_same_weights(
     kept = training.save_checkpoint
     monkeypatch.setattr(training, "save_checkpoint", save_and_stop)
     with pytest.raises(_StoppedError):
-        ser_embed.pretrain(tmp_path / "out", **settings_of(trained, speech))
+        ser_embed.pretrain(output, **settings)
     monkeypatch.undo()
-    assert not (tmp_path / "out" / "model.safetensors").exists()
-    report = ser_embed.pretrain(tmp_path / "out", **{**settings_of(trained, speech), "save_every": 3, "workers": 1})
+    assert not (output / "model.safetensors").exists()
+    return ser_embed.pretrain(output, **{**settings, "save_every": 3, "workers": 1})
+
+
+@pytest.mark.parametrize("saves", [1, 2])
+def test_a_stopped_run_goes_on_to_the_very_same_weights(
+    trained: Path, speech: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, saves: int
+) -> None:
+    report = stop_and_go_on(tmp_path / "out", settings_of(trained, speech), monkeypatch, saves)
     for name in ("model.safetensors", "heads.safetensors", "clusters.safetensors"):
         assert same_tensors(trained / name, tmp_path / "out" / name), name
     assert report.validation_loss == json.loads((trained / "pretraining.json").read_text())["report"]["validation_loss"]
     steps = pd.read_csv(tmp_path / "out" / "log.csv")["step"]
     assert steps.is_monotonic_increasing
     assert steps.is_unique
+
+
+def test_functionals_are_reported_and_their_readout_resumed(
+    speech: Path, tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {**SMALL, "data": speech, "config": tiny, "functionals": 0.5}
+    whole = ser_embed.pretrain(tmp_path / "whole", **settings)
+    again = stop_and_go_on(tmp_path / "again", settings, monkeypatch, saves=1)
+    assert same_tensors(tmp_path / "whole" / "model.safetensors", tmp_path / "again" / "model.safetensors")
+    assert again.validation_error == whole.validation_error
+    assert f"functionals' error {whole.validation_error:.3f}" in whole.summary()
+    log = pd.read_csv(tmp_path / "whole" / "log.csv")
+    assert log["validation_error"].iloc[-1] == pytest.approx(whole.validation_error)
+    assert json.loads((tmp_path / "whole" / "config.json").read_text())["layerdrop"] == 0
+
+
+def test_all_crops_may_be_heard_whole(speech: Path, tiny: str, tmp_path: Path) -> None:
+    report = ser_embed.pretrain(tmp_path / "out", data=speech, config=tiny, **{**SMALL, "functionals": 1.0})
+    assert report.validation_loss is None
+    assert report.validation_accuracy is None
+    assert 0.1 < report.validation_error < 10
+    assert "held out: functionals' error" in report.summary()
+
+
+def test_a_run_from_before_a_setting_is_one_with_its_default(trained: Path, speech: Path, tmp_path: Path) -> None:
+    old = shutil.copytree(trained, tmp_path / "old")
+    about = json.loads((old / "pretraining.json").read_text())
+    del about["settings"]["functionals"], about["report"]["validation_error"]
+    (old / "pretraining.json").write_text(json.dumps(about))
+    assert ser_embed.pretrain(old, **settings_of(trained, speech)).validation_error is None
+    with pytest.raises(InputError, match=r"holds a pre-training with functionals 0\.0, not 0\.5"):
+        ser_embed.pretrain(old, **settings_of(trained, speech), functionals=0.5)
 
 
 def test_a_finished_run_is_left_alone_and_another_is_refused(trained: Path, speech: Path) -> None:
@@ -176,7 +213,7 @@ def test_a_run_stopped_while_labelling_begins_again_and_changed_audio_is_refused
 
 
 def test_it_learns(speech: Path, tiny: str, tmp_path: Path) -> None:
-    settings = {**SMALL, "targets": "mfcc=6", "epochs": 10, "augment": 0.0, "functionals": 0.0, "validate_every": 1_000}
+    settings = {**SMALL, "targets": "mfcc=6", "epochs": 10, "augment": 0.0, "validate_every": 1_000}
     ser_embed.pretrain(tmp_path / "out", data=speech, config=tiny, learning_rate=1e-2, **settings)
     log = pd.read_csv(tmp_path / "out" / "log.csv")
     assert log["loss"].iloc[-1] < 0.9 * np.log(6)
@@ -278,6 +315,9 @@ def test_what_cannot_be_worked_with_is_said(speech: Path, tmp_path: Path) -> Non
         ({"data": speech, "targets": "words"}, "targets have to be mfcc, prosody, manner or MODEL@LAYER"),
         ({"data": speech, "batch": 0}, "batch has to be positive"),
         ({"data": speech, "speakers_only": True}, "name its folder with --model"),
+        ({"data": speech, "speakers_only": True, "model": "m", "functionals": 0.5}, "functionals teach the network"),
+        ({"data": speech, "functionals": 0.1}, "0.1 of 6 crops is less than one crop per step"),
+        ({"data": speech, "functionals": 0.5, "crop_s": 0.04}, "functionals need crops of 0.045 s at least"),
     ]:
         with pytest.raises(InputError, match=reason):
             ser_embed.pretrain(tmp_path / "out", **{**SMALL, **settings})
@@ -300,11 +340,12 @@ def test_the_command_prints_a_summary_and_its_exit_code_tells_of_files_left_out(
 
 
 @pytest.mark.slow
-def test_two_processes_come_to_what_one_comes_to(speech: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("functionals", [0.0, 0.5])
+def test_two_processes_come_to_what_one_comes_to(speech: Path, tmp_path: Path, functionals: float) -> None:
     (tmp_path / "still.json").write_text(json.dumps({**TINY, **STILL}))
     for name, device in (("one", "cpu"), ("two", "cpu,cpu")):
-        settings = {**SMALL, "device": device, "config": str(tmp_path / "still.json")}
-        ser_embed.pretrain(tmp_path / name, data=speech, **settings)
+        settings = {**SMALL, "device": device, "dtype": "float32", "functionals": functionals}
+        ser_embed.pretrain(tmp_path / name, data=speech, config=str(tmp_path / "still.json"), **settings)
     one, two = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "two"))
     for name, tensor in one.items():
         torch.testing.assert_close(two[name], tensor, rtol=1e-3, atol=1e-4)
