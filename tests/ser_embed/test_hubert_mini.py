@@ -40,4 +40,5 @@ def test_its_card_tells_what_it_learned_from_and_how_good_it_is() -> None:
     card = (FOLDER / "README.md").read_text("utf-8")
     for part in ("## Data", "## Recipe", "## Figures", "speechocean762", "LibriSpeech", "EmoGator", "make hubert-mini"):
         assert part in card
+    assert "@" not in card  # a place left to be filled in
     assert re.search(r"`hubert-mini`, all layers \| 0\.\d{3} \(0\.\d{3} to 0\.\d{3}\)", card)
