@@ -16,7 +16,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 # A synthetic corpus, its vectors, a base and a personalised head, and predictions on voices nobody has trained on.
 demo: $(INSTALLED)
-	rm -rf demo/runs
+	rm -rf demo/embeddings demo/runs
 	$(PYTHON) -m ser_embed.demo demo/data/demo
 	$(PYTHON) -m ser_embed.extract --model hubert-mini --data demo/data --store demo/embeddings/hubert-mini.h5
 	$(PYTHON) -m ser_head.train --store demo/embeddings/hubert-mini.h5 --out demo/runs/base
