@@ -12,9 +12,9 @@ from ser_embed.pretraining.frames import WINDOW
 from ser_embed.spec import RATE_HZ
 
 NUM_MFCC = 13
+NUM_BANDS = 23  # mel bands they are made of
 _HOP = 160
 _FFT = 512
-_NUM_MELS = 23
 _LIFTER = 22
 _EMPHASIS = 0.97
 _FLOOR = 1e-10  # power of a band, far below 16-bit rounding
@@ -50,6 +50,6 @@ def _tables() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     from librosa.filters import mel
 
     window = np.hanning(WINDOW) ** 0.85
-    mels = mel(sr=RATE_HZ, n_fft=_FFT, n_mels=_NUM_MELS, fmin=20.0, htk=True, norm=None).T  # (bins, bands)
+    mels = mel(sr=RATE_HZ, n_fft=_FFT, n_mels=NUM_BANDS, fmin=20.0, htk=True, norm=None).T  # (bins, bands)
     lifter = 1 + _LIFTER / 2 * np.sin(np.pi * np.arange(NUM_MFCC) / _LIFTER)
     return window, mels, lifter

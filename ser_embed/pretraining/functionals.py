@@ -8,7 +8,7 @@ follow from its frames, relative to its own level, since a crop is brought to un
 
 import numpy as np
 
-from ser_embed.pretraining.cepstra import NUM_MFCC, cepstra
+from ser_embed.pretraining.cepstra import NUM_BANDS, NUM_MFCC, cepstra
 from ser_embed.pretraining.contours import NUM_MELS, contours, voiced_weight
 from ser_embed.pretraining.waveforms import normalized
 
@@ -24,7 +24,7 @@ _EVEN = np.r_[_VOICING, _LEVEL, _FLUX, _CEPSTRA]  # what means something where t
 
 _VOICED = 0.5  # voicing from which a frame counts as voiced
 _QUANTILES = (0.2, 0.5, 0.8)
-_DB_TO_C0 = np.log(10) / 10 * np.sqrt(23)  # by which MFCC 0 of 23 bands rises per dB
+_DB_TO_C0 = np.log(10) / 10 * np.sqrt(NUM_BANDS)  # by which MFCC 0 rises per dB
 _SMOOTHING = np.hanning(9)[1:-1] / np.hanning(9).sum()  # of the level, over 140 ms: of a syllable one peak is left
 # What a crop is summed up by: spreads of all contours, means and changes of most, quantiles of level and pitch, four
 # numbers about rhythm, and means and spreads of the MFCC where the voice sounds.
@@ -63,6 +63,7 @@ def functionals(crops: np.ndarray) -> np.ndarray:
     weights = np.repeat(voiced[..., np.newaxis], WIDTH, axis=2)
     weights[..., _EVEN] = 1
     mean, spread = _moments(crops, weights)
+    floors = _floors()
     both = np.minimum(weights[:, 1:], weights[:, :-1])  # a change counts if both its frames do
     change = (both * np.abs(np.diff(crops, axis=1))).sum(axis=1) / both.sum(axis=1)
     voice_mean, voice_spread = _moments(crops[..., _MFCC], voiced[..., np.newaxis])
@@ -70,15 +71,15 @@ def functionals(crops: np.ndarray) -> np.ndarray:
     loud = _smoothed(level)
     parts = [
         mean[:, _RESTING],
-        np.log(spread + _floors()),
-        np.log(change + _floors())[:, _RESTING],
+        np.log(spread + floors),
+        np.log(change + floors)[:, _RESTING],
         np.quantile(level, _QUANTILES, axis=1).T,
         _weighted_quantiles(pitch, voiced),
         _column(speaks.mean(axis=1)),
         _column((speaks[:, 1:] & ~speaks[:, :-1]).mean(axis=1)),  # how often a voice sets in
         _column(((loud[:, 1:-1] > loud[:, :-2]) & (loud[:, 1:-1] > loud[:, 2:])).sum(axis=1) / loud.shape[1]),
         voice_mean,
-        np.log(voice_spread + 0.1),
+        np.log(voice_spread + floors[_MFCC]),
         _column(np.maximum(np.diff(loud, axis=1), 0).mean(axis=1)),  # how steeply the level rises
     ]
     return np.concatenate(parts, axis=1).astype(np.float32)

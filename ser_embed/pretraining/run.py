@@ -210,7 +210,7 @@ def _learn(settings: PretrainSettings, machine: Machine) -> PretrainReport:
         save_clusterings(prepared.sets, settings.output)
         save_model(model, normalize, prepared.speakers, settings.output, settings.half)
     last = log.rows[-1]
-    loss, accuracy, error = (_known(last[f"validation_{name}"]) for name in ("loss", "accuracy", "error"))
+    loss, accuracy, error = (_known(last.get(f"validation_{name}", math.nan)) for name in ("loss", "accuracy", "error"))
     waveforms = prepared.waveforms
     return PretrainReport(
         folder=settings.output,

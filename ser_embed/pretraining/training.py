@@ -94,13 +94,10 @@ class Machine:
 
     def parts(self, batch: Batch) -> list[Batch]:
         """Return this process's share of a batch, in parts."""
-        return list(self._cut(batch.share(self.rank, self.world)))
+        return list(self.cut(batch.share(self.rank, self.world)))
 
-    def whole(self, batch: Batch) -> Iterator[Batch]:
-        """Yield a batch in parts, all processes' shares of it."""
-        return self._cut(batch)
-
-    def _cut(self, batch: Batch) -> Iterator[Batch]:
+    def cut(self, batch: Batch) -> Iterator[Batch]:
+        """Yield a batch in parts, whosever share they are."""
         return batch.parts(max(1, int(self.part_seconds * RATE_HZ / batch.waveforms.shape[1])))
 
 
@@ -145,7 +142,7 @@ def train(model: MaskedPrediction, data: Data, schedule: Schedule, machine: Mach
     ):
         if not first:
             with machine.autocast():
-                model.measure(part for step in range(_MEASURED) for part in machine.whole(data.training[step]))
+                model.measure(part for step in range(_MEASURED) for part in machine.cut(data.training[step]))
         _begin(model)
         for step, batch in enumerate(data.training.ahead(first, schedule.steps, machine.workers), start=first):
             for group in optimizer.param_groups:
