@@ -9,8 +9,16 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import torch
+
+PRODUCT = "products of 2048 x 2048 matrices"
+PRODUCTS = 20
+PRODUCT_FLOPS = PRODUCTS * 2 * 2048**3  # in one call of what `matrix_product` returns
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,6 +109,19 @@ def random_hubert(folder: Path, size: str = "large") -> Path:
     with quiet_transformers():
         transformers.HubertModel(transformers.HubertConfig(**shapes[size])).save_pretrained(folder / f"hubert-{size}")
     return folder / f"hubert-{size}"
+
+
+def matrix_product(dtype: "torch.dtype") -> Callable[[], None]:
+    """Return what works out large matrix products on all threads: no extraction can do more arithmetic a second."""
+    import torch
+
+    left, right = torch.randn(2048, 2048).to(dtype), torch.randn(2048, 2048).to(dtype)
+
+    def run() -> None:
+        for _ in range(PRODUCTS):
+            torch.mm(left, right)
+
+    return run
 
 
 def crema_d_lengths(count: int) -> np.ndarray:

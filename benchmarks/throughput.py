@@ -3,7 +3,8 @@
     python -m benchmarks.throughput [--clips 24] [--rounds 3] [--data DIR --corpus emodb]
 
 A HuBERT-large of random weights; clips of noise with CREMA-D's lengths, or a corpus' own clips. All layers are pooled
-on both sides. The padded batches stand for speed only: for base models they would also give wrong vectors.
+on both sides. The padded batches stand for speed only: for base models they would also give wrong vectors. The last row
+tells what bfloat16 can bring at most, which depends on the processor, and on a shared one on the hour.
 """
 
 import argparse
@@ -14,7 +15,18 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks.measure import Row, crema_d_lengths, in_turn, noise, random_hubert, ratio, table
+from benchmarks.measure import (
+    PRODUCT,
+    PRODUCT_FLOPS,
+    Row,
+    crema_d_lengths,
+    in_turn,
+    matrix_product,
+    noise,
+    random_hubert,
+    ratio,
+    table,
+)
 from ser_embed.encoders import Encoder, EncoderOptions, load_encoder
 from ser_embed.encoders.pretrained import quiet_transformers
 from ser_embed.encoders.transformer import choose_dtype
@@ -95,7 +107,8 @@ def run(num_clips: int = 24, rounds: int = 3, data: Path | None = None, corpus: 
         for dtype, encoder in encoders.items():
             sides[f"this library, {dtype}, one batch at a time"] = engine(encoder, clips, lanes=1)
             sides[f"this library, {dtype}"] = engine(encoder, clips)
-        taken = in_turn(sides, rounds)
+        products = {f"{PRODUCT}, {dtype}": matrix_product(dtype) for dtype in (torch.float32, torch.bfloat16)}
+        taken = in_turn({**sides, **products}, rounds)
         exact, rough = (np.stack(engine(encoders[dtype], clips)()) for dtype in ("float32", "bfloat16"))
         reference = np.stack(block_outputs(model, clips))
     base = "transformers, float32, one clip at a time"
@@ -112,6 +125,9 @@ def run(num_clips: int = 24, rounds: int = 3, data: Path | None = None, corpus: 
     for name, vectors in (("float32", exact), ("bfloat16", rough)):
         worst = cosine(vectors, reference).min()
         rows.append(Row(f"smallest cosine of a pooled layer, {name}", f"{worst:.7f}", "transformers, float32"))
+    single, half = (taken[name] for name in products)
+    speeds = [f"{PRODUCT_FLOPS / np.median(seconds) / 1e9:.0f} GFLOP/s" for seconds in (half, single)]
+    rows.append(Row(f"{PRODUCT}, bfloat16", speeds[0], f"float32: {speeds[1]}", ratio(single, half)))
     return rows
 
 
