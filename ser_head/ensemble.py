@@ -4,6 +4,7 @@ The members may differ in encoder, head, anything but the folds: each clip has t
 heads that had learned from the same speakers. The mean is tempered by the validation clips of the fold, as any head.
 """
 
+import dataclasses
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,10 +17,12 @@ from scipy.special import softmax
 from ser_embed.errors import InputError
 from ser_head.predictions import PROBABILITY, judged_first, probabilities_of, read_predictions
 from ser_head.runs import Run
+from ser_head.settings import TrainSettings
 from ser_head.temperature import fit_temperature, log_of, temper
 
 _KEY = ["utterance_id", "fold", "condition"]
 _HAS_TO_AGREE = ("protocol",)  # of the settings; that the folds are the same shows in the predictions
+_OF_MEMBERS = ("corpus", "protocol", "split", "seed")  # settings that an ensemble has from the first member
 _LEFT_OUT = ("report.html", "profiles")
 
 
@@ -27,7 +30,7 @@ def load_members(folders: Sequence[str | Path]) -> list[Run]:
     """Open the runs of an ensemble.
 
     Raises:
-        InputError: fewer than two, one is no run, or two of them differ in their classes or folds.
+        InputError: fewer than two, one is no run or an ensemble itself, or two differ in their classes or protocol.
     """
     if len(folders) < 2:
         raise InputError(f"--head ensemble needs at least two runs as --members, not {len(folders)}")
@@ -35,6 +38,8 @@ def load_members(folders: Sequence[str | Path]) -> list[Run]:
     for member in members:
         if not member.labels:
             raise InputError(f"--head ensemble averages probabilities, but {member.folder} answers with a number")
+        if member.members:
+            raise InputError(f"--head ensemble averages heads, but {member.folder} is an ensemble; name its members")
     for member in members[1:]:
         if member.labels != members[0].labels:
             classes = [" ".join(run.labels) for run in (members[0], member)]
@@ -46,6 +51,25 @@ def load_members(folders: Sequence[str | Path]) -> list[Run]:
                     f"the members {members[0].folder} and {member.folder} differ in {name}: {values[0]} and {values[1]}"
                 )
     return members
+
+
+def settings_of_members(settings: TrainSettings, first: Run) -> TrainSettings:
+    """Return an ensemble's settings: what its members were trained on is what it is of.
+
+    Args:
+        settings: as they were asked for.
+        first: the first member.
+
+    Raises:
+        InputError: something was asked for that the members are not.
+    """
+    usual = TrainSettings()
+    for name in _OF_MEMBERS:
+        wanted, theirs = getattr(settings, name), getattr(first.settings, name)
+        if wanted not in (getattr(usual, name), theirs):
+            raise InputError(f"--{name} of an ensemble is that of its members, {theirs}, not {wanted}")
+    theirs = {name: getattr(first.settings, name) for name in _OF_MEMBERS}
+    return dataclasses.replace(settings, store=settings.store or first.settings.store, **theirs)
 
 
 def combine(probabilities: Sequence[np.ndarray]) -> np.ndarray:

@@ -13,7 +13,7 @@ import pandas as pd
 from ser_embed.store import Store
 from ser_head.backend import keras
 from ser_head.dataset import Dataset
-from ser_head.ensemble import combined_predictions, copy_members, load_members
+from ser_head.ensemble import combined_predictions, copy_members, load_members, settings_of_members
 from ser_head.heads import HEADS
 from ser_head.metrics import metrics_document
 from ser_head.plan import Plan, choose_clips, make_plan
@@ -23,7 +23,7 @@ from ser_head.runs import FORMAT, VERSION, RunWriter
 from ser_head.schedule import Task, do_rounds
 from ser_head.settings import TrainSettings, find_store
 from ser_head.splits import Split, are_disjoint
-from ser_head.subgroups import with_groups
+from ser_head.subgroups import columns_of, with_groups
 
 
 @dataclass(frozen=True)
@@ -63,12 +63,21 @@ def _run_ensemble(settings: TrainSettings) -> Trained:
     """Combine other runs, and score the combination as any head."""
     members = load_members(settings.members)
     first = members[0]
+    settings = settings_of_members(settings, first)
+    path = settings.store or find_store()
     tested, validated = combined_predictions(members)
-    same = {name: getattr(first.settings, name) for name in ("store", "corpus", "protocol", "split", "seed")}
-    settings = dataclasses.replace(settings, **same)
+    with Store(path) as store:
+        first.require_spec(store.spec)
+        tested = with_groups(tested, store.utterances, settings.by)
     known = json.loads((first.folder / "metrics.json").read_text("utf-8"))
     metrics = metrics_document(
-        settings.protocol, known["speaker_disjoint"], first.labels, tested, validated, leakage=known.get("leakage")
+        settings.protocol,
+        known["speaker_disjoint"],
+        first.labels,
+        tested,
+        validated,
+        leakage=known.get("leakage"),
+        by=columns_of(tested),
     )
     with RunWriter(settings.out, _run_name(settings)) as writer:
         places = copy_members(members, writer.folder)
@@ -79,7 +88,7 @@ def _run_ensemble(settings: TrainSettings) -> Trained:
         tested.to_csv(writer.folder / "predictions.csv", index=False)
         validated.to_csv(writer.folder / "validation.csv", index=False)
         folder = writer.commit()
-    return _reported(folder, settings.store or find_store(), metrics)
+    return _reported(folder, path, metrics)
 
 
 def _reported(folder: Path, store: Path, metrics: dict[str, Any]) -> Trained:

@@ -168,6 +168,8 @@ class TrainSettings:
         self._check_target()
         if self.members and self.head != "ensemble":
             raise InputError(f"--members belong to --head ensemble, not to {self.head}")
+        if self.seeds > 1 and self.head == "ensemble":
+            raise InputError("--seeds trains heads, but --head ensemble averages those of --members")
         self._check_normalization()
         _require(
             len(self.split) == 3 and min(self.split) > 0 and abs(sum(self.split) - 1) < 1e-6,

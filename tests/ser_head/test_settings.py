@@ -32,6 +32,7 @@ from ser_head.settings import TrainSettings, find_store
         ({"refit": "maybe"}, "--refit has to be one of always, never, folds"),
         ({"search": -1}, "--search has to be zero or positive"),
         ({"search": 3, "head": "svm"}, "--search tries settings of networks, but --head svm is none"),
+        ({"seeds": 2, "head": "ensemble"}, "--seeds trains heads, but --head ensemble averages"),
         ({"search": 3, "head": "ensemble"}, "--search tries settings of networks, but --head ensemble is none"),
         ({"target": "arousal", "search": 3}, "--search compares heads on classes, not on numbers such as arousal"),
         ({"target": "arousal", "label_smoothing": 0.1}, "--label-smoothing spreads labels over emotions, not numbers"),
