@@ -56,7 +56,7 @@ class Dataset:
             store: an open store.
             layer: "weighted" for all layers, "last", or a layer's name.
             corpora: names of the corpora to use; none for all.
-            shared: keep only the emotions that every corpus has.
+            shared: keep only the emotions that every corpus has, where emotions are learned.
             frames: whether the head takes frames, or one vector per clip.
             target: what is learned: "emotion", "votes" (the shares of the columns votes_<emotion>), or the name of a
                 column of numbers; clips without one are left out.
@@ -72,8 +72,8 @@ class Dataset:
         self.layers = layer_positions(store, layer)
         clips = store.utterances
         _require_corpora(store, clips, corpora)
-        chosen = _have_target(store, clips, target) & (clips["corpus"].isin(corpora) if corpora else True)
-        if shared:
+        chosen = _have_target(store, clips, target, corpora)
+        if shared and target in (EMOTION, VOTES):
             chosen &= clips["emotion"].isin(shared_emotions(clips[chosen]))
         self._rows = np.flatnonzero(chosen)
         self._frame_step = frame_step
@@ -155,19 +155,22 @@ class Dataset:
         yield from np.array_split(indices, -(-len(indices) // most))
 
 
-def _have_target(store: Store, clips: pd.DataFrame, target: str) -> pd.Series:
-    """Return which clips have what is to be learned."""
+def _have_target(store: Store, clips: pd.DataFrame, target: str, corpora: Sequence[str]) -> pd.Series:
+    """Return which clips of the corpora, or of all where none is named, have what is to be learned."""
+    inside = clips["corpus"].isin(corpora or clips["corpus"].unique())
     if target in (EMOTION, VOTES):
-        return clips["emotion"] != ""
+        return inside & (clips["emotion"] != "")
     numeric = [str(name) for name in clips if pd.api.types.is_numeric_dtype(clips[name])]
     if target not in numeric:
         raise InputError(
             f"--target has to be {EMOTION}, {VOTES} or a column of numbers of {store.path} ({', '.join(numeric)}), "
             f"not {target!r}"
         )
-    if clips[target].isna().all():
-        raise InputError(f"--target {target} has to be known of some clips, but no clip of {store.path} has it")
-    return clips[target].notna()
+    chosen = inside & clips[target].notna()
+    if not chosen.any():
+        where = f"{', '.join(corpora)} in {store.path}" if corpora else store.path
+        raise InputError(f"--target {target} has to be known of some clips, but no clip of {where} has it")
+    return chosen
 
 
 def _classes(store: Store, clips: pd.DataFrame) -> tuple[str, ...]:
@@ -185,7 +188,7 @@ def _vote_shares(store: Store, clips: pd.DataFrame, labels: Sequence[str], other
         raise InputError(f"--target {VOTES} needs the columns {', '.join(columns)}; {store.path} lacks {missing[0]}")
     votes = clips[columns].to_numpy(np.float32, na_value=0)
     total = votes.sum(axis=1, keepdims=True)
-    return np.where(total > 0, votes / np.maximum(total, 1), otherwise)
+    return np.where(total > 0, votes / np.where(total > 0, total, 1), otherwise)
 
 
 def class_order(emotions: pd.Series) -> tuple[str, ...]:

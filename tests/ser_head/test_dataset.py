@@ -33,6 +33,22 @@ def test_corpora_are_chosen_by_name_and_shared_emotions_kept(make_store):
         assert set(shared.clips["emotion"]) == {"angry", "sad"}
 
 
+def test_numbers_of_corpora_without_a_shared_emotion_are_all_kept(make_store):
+    rows = [{**row, "valence": 0.5} for row in rows_of(Recipe(corpora=("a",), emotions=("sad", "angry")))]
+    rows += [{**row, "valence": 0.1} for row in rows_of(Recipe(corpora=("b",), emotions=("happy", "")))]
+    rows += rows_of(Recipe(corpora=("c",)))
+    with Store(make_store(rows=rows)) as store:
+        assert len(Dataset(store, corpora=["a", "b"], shared=True, target="valence")) == 96
+        with pytest.raises(InputError, match="--target valence .* no clip of c in .* has it"):
+            Dataset(store, corpora=["c"], target="valence")
+
+
+def test_vote_shares_add_up_to_one(make_store):
+    rows = [{**row, "votes_sad": 0.3, "votes_angry": 0.1} for row in rows_of(Recipe(emotions=("sad", "angry")))]
+    with Store(make_store(rows=rows)) as store:
+        assert Dataset(store, target="votes").desired == pytest.approx(np.array([[0.25, 0.75]] * len(rows)))
+
+
 @pytest.mark.parametrize(("layer", "expected"), [("weighted", [0, 1, 2]), ("last", [2]), ("1", [1])])
 def test_layers_are_chosen_by_name(make_store, layer, expected):
     with Store(make_store(layers=("0", "1", "final"))) as store:
