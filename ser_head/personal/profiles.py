@@ -12,7 +12,7 @@ import hashlib
 import io
 import json
 import os
-import re
+import unicodedata
 from collections.abc import Collection, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
@@ -25,8 +25,7 @@ from ser_embed.spec import EmbeddingSpec
 
 FORMAT = "ser-profile"
 VERSION = 1
-# No dot and no separator: a name can lead nowhere else, and `NAME.*` are the files of one speaker alone.
-_NAME = re.compile(r"\w(?:[\w -]{0,48}\w)?")
+_LONGEST_NAME = 50
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,8 +73,21 @@ def require_name(name: str) -> None:
     Raises:
         InputError: it is empty, too long, or holds what could lead to another folder.
     """
-    if not _NAME.fullmatch(name):
-        raise InputError(f"a profile's name has to be letters, digits, _, - and spaces, 50 at most, not {name!r}")
+    if not _is_name(name):
+        raise InputError(
+            f"a profile's name has to be letters, digits, _, - and spaces, {_LONGEST_NAME} at most, not {name!r}"
+        )
+
+
+def _is_name(name: str) -> bool:
+    """Tell whether a name can lead nowhere else, and `NAME.*` are the files of one speaker alone.
+
+    Letters of any script, the marks that go with them, digits and _; within the name also spaces and hyphens.
+    """
+    known = [character == "_" or unicodedata.category(character)[0] in "LMN" for character in name]
+    if not 0 < len(name) <= _LONGEST_NAME or not (known[0] and known[-1]):
+        return False
+    return all(letter or character in " -" for letter, character in zip(known, name, strict=True))
 
 
 def load_profile(folder: Path, name: str, spec: EmbeddingSpec) -> Profile | None:
@@ -93,7 +105,7 @@ def load_profile(folder: Path, name: str, spec: EmbeddingSpec) -> Profile | None
         InputError: the profile is damaged, or of another encoder; the message says in what it differs.
     """
     path = folder / f"{name}.json"
-    if not _NAME.fullmatch(name) or not path.is_file():
+    if not _is_name(name) or not path.is_file():
         return None
     about = _read(path)
     found, digests = EmbeddingSpec.from_json(json.dumps(about["spec"])), tuple(about["digests"])

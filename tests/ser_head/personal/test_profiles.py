@@ -94,7 +94,7 @@ def test_a_name_cannot_lead_elsewhere(tmp_path: Path, name: str) -> None:
     assert load_profile(tmp_path / "inner", name, SPEC) is None
 
 
-@pytest.mark.parametrize("name", ["Ann", "speaker 7", "Zoë", "maria_b-2", "x" * 50])
+@pytest.mark.parametrize("name", ["Ann", "speaker 7", "Zoë", "Zoe\u0308", "हिन्दी", "maria_b-2", "x" * 50])
 def test_a_plain_name_is_taken(tmp_path: Path, name: str) -> None:
     save_profile(tmp_path, dataclasses.replace(ann(), name=name))
     assert load_profile(tmp_path, name, SPEC) is not None
