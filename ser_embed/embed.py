@@ -22,6 +22,7 @@ class Embedder:
 
     Attributes:
         spec: what its vectors are.
+        max_clip_s: the longest clip the encoder takes.
     """
 
     def __init__(self, model: str, options: "EncoderOptions | None" = None) -> None:
@@ -34,6 +35,7 @@ class Embedder:
 
         self._encoder = load_encoder(model, options or EncoderOptions())
         self.spec = self._encoder.spec
+        self.max_clip_s = self._encoder.max_clip_s
 
     @classmethod
     def of(cls, spec: "EmbeddingSpec", model: str | None = None, device: str = "auto") -> "Embedder":

@@ -142,7 +142,7 @@ def embed_clips(embedder: Any, files: Iterable[Path], unwanted: Collection[str])
     def waveforms() -> Iterator[np.ndarray]:
         for file in tqdm(files, "enrolling", unit="file", disable=quiet()):
             try:
-                waveform, facts = _load(file)
+                waveform, facts = _load(file, embedder.max_clip_s)
             except ClipError as error:
                 unreadable.append({"file": str(file), "reason": str(error)})
                 continue
@@ -172,12 +172,15 @@ def file_digests(files: Iterable[Path]) -> dict[Path, str]:
     return digests
 
 
-def listen(files: Iterable[Path], hearing: Hearing, unreadable: list[dict[str, str]]) -> Iterator[Piece]:
+def listen(
+    files: Iterable[Path], hearing: Hearing, longest_s: float, unreadable: list[dict[str, str]]
+) -> Iterator[Piece]:
     """Read files one after the other.
 
     Args:
         files: audio files.
         hearing: whole, or in which windows.
+        longest_s: the longest file that is heard whole.
         unreadable: to it is added what could not be read.
 
     Yields:
@@ -185,28 +188,27 @@ def listen(files: Iterable[Path], hearing: Hearing, unreadable: list[dict[str, s
     """
     for file in tqdm(files, "listening", unit="file", disable=quiet()):
         try:
-            yield from _windows(file, hearing.window_s, hearing.hop_s) if hearing.window_s else _whole(file)
+            yield from _windows(file, hearing.window_s, hearing.hop_s) if hearing.window_s else _whole(file, longest_s)
         except ClipError as error:
             unreadable.append({"file": str(file), "reason": str(error)})
 
 
-def _load(file: Path) -> tuple[np.ndarray, Any]:
+def _load(file: Path, longest_s: float) -> tuple[np.ndarray, Any]:
     """Return the waveform and the facts of a clip that an encoder can take whole."""
     from ser_embed.audio import Preparation, load_clip
-    from ser_embed.encoders.encoder import MAX_CLIP_S
     from ser_embed.spec import RATE_HZ
 
     waveform, facts = load_clip(file, Preparation())
-    if len(waveform) > MAX_CLIP_S * RATE_HZ:
+    if len(waveform) > longest_s * RATE_HZ:
         raise ClipError(
-            f"too long to be heard whole: {facts.duration_s:.0f} s, at most {MAX_CLIP_S:.0f} s; "
+            f"too long to be heard whole: {facts.duration_s:.0f} s, at most {longest_s:.0f} s; "
             "cut it, or score it with --window"
         )
     return waveform, facts
 
 
-def _whole(file: Path) -> Iterator[Piece]:
-    waveform, facts = _load(file)
+def _whole(file: Path, longest_s: float) -> Iterator[Piece]:
+    waveform, facts = _load(file, longest_s)
     yield Piece(file, 0.0, facts.duration_s, waveform)
 
 

@@ -37,14 +37,14 @@ def run_prediction(run: Run, audio: Sequence[Path], hearing: Hearing) -> Predict
     files = find_audio(audio)
     _require_corpus(run, hearing.corpus)
     embedder = load_embedder(run.spec, hearing.model, hearing.device)
-    others = _other_embedders(run, hearing)
+    embedders = [embedder, *_other_embedders(run, hearing)]
     voice = find_voice(run, embedder, files, hearing)
     unreadable = list(voice.unreadable)
-    pieces = listen(files, hearing, unreadable)
+    pieces = listen(files, hearing, min(each.max_clip_s for each in embedders), unreadable)
     tables = []
     while group := list(islice(pieces, AT_ONCE)):
-        tables.append(_score(run, [embedder, *others], group, voice, hearing))
-    table = pd.concat(tables, ignore_index=True) if tables else _score(run, [embedder], [], voice, hearing)
+        tables.append(_score(run, embedders, group, voice, hearing))
+    table = pd.concat(tables, ignore_index=True) if tables else _score(run, embedders, [], voice, hearing)
     once = {each["file"]: each for each in unreadable}  # a file may have been enrolled too
     predictions = Predictions(table, tuple(once.values()), voice.clips)
     _note_unfamiliar(predictions, hearing)
