@@ -82,7 +82,7 @@ def read_predictions(path: Path) -> pd.DataFrame:
     """Read a predictions.csv, probabilities exactly as they were scored.
 
     Raises:
-        InputError: there is no such file, or it has not the columns.
+        InputError: there is no such file, or it has not the columns, or a probability is no number.
     """
     try:
         table = pd.read_csv(path, dtype=dict.fromkeys(_TEXT, object), keep_default_na=False)
@@ -92,4 +92,7 @@ def read_predictions(path: Path) -> pd.DataFrame:
     if missing:
         raise InputError(f"expected a table of predictions, but {path} has no column {', '.join(missing)}")
     numbers = {name: np.float32 for name in table.columns if name.startswith(PROBABILITY)}
-    return table.astype(numbers)
+    try:
+        return table.astype(numbers)
+    except ValueError as error:
+        raise InputError(f"expected probabilities in the {PROBABILITY} columns of {path}: {error}") from error

@@ -74,12 +74,7 @@ def _read(path: Path) -> "pd.DataFrame":
     from ser_head.predictions import read_predictions
     from ser_head.subgroups import read_groups
 
-    try:
-        return read_predictions(path).assign(**read_groups(path))
-    except InputError:
-        raise
-    except ValueError as error:
-        raise InputError(f"expected probabilities in the p_ columns of {path}: {error}") from error
+    return read_predictions(path).assign(**read_groups(path))
 
 
 def _classes(table: "pd.DataFrame") -> list[str]:
