@@ -186,7 +186,8 @@ class Casting:
 
     def _make_card(self, session: Session) -> Card:
         personalizer = self._personalizer
-        if not self._training and personalizer.voices.row(session.speaker):
+        tells = self._fold.personalizer.methods  # else nobody is known, though training may have shown voices
+        if tells and not self._training and personalizer.voices.row(session.speaker):
             return personalizer.known_card(session.speaker)
         enrolled = self._fold.scaling.read(self._data, session.enrolled)
         if self._training:

@@ -21,7 +21,7 @@ class Plan:
     Attributes:
         splits: the folds of the first seed, which the run is judged by.
         others: the folds of the further seeds, by seed.
-        audit: what test clips share with clips learned from, in the folds of all seeds.
+        audit: what test clips share with clips learned from, in the folds of the first seed.
     """
 
     splits: list[Split]
@@ -65,9 +65,10 @@ def make_plan(data: Dataset, settings: TrainSettings) -> Plan:
         )
     with_groups(data.clips, data.clips, settings.by)  # a column that is not there is better missed now
     by_seed = {seed: _splits(data, replace(settings, seed=seed)) for seed in settings.all_seeds}
-    found = audit(data.clips, [split for splits in by_seed.values() for split in splits])
-    require_disjoint(found, settings.protocol)
-    return Plan(by_seed.pop(settings.seed), by_seed, found)
+    audits = {seed: audit(data.clips, splits) for seed, splits in by_seed.items()}
+    for found in audits.values():
+        require_disjoint(found, settings.protocol)
+    return Plan(by_seed.pop(settings.seed), by_seed, audits[settings.seed])
 
 
 def _splits(data: Dataset, settings: TrainSettings) -> list[Split]:

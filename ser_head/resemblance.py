@@ -54,7 +54,9 @@ def resemblances(results: Results, store: Store, most: int = 12, lenders: int = 
     scorers: dict[int, Scorer] = {}
     found = []
     for name, fold in sorted(new, key=lambda each: each[0])[:most]:
-        scorer = scorers.setdefault(fold["fold"], _read_scorer(results, fold))
+        if fold["fold"] not in scorers:
+            scorers[fold["fold"]] = _read_scorer(results, fold)
+        scorer = scorers[fold["fold"]]
         found.append(_resemblance(name, scorer.personalizer, _heard(name, scorer, results, store), lenders))
     return found
 

@@ -198,7 +198,7 @@ def newest_run(folder: Path = RUNS) -> Path:
     Raises:
         InputError: there is none.
     """
-    runs = list(folder.glob("*/run.json"))
+    runs = list(folder.glob("[!.]*/run.json"))  # a hidden one is being written
     if not runs:
         raise InputError(f"no run in {folder}/; train one with: python -m ser_head.train, or name one with --run")
     return max(runs, key=lambda path: path.stat().st_mtime).parent
@@ -221,9 +221,9 @@ class RunWriter:
             name: that folder's name, to which a number is added if it is taken.
 
         Raises:
-            InputError: `wanted` exists and is not an empty folder.
+            InputError: `wanted` exists and is not an empty folder, or is the one that is worked in.
         """
-        if wanted is not None and wanted.exists() and (not wanted.is_dir() or any(wanted.iterdir())):
+        if wanted is not None and (not wanted.name or wanted.is_file() or (wanted.is_dir() and any(wanted.iterdir()))):
             raise InputError(f"expected a new folder for the run, but {wanted} exists")
         self._wanted = wanted
         self._place = RUNS / name if wanted is None else wanted

@@ -205,7 +205,7 @@ def _ordered_speakers(clips: Clips, inside: np.ndarray) -> list[str]:
 
 def _natural(name: str) -> list[tuple[int, str]]:
     """Sort key that compares runs of digits by value."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
 def _require_speakers(clips: Clips) -> None:

@@ -112,6 +112,8 @@ def test_the_newest_run_is_taken_by_default(tmp_path: Path) -> None:
         (tmp_path / name / "run.json").write_text("{}")
     os.utime(tmp_path / "b" / "run.json", (1, 1))
     (tmp_path / "b" / "profiles").mkdir()
+    (tmp_path / ".c.tmp-7").mkdir()  # of a training that still writes
+    (tmp_path / ".c.tmp-7" / "run.json").write_text("{}")
     assert newest_run(tmp_path) == tmp_path / "a"
 
 

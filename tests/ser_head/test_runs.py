@@ -1,6 +1,7 @@
 """Run folders: written whole or not at all, never over another, and refused where they are damaged."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -30,6 +31,11 @@ def test_a_wanted_folder_may_be_there_if_it_is_empty(tmp_path):
     assert write(tmp_path / "mine") == tmp_path / "mine"
     with pytest.raises(InputError, match="expected a new folder for the run, but .*mine exists"):
         write(tmp_path / "mine")
+
+
+def test_the_folder_one_is_in_is_no_new_one():
+    with pytest.raises(InputError, match="expected a new folder for the run"):
+        write(Path("."))
 
 
 def test_a_crash_leaves_no_half_run(tmp_path):

@@ -16,7 +16,7 @@ from ser_embed.store import Store
 from ser_head import rounds
 from ser_head.classic_training import ClassicTrainer
 from ser_head.dataset import Dataset
-from ser_head.folds import Casting, prepare_fold
+from ser_head.folds import Casting, prepare_fold, validation_castings
 from ser_head.metrics import figures
 from ser_head.networks import load_head
 from ser_head.predictions import judged, probabilities_of, read_predictions
@@ -335,6 +335,27 @@ def test_seeds_are_trained_each_and_their_spread_is_told(make_store, tmp_path):
     assert ser_head.score(trained.run / "predictions.csv")["seeds"] == seeds
 
 
+def test_what_leaks_is_counted_in_the_folds_the_run_is_judged_by(make_store, tmp_path):
+    settings = {"store": make_store(), "epochs": 1, "protocol": "random"}
+    one, two = (
+        ser_head.train(**settings, seeds=seeds, out=tmp_path / str(seeds)).metrics["leakage"] for seeds in (1, 2)
+    )
+    assert one["speaker"]["clips"] > 0
+    assert two == one
+
+
+def test_validation_of_a_plain_head_knows_no_speaker(store):
+    settings = TrainSettings(protocol="random")
+    with Store(store) as opened:
+        data = Dataset(opened)
+        clips = Clips(data.speakers, data.corpora, data.targets)
+        split = make_splits(Protocol.parse("random"), clips, settings.split, settings.seed)[0]
+        fold = prepare_fold(data, split, settings)
+        unknown = validation_castings(data, fold, fold.seen, fold.random())[0]
+        given = unknown.inputs(split.validation)[0]
+        np.testing.assert_array_equal(given, fold.scaling.read(data, split.validation))
+
+
 def numbered_rows(recipe):
     """Rows whose emotions have a number, and whose votes lean to them."""
     numbers = {"angry": 4.0, "happy": 3.0, "sad": 1.0}
@@ -397,7 +418,8 @@ def test_an_ensemble_averages_its_members_log_probabilities(make_store, tmp_path
         ser_head.train(store=path, head=head, protocol="kfold:4", epochs=4, out=tmp_path / head).run
         for head in ("mlp", "svm")
     ]
-    trained = ser_head.train(head="ensemble", members=members, out=tmp_path / "both")
+    trained = ser_head.train(head="ensemble", members=members, by="emotion", out=tmp_path / "both")
+    assert list(trained.metrics["by"]["emotion"]) == ["angry", "happy", "sad"]
     assert trained.metrics["n_test"] == trained.metrics["test"]["n"]
     assert ser_head.score(trained.run / "predictions.csv")["test"] == trained.metrics["test"]
     tables = [
@@ -415,3 +437,18 @@ def test_an_ensemble_averages_its_members_log_probabilities(make_store, tmp_path
     other = ser_head.train(store=path, epochs=1, out=tmp_path / "other").run
     with pytest.raises(InputError, match="differ in protocol"):
         ser_head.train(head="ensemble", members=[members[0], other], out=tmp_path / "mixed")
+    with pytest.raises(InputError, match="both is an ensemble; name its members"):
+        ser_head.train(head="ensemble", members=[members[0], trained.run], out=tmp_path / "nested")
+    with pytest.raises(InputError, match="--protocol of an ensemble is that of its members, kfold:4, not loso"):
+        ser_head.train(head="ensemble", members=members, protocol="loso", out=tmp_path / "parted")
+
+
+def test_an_ensemble_whose_store_has_moved_is_written_whole_or_not_at_all(make_store, tmp_path):
+    path = make_store()
+    members = [ser_head.train(store=path, head=head, out=tmp_path / head).run for head in ("svm", "forest")]
+    path.rename(tmp_path / "moved.h5")
+    with pytest.raises(InputError, match="no store at"):
+        ser_head.train(head="ensemble", members=members, out=tmp_path / "lost")
+    assert not (tmp_path / "lost").exists()
+    found = ser_head.train(head="ensemble", members=members, store=tmp_path / "moved.h5", out=tmp_path / "found")
+    assert (found.run / "report.html").is_file()
