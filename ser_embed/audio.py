@@ -20,6 +20,7 @@ from ser_embed.errors import ClipError, InputError, SilentClipError
 from ser_embed.spec import MIN_SAMPLES, RATE_HZ
 
 SILENCE_PEAK = 1e-4  # -80 dB of full scale: three steps of a 16-bit file, quieter than any recording of a voice
+AWAY = ("missing: ", "cannot be opened: ")  # so begins the reason if a file is not at hand, but may come back
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
@@ -106,9 +107,9 @@ def read_bytes(path: Path) -> bytes:
     try:
         data = path.read_bytes()
     except FileNotFoundError as error:
-        raise ClipError("missing: there is no such file") from error
+        raise ClipError(f"{AWAY[0]}there is no such file") from error
     except OSError as error:
-        raise ClipError(f"cannot be opened: {error.strerror or error}") from error
+        raise ClipError(f"{AWAY[1]}{error.strerror or error}") from error
     if not data:
         raise ClipError("empty: 0 bytes")
     if data.startswith(_LFS_POINTER):

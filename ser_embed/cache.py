@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from ser_embed.audio import FACTS, digest_of, read_bytes
+from ser_embed.audio import AWAY, FACTS, digest_of, read_bytes
 from ser_embed.console import quiet
 from ser_embed.errors import ClipError
 from ser_embed.store import UNREADABLE_COLUMNS, Store
@@ -41,7 +41,8 @@ class Cache:
 
     Attributes:
         clips: what reading told of each clip (`FACTS`) and where its vectors are (`SOURCE`), indexed by utterance_id.
-        unreadable: the clips that were tried and could not be read: utterance_id, path, reason and source.
+        unreadable: the clips that were tried and could not be read: utterance_id, path, reason and source. One whose
+            file is only away is among `clips` too if it was read before: its vectors are as good as they were.
     """
 
     clips: pd.DataFrame
@@ -59,8 +60,11 @@ class Cache:
         table = pd.DataFrame({name: pd.Series(told.pop(name), dtype=dtypes.get(name, "object")) for name in [*told]})
         latest = table.drop_duplicates("utterance_id", keep="last")
         is_read = latest[SOURCE[1]] != _UNREAD
+        away = table["reason"].map(lambda reason: str(reason).startswith(AWAY)).astype(bool)
+        at_hand = table[~away].drop_duplicates("utterance_id", keep="last")
+        columns = ["utterance_id", *FACTS, *SOURCE]
         return cls(
-            clips=latest.loc[is_read, ["utterance_id", *FACTS, *SOURCE]].set_index("utterance_id"),
+            clips=at_hand.loc[at_hand[SOURCE[1]] != _UNREAD, columns].set_index("utterance_id"),
             unreadable=latest.loc[~is_read, [*UNREADABLE_COLUMNS, SOURCE[0]]].reset_index(drop=True),
         )
 

@@ -24,6 +24,10 @@ def merged_clips(manifest: pd.DataFrame, cache: Cache) -> pd.DataFrame:
     Labels and all other columns of the manifest come from the manifest as it is now, so that a label put right needs
     no new extraction. Cached clips the manifest does not name, such as another corpus's, stay as they are.
 
+    Args:
+        manifest: the clips of this run that can be read.
+        cache: where their vectors are, and what else there is.
+
     Returns:
         Manifest columns and `SOURCE`.
     """

@@ -19,6 +19,7 @@ from ser_embed.corpora import Scan, scan_data
 from ser_embed.devices import encode_on
 from ser_embed.encoders import Encoder, EncoderOptions, load_encoder
 from ser_embed.encoders.catalogue import feature_sets, source_of
+from ser_embed.errors import InputError
 from ser_embed.extraction import Chunk, Reading, cut_chunks
 from ser_embed.locking import only_writer
 from ser_embed.merging import merged_clips, merged_unreadable, says_already, write_merged
@@ -38,7 +39,7 @@ class ExtractReport:
         spec: what its vectors are.
         clips: how many clips it holds now.
         extracted: clips encoded, in this run or in an unfinished one it went on with.
-        unchanged: clips of the manifest that were in the store already.
+        unchanged: clips of the manifest that were in the store already, and can be read.
         unreadable: one {"utterance_id", "path", "reason"} for each clip of this run that could not be read.
         audio_s: seconds of audio encoded in this run.
         elapsed_s: seconds the encoding took.
@@ -71,7 +72,8 @@ def run_extraction(settings: ExtractSettings) -> ExtractReport:
     """Extract what `settings` ask for; see `ser_embed.extract`.
 
     Raises:
-        InputError: before anything is written, if the model, the corpora, the store or the part files do not fit.
+        InputError: before anything is written, if the model, the corpora, the store or the part files do not fit, or
+            if there would be no clip in the store.
         OSError: something could not be written; the old store and finished parts are untouched.
     """
     path = settings.store_path
@@ -117,18 +119,23 @@ def _extract_into(
     del cache, chunks  # tables as long as the manifest
 
     clips, unreadable, listed = _outcome(scan, manifest, path, Cache.of([*stored, *parts]))
+    if clips.empty:
+        parts.remove()
+        raise InputError(_nothing_readable(manifest, unreadable, settings.data))
     speakers = stored_speakers(Path(settings.model), encoder.spec.layers, encoder.spec.width)
     if settings.force or not (stored and says_already(path, clips, listed, speakers)):
         write_merged(path, encoder.spec, _software(settings.data), clips, listed, speakers)
     parts.remove()
+    readable = ~clips["utterance_id"].isin(unreadable["utterance_id"])
+    _note_kept(clips[~readable])
     _note_gone(scan, settings, clips)
-    extracted = int((clips[SOURCE[0]] != str(path)).sum())
+    new = clips[SOURCE[0]] != str(path)
     return ExtractReport(
         store=path,
         spec=encoder.spec,
         clips=len(clips),
-        extracted=extracted,
-        unchanged=int(clips["utterance_id"].isin(manifest["utterance_id"]).sum()) - extracted,
+        extracted=int(new.sum()),
+        unchanged=int((~new & readable & clips["utterance_id"].isin(manifest["utterance_id"])).sum()),
         unreadable=tuple(dict(zip(UNREADABLE_COLUMNS, row, strict=True)) for row in unreadable.to_numpy()),
         audio_s=audio_s,
         elapsed_s=elapsed_s,
@@ -189,7 +196,8 @@ def _outcome(
     failed = cache.unreadable[cache.unreadable[SOURCE[0]] != str(path)]
     unreadable = pd.concat([scan.unreadable, failed])[list(UNREADABLE_COLUMNS)]  # misnamed, or not to be decoded
     listed = merged_unreadable(unreadable, _other_unreadable(scan, manifest, cache, path))
-    return merged_clips(manifest, cache), unreadable, listed
+    readable = manifest[~manifest["utterance_id"].isin(failed["utterance_id"])]
+    return merged_clips(readable, cache), unreadable, listed
 
 
 def _other_unreadable(scan: Scan, manifest: pd.DataFrame, cache: Cache, path: Path) -> pd.DataFrame:
@@ -202,6 +210,19 @@ def _other_unreadable(scan: Scan, manifest: pd.DataFrame, cache: Cache, path: Pa
 
 def _corpus_of(utterance_id: str) -> str:
     return utterance_id.partition("/")[0]
+
+
+def _nothing_readable(manifest: pd.DataFrame, unreadable: pd.DataFrame, data: Path) -> str:
+    first = unreadable[unreadable["utterance_id"].isin(manifest["utterance_id"])].iloc[0]
+    found = f"none of the {len(manifest)} can be read, such as {first['path']}: {first['reason']}"
+    return f"expected clips that can be read in {data}, but {found}"
+
+
+def _note_kept(clips: pd.DataFrame) -> None:
+    """Say which clips cannot be read now, but keep the vectors they have."""
+    if len(clips):
+        first = clips["utterance_id"].iloc[0]
+        note(f"{len(clips)} clips that cannot be read now keep their stored vectors, such as {first}")
 
 
 def _note_gone(scan: Scan, settings: ExtractSettings, clips: pd.DataFrame) -> None:

@@ -222,7 +222,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("reason", BAD)
-@pytest.mark.parametrize("num_clips", [1, 5])
+@pytest.mark.parametrize("num_clips", [2, 5])
 def test_a_bad_clip_is_named_and_the_rest_extracted(
     tmp_path: Path, stubbed: Callable, capfd: pytest.CaptureFixture, reason: str, num_clips: int
 ) -> None:
@@ -242,6 +242,77 @@ def test_a_bad_clip_is_named_and_the_rest_extracted(
     assert main(["--model", "mfcc", "--data", str(data), "--store", str(tmp_path / "s.h5")]) == 0
     with Store(tmp_path / "s.h5") as store:
         assert (len(store), len(store.unreadable)) == (num_clips, 0)
+
+
+def _cannot_be_opened(path: Path) -> None:
+    path.unlink()
+    path.mkdir()  # a folder cannot be read, by root neither
+
+
+@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize("lose", [Path.unlink, _cannot_be_opened])
+def test_a_clip_whose_file_is_away_keeps_its_vector(
+    data: Path, stubbed: Callable, capfd: pytest.CaptureFixture, lose: Callable, force: bool
+) -> None:
+    path = stubbed(data).store
+    before, file = contents(path), data / "tones" / "004.wav"
+    saved = file.read_bytes()
+    lose(file)
+    for _ in range(2):
+        report = stubbed(data, force=force)
+        again = NUM_CLIPS - 1 if force else 0
+        assert (report.extracted, report.unchanged, report.clips) == (again, NUM_CLIPS - 1 - again, NUM_CLIPS)
+        assert [clip["path"] for clip in report.unreadable] == ["tones/004.wav"]
+        assert "1 clips that cannot be read now keep their stored vectors, such as tones/004" in capfd.readouterr().err
+        assert contents(path) == before
+        with Store(path) as store:
+            assert store.unreadable["path"].tolist() == ["tones/004.wav"]
+        assert len(ser_embed.inspect(path, verify=True)["disagreements"]) == 1  # the file is not there
+    if file.is_dir():
+        file.rmdir()
+    file.write_bytes(saved)
+    report = stubbed(data)
+    assert (report.extracted, report.unchanged, report.unreadable) == (0, NUM_CLIPS, ())
+    assert ser_embed.inspect(path, verify=True)["disagreements"] == []
+
+
+def test_a_whole_corpus_may_be_away_for_a_while(data: Path, stubbed: Callable, tmp_path: Path) -> None:
+    path = stubbed(data).store
+    before = contents(path)
+    for file in (data / "tones").glob("*.wav"):
+        file.rename(tmp_path / file.name)
+    report = stubbed(data)
+    assert (report.extracted, report.unchanged, len(report.unreadable)) == (0, 0, NUM_CLIPS)
+    assert contents(path) == before
+    for file in tmp_path.glob("*.wav"):
+        file.rename(data / "tones" / file.name)
+    assert stubbed(data).unchanged == NUM_CLIPS
+
+
+def test_a_file_that_went_away_before_the_resume_keeps_its_vector(
+    data: Path, stubbed: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with killed_after(2, monkeypatch), pytest.raises(Killed):
+        stubbed(data, chunk=5)
+    (data / "tones" / "003.wav").unlink()
+    report = stubbed(data, chunk=5)
+    assert (report.extracted, report.unchanged, report.clips) == (NUM_CLIPS, 0, NUM_CLIPS)
+    assert [clip["utterance_id"] for clip in report.unreadable] == ["tones/003"]
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_a_store_of_no_clip_is_never_made(
+    data: Path, stubbed: Callable, tmp_path: Path, capfd: pytest.CaptureFixture, stored: bool
+) -> None:
+    if stored:
+        stubbed(data)
+    before = {file.name: file.read_bytes() for file in tmp_path.glob("s.h5*")}
+    for file in (data / "tones").glob("*.wav"):
+        file.write_bytes(b"")
+    assert main(["--model", "mfcc", "--data", str(data), "--store", str(tmp_path / "s.h5")]) == 2
+    expected = f"error: expected clips that can be read in {data}, but none of the {NUM_CLIPS} can be read, such as "
+    assert capfd.readouterr() == ("", f"{expected}tones/000.wav: empty: 0 bytes\n")
+    assert {file.name: file.read_bytes() for file in tmp_path.glob("s.h5*")} == before
 
 
 def test_a_batch_of_every_length_and_a_clip_too_long(
