@@ -40,6 +40,7 @@ class ExtractReport:
         clips: how many clips it holds now.
         extracted: clips encoded, in this run or in an unfinished one it went on with.
         unchanged: clips of the manifest that were in the store already, and can be read.
+        dropped: stored clips that the corpora no longer have, left out of the store now.
         unreadable: one {"utterance_id", "path", "reason"} for each clip of this run that could not be read.
         audio_s: seconds of audio encoded in this run.
         elapsed_s: seconds the encoding took.
@@ -50,6 +51,7 @@ class ExtractReport:
     clips: int
     extracted: int
     unchanged: int
+    dropped: int
     unreadable: tuple[dict[str, str], ...]
     audio_s: float
     elapsed_s: float
@@ -62,9 +64,10 @@ class ExtractReport:
         """Return the report as two lines for a person."""
         layers = f"{len(self.spec.layers)} layer{'s' if len(self.spec.layers) > 1 else ''} x {self.spec.width}"
         speed = f" ({self.audio_s / self.elapsed_s:.1f} audio-seconds per second)" if self.audio_s else ""
+        dropped = f", {self.dropped} dropped" if self.dropped else ""
         return (
             f"{self.store}: {self.clips} clips, {layers}, {self.spec.pooling} of {self.spec.name}\n"
-            f"{self.extracted} extracted{speed}, {self.unchanged} unchanged, {len(self.unreadable)} unreadable"
+            f"{self.extracted} extracted{speed}, {self.unchanged} unchanged, {len(self.unreadable)} unreadable{dropped}"
         )
 
 
@@ -119,6 +122,9 @@ def _extract_into(
     del cache, chunks  # tables as long as the manifest
 
     clips, unreadable, listed = _outcome(scan, manifest, path, Cache.of([*stored, *parts]))
+    gone = _gone(scan, clips)
+    if settings.prune:
+        clips = clips[~gone].reset_index(drop=True)
     if clips.empty:
         parts.remove()
         raise InputError(_nothing_readable(manifest, unreadable, settings.data))
@@ -128,7 +134,8 @@ def _extract_into(
     parts.remove()
     readable = ~clips["utterance_id"].isin(unreadable["utterance_id"])
     _note_kept(clips[~readable])
-    _note_gone(scan, settings, clips)
+    if not settings.prune:
+        _note_gone(clips[gone], settings.data)
     new = clips[SOURCE[0]] != str(path)
     return ExtractReport(
         store=path,
@@ -136,6 +143,7 @@ def _extract_into(
         clips=len(clips),
         extracted=int(new.sum()),
         unchanged=int((~new & readable & clips["utterance_id"].isin(manifest["utterance_id"])).sum()),
+        dropped=int(gone.sum()) if settings.prune else 0,
         unreadable=tuple(dict(zip(UNREADABLE_COLUMNS, row, strict=True)) for row in unreadable.to_numpy()),
         audio_s=audio_s,
         elapsed_s=elapsed_s,
@@ -225,13 +233,17 @@ def _note_kept(clips: pd.DataFrame) -> None:
         note(f"{len(clips)} clips that cannot be read now keep their stored vectors, such as {first}")
 
 
-def _note_gone(scan: Scan, settings: ExtractSettings, clips: pd.DataFrame) -> None:
-    """Say which stored clips the corpora no longer have; they are kept."""
+def _gone(scan: Scan, clips: pd.DataFrame) -> pd.Series:
+    """Return which clips the corpora of this run no longer have, as booleans (clips,)."""
     ours = clips["corpus"].isin(scan.manifest["corpus"].unique())
-    gone = clips[ours & ~clips["utterance_id"].isin(scan.manifest["utterance_id"])]
-    if len(gone):
-        first = gone["utterance_id"].iloc[0]
-        note(f"{len(gone)} stored clips are no longer in {settings.data}, such as {first}; they are kept in the store")
+    return ours & ~clips["utterance_id"].isin(scan.manifest["utterance_id"])
+
+
+def _note_gone(clips: pd.DataFrame, data: Path) -> None:
+    """Say which stored clips the corpora no longer have, but are kept."""
+    if len(clips):
+        found = f"{len(clips)} stored clips are no longer in {data}, such as {clips['utterance_id'].iloc[0]}"
+        note(f"{found}; they are kept in the store; --prune drops them")
 
 
 def _software(data: Path) -> dict[str, Any]:

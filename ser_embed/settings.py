@@ -46,6 +46,7 @@ class ExtractSettings:
     workers: int = option(min(4, os.cpu_count() or 1), help="threads that decode ahead", parse=int, metavar="N")
     limit: int | None = option(None, help="extract only the first N clips (default: all)", parse=int, metavar="N")
     force: bool = option(False, help="extract every clip again, replacing what the store holds")
+    prune: bool = option(False, help="drop stored clips that the corpora extracted from no longer have")
 
     def __post_init__(self) -> None:
         for name in ("data", "store"):

@@ -130,7 +130,33 @@ def test_clips_that_are_gone_stay_in_the_store_and_are_named(
     lines = manifest.read_text().splitlines(keepends=True)
     manifest.write_text("".join(line for line in lines if not line.startswith("003")))
     assert stubbed(data).clips == NUM_CLIPS
-    assert "1 stored clips are no longer in" in capfd.readouterr().err
+    told = (
+        f"1 stored clips are no longer in {data}, such as tones/003; they are kept in the store; --prune drops them\n"
+    )
+    assert capfd.readouterr().err == told
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_only_clips_that_are_gone_from_the_corpora_of_this_run_are_pruned(
+    data: Path, stubbed: Callable, capfd: pytest.CaptureFixture, force: bool
+) -> None:
+    write_corpus(data / "more", 4)
+    path = stubbed(data).store
+    before = contents(path)
+    for corpus in ("tones", "more"):
+        manifest = data / corpus / "manifest.csv"
+        lines = manifest.read_text().splitlines(keepends=True)
+        manifest.write_text("".join(line for line in lines if not line.startswith("003")))
+    (data / "tones" / "004.wav").unlink()
+    options = ["--model", "mfcc", "--data", str(data), "--store", str(path), *(["--force"] if force else [])]
+    assert main([*options, "--prune", "--corpus", "tones", "--limit", "10"]) == 3
+    out, err = capfd.readouterr()
+    assert out.endswith(" unchanged, 1 unreadable, 1 dropped\n")
+    assert "no longer" not in err
+    assert contents(path) == {name: vector for name, vector in before.items() if name != "tones/003"}
+    inode = path.stat().st_ino
+    assert stubbed(data, corpus="tones", prune=True).dropped == 0
+    assert path.stat().st_ino == inode
 
 
 def test_a_clip_that_became_unreadable_leaves_the_store(data: Path, stubbed: Callable) -> None:
