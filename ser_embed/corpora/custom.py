@@ -35,7 +35,8 @@ def read_manifest(folder: Path, corpus: str) -> Iterator[dict[str, Any]]:
 
     Raises:
         UnusableCorpus: the table lacks a required column or has no rows.
-        InputError: the file is not csv, a required value is missing, or a path leaves the folder.
+        InputError: the file is not csv, a required value is missing, a path leaves the folder, or two rows are of one
+            clip.
     """
     table = folder / MANIFEST
     given, lines = _read_csv(table)
@@ -77,10 +78,12 @@ def _columns(text: str, table: Path) -> tuple[dict[str, list[str]], list[int]]:
 
 
 def _check_header(header: Sequence[str], table: Path) -> None:
-    for name in header:
-        if "/" in name or name in _RESERVED or (name and header.count(name) > 1):
+    for name in filter(None, header):
+        if header.count(name) > 1:
+            raise InputError(f"expected columns with different names, but column {name!r} is there twice in {table}")
+        if "/" in name or name in _RESERVED:
             raise InputError(
-                f"expected columns with different names, not the store's, and no '/' in {table}, found {name!r}"
+                f"expected columns with names that are not the store's, and no '/' in {table}, found {name!r}"
             )
 
 
@@ -103,6 +106,7 @@ def _required(
             if not value.strip():
                 raise InputError(f"expected a value for {name!r} in {table} line {line}, found none")
     paths = [safe_path(path.strip(), f"{table} line {line}") for path, line in zip(given["path"], lines, strict=True)]
+    _check_once(paths, table, lines)
     emotions = {label: canonical_emotion(label) for label in set(given["emotion"])}
     speakers = {speaker: f"{corpus}/{speaker.strip()}" for speaker in set(given["speaker"])}
     return {
@@ -112,6 +116,15 @@ def _required(
         "speaker": [speakers[speaker] for speaker in given["speaker"]],
         "emotion": [emotions[label] for label in given["emotion"]],
     }
+
+
+def _check_once(paths: Sequence[str], table: Path, lines: Sequence[int]) -> None:
+    seen: dict[str, int] = {}
+    for path, line in zip(paths, lines, strict=True):
+        if seen.setdefault(path, line) != line:
+            raise InputError(
+                f"expected a row per clip, but {table} lines {seen[path]} and {line} name the same clip {path}"
+            )
 
 
 def _names(paths: Sequence[str]) -> list[str]:

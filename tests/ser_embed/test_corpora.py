@@ -267,12 +267,18 @@ class TestManifestCsv:
             ("path,emotion,speaker\nx.wav,sad\n", "expected 3 values in .* line 2, found 2"),
             ("path,emotion,speaker\nx.wav,sad,s,t\n", "expected 3 values in .* line 2, found 4"),
             ("path,emotion,speaker,a/b\nx.wav,sad,s,t\n", "no '/' in"),
-            ("path,emotion,speaker,a,a\nx.wav,sad,s,t,u\n", "different names"),
+            ("path,emotion,speaker,emotion\nx.wav,sad,s,t\n", "column 'emotion' is there twice in .*manifest.csv$"),
             *(
                 (f"path,emotion,speaker,{name}\nx.wav,sad,s,t\n", f"not the store's.* found '{re.escape(name)}'")
                 for name in (".", "..", "frame_start", "frame_count")
             ),
-            ("path,emotion,speaker\nx.wav,sad,s\nx.wav,sad,s\n", "two clips have the utterance_id"),
+            *(
+                (
+                    f"path,emotion,speaker\nx.wav,sad,s\n\ny.wav,sad,s\n{again},sad,s\n",
+                    r"manifest\.csv lines 2 and 5 name the same clip x\.wav",
+                )
+                for again in ("x.wav", "./x.wav", ".//x.wav")
+            ),
             ('path,emotion,speaker\n"x.wav,sad,s\n', "cannot be read as one"),
             ("path,emotion,speaker\nx\0.wav,sad,s\n", "cannot be read as one|binary data"),
         ],
