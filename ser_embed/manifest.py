@@ -4,8 +4,9 @@ Text columns are never null (missing text is ""), number columns are float64 (a 
 begins with `COLUMNS`; what else a corpus gives (gender, age, sentence, ...) follows.
 """
 
+import os
 from collections.abc import Iterable, Mapping
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pandas as pd
@@ -34,20 +35,30 @@ def canonical_emotion(label: str) -> str:
     return _SYNONYMS.get(label, label)
 
 
-def safe_path(path: str, where: str) -> str:
-    """Return a manifest path in POSIX form after checking that it stays inside its folder.
+def safe_path(path: str, folder: Path, where: str) -> str:
+    """Return a manifest path in POSIX form, relative to its folder, after checking that it stays inside.
 
     Args:
-        path: the path as written, relative to the folder.
+        path: the path as written, relative to the folder or absolute.
+        folder: the folder.
         where: the file it was read from, for the message.
 
     Raises:
-        InputError: the path is empty, absolute, or climbs out with "..".
+        InputError: the path is empty, leads elsewhere, or climbs out with "..".
     """
-    posix = PurePosixPath(path.replace("\\", "/"))
+    posix = PurePosixPath(_relative(path, folder).replace("\\", "/"))
     if not path.strip() or not posix.parts or posix.is_absolute() or ".." in posix.parts or ":" in posix.parts[0]:
-        raise InputError(f"a clip's path has to stay inside the data folder, but {where} has {path!r}")
+        raise InputError(f"a clip's path has to stay inside {folder}, but {where} has {path!r}")
     return str(posix)
+
+
+def _relative(path: str, folder: Path) -> str:
+    """Return an absolute path that lies in `folder`, by its name or where links lead, as one relative to it."""
+    if Path(path).is_absolute():
+        for base in (Path(os.path.abspath(folder)), folder.resolve()):
+            if Path(path).is_relative_to(base):
+                return str(Path(path).relative_to(base))
+    return path
 
 
 def build_manifest(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:

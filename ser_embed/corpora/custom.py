@@ -1,10 +1,10 @@
 """Any folder with a `manifest.csv` is a corpus of the folder's name.
 
-The table's columns are parted by commas, semicolons or tabs. It needs `path` (relative to the folder), `emotion` and
-`speaker`, with a value in every row. All its
-other columns are kept, as numbers where every value given is one; "07" is a code, not a number. What this library works
-out itself (`utterance_id`, `corpus`, `duration_s`, digests) is not taken from the table. A clip is called by its path
-without the suffix, or with it where another clip differs in that alone.
+The table's columns are parted by commas, semicolons or tabs. It needs `path` (inside the folder, and relative to it or
+absolute), `emotion` and `speaker`, with a value in every row. All its other columns are kept, as numbers where every
+value given is one; "07" is a code, not a number. What this library works out itself (`utterance_id`, `corpus`,
+`duration_s`, digests) is not taken from the table. A clip is called by its path without the suffix, or with it where
+another clip differs in that alone.
 """
 
 import csv
@@ -105,7 +105,8 @@ def _required(
         for value, line in zip(given[name], lines, strict=True):
             if not value.strip():
                 raise InputError(f"expected a value for {name!r} in {table} line {line}, found none")
-    paths = [safe_path(path.strip(), f"{table} line {line}") for path, line in zip(given["path"], lines, strict=True)]
+    rows = zip(given["path"], lines, strict=True)
+    paths = [safe_path(path.strip(), table.parent, f"{table} line {line}") for path, line in rows]
     _check_once(paths, table, lines)
     emotions = {label: canonical_emotion(label) for label in set(given["emotion"])}
     speakers = {speaker: f"{corpus}/{speaker.strip()}" for speaker in set(given["speaker"])}

@@ -38,7 +38,7 @@ def _listed(table: Path) -> pd.DataFrame:
     clips = read_table(table, ("path", "speaker"))
     if not len(clips):
         raise InputError(f"expected a row per clip in {table}, found only the header")
-    return clips.assign(path=[safe_path(path, str(table)) for path in clips["path"]])
+    return clips.assign(path=[safe_path(path, table.parent, str(table)) for path in clips["path"]])
 
 
 def _scanned(data: Path) -> pd.DataFrame:

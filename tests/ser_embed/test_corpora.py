@@ -257,6 +257,20 @@ class TestManifestCsv:
         put_manifest(tmp_path / "set", "path,emotion,speaker\nabsent.wav,sad,s\n")
         assert scan_data(tmp_path).manifest["path"].tolist() == ["set/absent.wav"]
 
+    def test_an_absolute_path_inside_the_folder_is_made_relative(self, tmp_path):
+        (tmp_path / "data").mkdir()
+        (tmp_path / "link").symlink_to("data")
+        for data in (tmp_path / "data", tmp_path / "link", tmp_path / "data" / ".." / "data"):
+            put_manifest(data / "set", f"path,emotion,speaker\n{tmp_path.resolve()}/data/set/a/x.wav,sad,s\n")
+            scan = scan_data(data)
+            assert (ids(scan), scan.manifest["path"].tolist()) == (["set/a/x"], ["set/a/x.wav"])
+
+    @pytest.mark.parametrize("outside", ["other/x.wav", "set/../x.wav", "setting/x.wav"])
+    def test_an_absolute_path_outside_the_folder_is_refused(self, tmp_path, outside):
+        put_manifest(tmp_path / "set", f"path,emotion,speaker\n{tmp_path}/{outside},sad,s\n")
+        with pytest.raises(InputError, match=f"stay inside .*set, but .*manifest.csv line 2 has .*{outside}"):
+            scan_data(tmp_path)
+
     @pytest.mark.parametrize(
         ("text", "message"),
         [
