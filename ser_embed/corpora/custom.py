@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from ser_embed.corpora.files import as_on_disk
 from ser_embed.errors import InputError
 from ser_embed.manifest import COLUMNS, canonical_emotion, safe_path
 from ser_embed.store import FRAME_COLUMNS
@@ -107,12 +108,13 @@ def _required(
                 raise InputError(f"expected a value for {name!r} in {table} line {line}, found none")
     rows = zip(given["path"], lines, strict=True)
     paths = [safe_path(path.strip(), table.parent, f"{table} line {line}") for path, line in rows]
-    _check_once(paths, table, lines)
+    files = [as_on_disk(table.parent, path) for path in paths]
+    _check_once(files, table, lines)
     emotions = {label: canonical_emotion(label) for label in set(given["emotion"])}
     speakers = {speaker: f"{corpus}/{speaker.strip()}" for speaker in set(given["speaker"])}
     return {
         "utterance_id": [f"{corpus}/{name}" for name in _names(paths)],
-        "path": paths,
+        "path": files,
         "corpus": [corpus] * len(paths),
         "speaker": [speakers[speaker] for speaker in given["speaker"]],
         "emotion": [emotions[label] for label in given["emotion"]],

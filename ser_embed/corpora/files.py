@@ -1,6 +1,7 @@
-"""Listing the audio files of a folder. No file is opened."""
+"""Listing and finding the audio files of a folder. No file is opened."""
 
 import os
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -29,6 +30,17 @@ def _walk(folder: Path) -> Iterator[PurePosixPath]:
         for name in names:
             if name.lower().endswith(SUFFIXES) and not name.startswith("."):
                 yield inside / name
+
+
+def as_on_disk(folder: Path, path: str) -> str:
+    """Return a path inside `folder` in the Unicode form its file has: archives made on a Mac part accents from letters.
+
+    A path whose file is there in neither form stays as it is.
+    """
+    if path.isascii():
+        return path
+    forms = (path, unicodedata.normalize("NFC", path), unicodedata.normalize("NFD", path))
+    return next((form for form in forms if os.path.exists(folder / form)), path)  # False too where none may look
 
 
 def printable(path: PurePosixPath) -> str:

@@ -3,6 +3,7 @@
 import os
 import re
 import time
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -264,6 +265,20 @@ class TestManifestCsv:
             put_manifest(data / "set", f"path,emotion,speaker\n{tmp_path.resolve()}/data/set/a/x.wav,sad,s\n")
             scan = scan_data(data)
             assert (ids(scan), scan.manifest["path"].tolist()) == (["set/a/x"], ["set/a/x.wav"])
+
+    @pytest.mark.parametrize(("written", "on_disk"), [("NFC", "NFD"), ("NFD", "NFC")])
+    def test_a_file_is_found_in_the_other_unicode_form(self, tmp_path, written, on_disk):
+        in_table, in_folder = (unicodedata.normalize(form, "Jürgen/böse.wav") for form in (written, on_disk))
+        put(tmp_path / "set", in_folder)
+        put_manifest(tmp_path / "set", f"path,emotion,speaker\n{in_table},angry,s\nmüde.wav,bored,s\n")
+        if (tmp_path / "set" / in_table).exists():
+            pytest.skip("this file system takes both forms for one")
+        manifest = scan_data(tmp_path).manifest
+        assert manifest["path"].tolist() == [f"set/{in_folder}", "set/müde.wav"]
+        assert manifest["utterance_id"].tolist() == [f"set/{in_table.removesuffix('.wav')}", "set/müde"]
+        put_manifest(tmp_path / "set", f"path,emotion,speaker\n{in_table},angry,s\n{in_folder},angry,s\n")
+        with pytest.raises(InputError, match="lines 2 and 3 name the same clip"):
+            scan_data(tmp_path)
 
     @pytest.mark.parametrize("outside", ["other/x.wav", "set/../x.wav", "setting/x.wav"])
     def test_an_absolute_path_outside_the_folder_is_refused(self, tmp_path, outside):
