@@ -50,15 +50,10 @@ class Store:
         """Open the store at `path`.
 
         Raises:
-            InputError: there is no such file, or it is not a store of this version.
+            InputError: there is no such file, it may not be read, or it is not a store of this version.
         """
         self.path = Path(path)
-        if not self.path.is_file():
-            raise InputError(f"no store at {self.path}; make one with: python -m ser_embed.extract --model NAME")
-        try:
-            self._file = h5py.File(self.path, "r")
-        except OSError as error:
-            raise InputError(f"expected a store (HDF5), but {self.path} cannot be read as one ({error})") from error
+        self._file = _open(self.path)
         try:
             self._check_format()
             self.spec = EmbeddingSpec.from_json(str(self._file.attrs["spec"]))
@@ -227,6 +222,20 @@ class Store:
 def checksum(vectors: np.ndarray) -> int:
     """Return the CRC-32 of a clip's vectors as little-endian float32."""
     return zlib.crc32(np.ascontiguousarray(vectors, dtype="<f4").tobytes())
+
+
+def _open(path: Path) -> h5py.File:
+    try:
+        if path.is_dir():
+            example = next((f", such as {file}" for file in sorted(path.glob("*.h5"))), "")
+            raise InputError(f"expected a store file{example}, but {path} is a folder")
+        if not path.is_file():
+            raise InputError(f"no store at {path}; make one with: python -m ser_embed.extract --model NAME")
+        return h5py.File(path, "r")
+    except PermissionError as error:
+        raise InputError(f"expected a store, but there is no permission to read {path}") from error
+    except OSError as error:
+        raise InputError(f"expected a store (HDF5), but {path} cannot be read as one ({error})") from error
 
 
 def _read_table(group: h5py.Group, names: Iterable[str]) -> pd.DataFrame:

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import h5py
@@ -136,6 +137,30 @@ def test_what_is_no_store_is_refused_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "s.h5").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(InputError, match="cannot be read|damaged"):
         Store(tmp_path / "s.h5")
+
+
+def test_a_folder_is_no_store(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=f"^expected a store file, but {tmp_path} is a folder$"):
+        Store(tmp_path)
+    for name in ("mfcc.h5", "egemaps.h5", "a.h5.lock"):
+        (tmp_path / name).touch()
+    with pytest.raises(InputError, match=f"expected a store file, such as {tmp_path}/egemaps.h5, but {tmp_path} is a"):
+        Store(tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "seteuid"), reason="needs files that their owner may not read")
+def test_a_store_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    tmp_path.chmod(0o755)
+    Path("s.h5").touch(0o000)
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)  # root may read anything
+    try:
+        with pytest.raises(InputError, match=r"^expected a store, but there is no permission to read s\.h5$"):
+            Store("s.h5")
+    finally:
+        os.seteuid(user)
 
 
 def test_specs_name_what_differs() -> None:
