@@ -9,6 +9,7 @@ import dataclasses
 import json
 import sys
 from collections.abc import Callable
+from numbers import Integral, Real
 from types import ModuleType
 from typing import Any, NoReturn, TypeVar
 
@@ -73,6 +74,20 @@ def settings_from(args: argparse.Namespace, settings: type[Settings]) -> Setting
     names = {field.name for field in dataclasses.fields(settings)}  # type: ignore[arg-type]
     given = {name: value for name, value in vars(args).items() if name in names}
     return settings(**{name: tuple(value) if isinstance(value, list) else value for name, value in given.items()})
+
+
+def check_numbers(settings: Any) -> None:
+    """Check that the fields of a settings dataclass that are numbers as flags are numbers in Python too.
+
+    Raises:
+        InputError: a field is something else, or a fraction where a whole number is wanted.
+    """
+    kinds: dict[Any, tuple[type, str]] = {int: (Integral, "a whole number"), float: (Real, "a number")}
+    for field in dataclasses.fields(settings):
+        kind, expected = kinds.get(field.metadata.get("parse"), (object, ""))
+        value = getattr(settings, field.name)
+        if not isinstance(value, kind) and not (value is None and field.default is None):
+            raise InputError(f"{field.name.replace('_', ' ')} has to be {expected}, not {value!r}")
 
 
 def print_json(document: Any) -> None:

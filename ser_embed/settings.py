@@ -5,7 +5,7 @@ import math
 import os
 from pathlib import Path
 
-from ser_embed.console import option
+from ser_embed.console import check_numbers, option
 from ser_embed.encoders.catalogue import NAMES, short_name
 from ser_embed.errors import InputError
 from ser_embed.spec import POOLINGS
@@ -49,6 +49,7 @@ class ExtractSettings:
     prune: bool = option(False, help="drop stored clips that the corpora extracted from no longer have")
 
     def __post_init__(self) -> None:
+        check_numbers(self)
         for name in ("data", "store"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, Path(getattr(self, name)))

@@ -1,7 +1,7 @@
 """What every encoder offers, and the choices a user has."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -19,7 +19,8 @@ class EncoderOptions:
     """How an encoder is to be run.
 
     Attributes:
-        layers: "all", "last", or names separated by commas such as "0,6,12" or "final".
+        layers: "all", "last", or names separated by commas such as "0,6,12" or "final"; a number, or a sequence of
+            names and numbers, becomes such text.
         pooling: one of `POOLINGS`, or None for the encoder's own default.
         preparation: what is done to each waveform first.
         device: "auto", "cpu", "cuda", "cuda:1", ...
@@ -33,6 +34,9 @@ class EncoderOptions:
     dtype: str = "auto"
 
     def __post_init__(self) -> None:
+        if not isinstance(self.layers, str):
+            names = self.layers if isinstance(self.layers, Iterable) else [self.layers]
+            object.__setattr__(self, "layers", ",".join(map(str, names)))
         if self.pooling is not None and self.pooling not in POOLINGS:
             raise InputError(f"pooling has to be one of {', '.join(POOLINGS)}, not {self.pooling!r}")
         if self.dtype not in DTYPES:

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ser_embed.console import option
+from ser_embed.console import check_numbers, option
 from ser_embed.errors import InputError
 from ser_embed.pretraining.configs import CONFIGS
 
@@ -93,6 +93,7 @@ class PretrainSettings:
     force: bool = option(False, help="begin anew, replacing what the output folder holds")
 
     def __post_init__(self) -> None:
+        check_numbers(self)
         for name in ("data", "output", "cache"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, Path(getattr(self, name)))

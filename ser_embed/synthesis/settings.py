@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from ser_embed.console import option
+from ser_embed.console import check_numbers, option
 from ser_embed.errors import InputError
 
 
@@ -21,8 +21,9 @@ class DemoSettings:
         """Check the ranges.
 
         Raises:
-            InputError: a number is out of its range.
+            InputError: a value is no number, or out of its range.
         """
+        check_numbers(self)
         for name, lowest, highest in (("speakers", 1, 16), ("sentences", 1, 12), ("seed", 0, 2**31 - 1)):
             value = getattr(self, name)
             if not lowest <= value <= highest:

@@ -314,6 +314,7 @@ def test_what_cannot_be_worked_with_is_said(speech: Path, tmp_path: Path) -> Non
         ({"data": speech, "config": "maxi"}, "config has to be mini or a JSON file"),
         ({"data": speech, "targets": "words"}, "targets have to be mfcc, prosody, manner or MODEL@LAYER"),
         ({"data": speech, "batch": 0}, "batch has to be positive"),
+        ({"data": speech, "batch": "6"}, "batch has to be a whole number, not '6'"),
         ({"data": speech, "speakers_only": True}, "name its folder with --model"),
         ({"data": speech, "speakers_only": True, "model": "m", "functionals": 0.5}, "functionals teach the network"),
         ({"data": speech, "functionals": 0.1}, "0.1 of 6 crops is less than one crop per step"),
