@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -15,8 +15,10 @@ from ser_embed.corpora.custom import MANIFEST, UnusableCorpus, read_manifest
 from ser_embed.corpora.files import SUFFIXES, audio_files, printable
 from ser_embed.corpora.find import Place, find_corpora, pick_corpora
 from ser_embed.errors import InputError
-from ser_embed.manifest import build_manifest, combine
+from ser_embed.manifest import EMOTIONS, build_manifest, combine
 from ser_embed.store import UNREADABLE_COLUMNS
+
+_LABELS = 5  # unknown labels named in a note
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +79,18 @@ def _scan_place(data: Path, place: Place) -> Scan:
     (folder,) = place.folders
     inside = _inside(data, folder)
     rows = ({**row, "path": str(inside / row["path"])} for row in read_manifest(folder, place.name))
-    return Scan(build_manifest(rows), _table_of_unreadable([]), ())
+    manifest = build_manifest(rows)
+    return Scan(manifest, _table_of_unreadable([]), tuple(_note_labels(place.name, manifest["emotion"])))
+
+
+def _note_labels(corpus: str, emotions: Iterable[str]) -> Iterator[str]:
+    """Name the labels that are no emotion of this library, the rarest first: a slip of the pen is rare."""
+    counts = Counter(label for label in emotions if label not in EMOTIONS)
+    rarest = sorted(counts, key=lambda label: (counts[label], label))
+    if rarest:
+        found = [f"{label!r} ({counts[label]} clip{'s' if counts[label] > 1 else ''})" for label in rarest]
+        more = [f"and {len(found) - _LABELS} more"] if len(found) > _LABELS else []
+        yield f"{corpus}: labels that are none of {', '.join(EMOTIONS)}: {', '.join(found[:_LABELS] + more)}"
 
 
 def _inside(data: Path, folder: Path) -> PurePosixPath:

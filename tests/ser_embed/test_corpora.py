@@ -247,6 +247,18 @@ class TestManifestCsv:
         assert rows[1]["age"] != rows[1]["age"]  # NaN
         assert rows[1]["gender"] == ""
 
+    def test_labels_that_are_no_emotion_known_here_are_kept_and_noted(self, tmp_path):
+        labels = ["anrgy", "Anger", "awe", "awe", "b", "c", "d", "d", "e", "e", "sad"]
+        rows = [f"{index}.wav,{label},s" for index, label in enumerate(labels)]
+        put_manifest(tmp_path / "set", "\n".join(["path,emotion,speaker", *rows[:2]]))
+        known = "set: labels that are none of angry, bored, calm, disgust, fear, happy, neutral, sad, surprise: "
+        scan = scan_data(tmp_path)
+        assert scan.manifest["emotion"].tolist() == ["anrgy", "angry"]
+        assert scan.notes == (f"{known}'anrgy' (1 clip)",)
+        put_manifest(tmp_path / "set", "\n".join(["path,emotion,speaker", *rows]))
+        named = "'anrgy' (1 clip), 'b' (1 clip), 'c' (1 clip), 'awe' (2 clips), 'd' (2 clips), and 1 more"
+        assert scan_data(tmp_path).notes == (known + named,)
+
     def test_what_is_worked_out_is_not_taken_from_the_table(self, tmp_path):
         put_manifest(tmp_path, "path,emotion,speaker,utterance_id,corpus,digest,duration_s\na.wav,sad,s,u,c,d,5\n")
         manifest = scan_data(tmp_path).manifest
