@@ -76,7 +76,7 @@ def run_extraction(settings: ExtractSettings) -> ExtractReport:
 
     Raises:
         InputError: before anything is written, if the model, the corpora, the store or the part files do not fit, or
-            if there would be no clip in the store.
+            if none of the store's clips would be left.
         OSError: something could not be written; the old store and finished parts are untouched.
     """
     path = settings.store_path
@@ -125,7 +125,7 @@ def _extract_into(
     gone = _gone(scan, clips)
     if settings.prune:
         clips = clips[~gone].reset_index(drop=True)
-    if clips.empty:
+    if stored and clips.empty:
         parts.remove()
         raise InputError(_nothing_readable(manifest, unreadable, settings.data))
     speakers = stored_speakers(Path(settings.model), encoder.spec.layers, encoder.spec.width)
