@@ -5,10 +5,13 @@ help text; `add_options` turns them into flags and `settings_from` turns the par
 """
 
 import argparse
+import contextlib
 import dataclasses
 import json
+import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any, NoReturn, TypeVar
 
@@ -90,23 +93,43 @@ def quiet() -> bool:
     return not sys.stderr.isatty()
 
 
-def run_command(work: Callable[[], int]) -> int:
+def run_command(work: Callable[[], int], *, resumes: bool = False) -> int:
     """Run a command's work and turn what goes wrong into one line on stderr and an exit code.
 
     Args:
         work: does the command and returns its exit code.
+        resumes: whether the same command goes on where it was stopped.
 
     Returns:
-        What `work` returned, or 2 for bad usage or input, 1 for a failure of the system, 130 for Ctrl-C.
+        What `work` returned, or 2 for bad usage or input, 1 for a failure of the system, 130 for Ctrl-C, 143 for
+        SIGTERM.
     """
     try:
-        return work()
+        with _terminable():
+            return work()
     except InputError as error:
         note(f"error: {error}")
         return EXIT_BAD_INPUT
     except (SerError, OSError) as error:
         note(f"error: {error}")
         return EXIT_FAILED
-    except KeyboardInterrupt:
-        note("stopped; what was finished is kept")
-        return 130
+    except KeyboardInterrupt as stopped:
+        note("stopped; what was finished is kept" if resumes else "stopped")
+        return 128 + (signal.SIGTERM if signal.SIGTERM in stopped.args else signal.SIGINT)
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM end the work as Ctrl-C does, so that what is half written is tidied up."""
+    if threading.current_thread() is not threading.main_thread():  # which alone hears signals
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _interrupt(number: int, _: object) -> NoReturn:
+    raise KeyboardInterrupt(number)

@@ -59,7 +59,7 @@ def main(argv: list[str] | None = None) -> int:
             note(f"... and {len(report.unreadable) - _LISTED} more: python -m ser_embed.inspect {report.store}")
         return EXIT_SOME_UNREADABLE if report.unreadable else EXIT_DONE
 
-    return run_command(work)
+    return run_command(work, resumes=True)
 
 
 sys.modules[__name__].__class__ = CommandModule

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import os
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -13,7 +15,7 @@ import pytest
 import ser_head
 from ser_embed.errors import EXIT_BAD_INPUT, EXIT_DONE, InputError
 from ser_embed.store import Store
-from ser_head import rounds
+from ser_head import experiment, rounds
 from ser_head.classic_training import ClassicTrainer
 from ser_head.dataset import Dataset
 from ser_head.folds import Casting, prepare_fold, validation_castings
@@ -295,6 +297,13 @@ def test_an_emotion_that_no_training_speaker_has_is_named(make_store, tmp_path):
 def test_a_training_that_diverges_says_so_and_leaves_nothing(store, tmp_path):
     with pytest.raises(InputError, match="training diverged"):
         ser_head.train(store=store, learning_rate=1e38, epochs=2, out=tmp_path / "run")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_training_that_is_terminated_says_so_and_leaves_nothing(store, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(experiment, "do_rounds", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    assert main(["--store", str(store), "--out", str(tmp_path / "run")]) == 143
+    assert capsys.readouterr() == ("", "stopped\n")
     assert not list(tmp_path.iterdir())
 
 
