@@ -51,7 +51,7 @@ STAGES = {
         synthesis.settings synthesis.espeak synthesis.prosody synthesis.waveform synthesis.corpus synthesis demo
     """,
     "ser_head": """
-        heads splits leakage
+        heads outputs splits leakage
         personal.normalization personal.blending personal.enrolment personal.priors personal.deviation personal.voices
         personal.profiles personal presets settings padding dataset scaling alignment folds
         temperature familiarity scoring predictions subgroups

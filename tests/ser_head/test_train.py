@@ -307,6 +307,12 @@ def test_a_training_that_is_terminated_says_so_and_leaves_nothing(store, tmp_pat
     assert not list(tmp_path.iterdir())
 
 
+def test_a_run_that_cannot_be_written_is_one_line(store, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert main(["--store", str(store), "--out", str(tmp_path / "file" / "run")]) == EXIT_BAD_INPUT
+    assert capsys.readouterr() == ("", f"error: cannot write to {tmp_path / 'file'}: Not a directory\n")
+
+
 def test_a_run_is_never_written_over(trained, store):
     with pytest.raises(InputError, match="expected a new folder for the run, but .*folds exists"):
         ser_head.train(store=store, out=trained.run)
