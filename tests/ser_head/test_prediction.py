@@ -91,6 +91,12 @@ def test_an_output_that_cannot_be_written_is_told_before_anything_is_heard(
         assert capsys.readouterr() == ("", f"error: cannot write to {tmp_path / reason}\n")
 
 
+@pytest.mark.parametrize("values", [{"window": "3"}, {"window": 3, "hop": "1"}, {"min_confidence": "0.5"}])
+def test_a_number_that_is_text_is_refused(run: Path, values: dict) -> None:
+    with pytest.raises(InputError, match=r"has to be .*, not '\d"):
+        ser_head.predict("a.wav", run=run, **values)
+
+
 def test_bad_input_is_one_line(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     (tmp_path / "empty").mkdir()
     clip = str(run.parent / "data" / "tones" / "003.wav")
