@@ -46,16 +46,21 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def summary(trained: "Trained") -> str:
-    """Return what a person wants to know of a training, in three lines."""
+    """Return what a person wants to know of a training, in three lines, and one for each kind of copies among clips."""
+    from ser_head.sentences import COPIES, shared_in_words
+
     test, disjoint = trained.metrics["test"], trained.metrics["speaker_disjoint"]
     main, name, other = ("uar", "UAR", "accuracy") if trained.metrics["labels"] else ("ccc", "CCC", "mae")
     interval = test["ci95"][main]
     spread = f" (95 % interval {interval[0]:.3f} to {interval[1]:.3f})" if interval else ""
     kept = "no speaker in both training and test" if disjoint else "SPEAKERS SHARED between training and test"
+    found = trained.metrics.get("leakage", {})
+    copies = {name: found[name] for name in (*COPIES, "duplicates") if name in found}
     return "\n".join(
         [
             f"{name} {decimal(test[main])}{spread}, {other} {decimal(test[other])} on {test['n']} clips",
             f"protocol {trained.metrics['protocol']}: {kept}",
+            *shared_in_words(copies, test["n"]),
             f"run {trained.run}",
         ]
     )

@@ -341,6 +341,18 @@ def test_the_summary_says_whether_speakers_were_apart(trained, personalized):
         assert str(each.run) in summary(each)
 
 
+def test_the_summary_tells_of_copies_among_the_clips(trained):
+    assert len(summary(trained).splitlines()) == 3
+    copied = {"clips": 2, "unknown": 0, "example": ["a", "b"]}
+    leakage = {**trained.metrics["leakage"], "audio": copied, "duplicates": {"clips": 4, "example": ["a", "b"]}}
+    lines = summary(replace(trained, metrics={**trained.metrics, "leakage": leakage})).splitlines()
+    assert lines[2:4] == [
+        "2 of 72 test clips sound exactly like a training clip, such as a and b.",
+        "4 recordings of the corpus sound exactly like another, such as a and b.",
+    ]
+    assert lines[4].startswith("run ")
+
+
 def test_seeds_are_trained_each_and_their_spread_is_told(make_store, tmp_path):
     settings = {"store": make_store(speakers=8), "epochs": 3, "protocol": "kfold:4", "seeds": 2}
     trained = ser_head.train(**settings, out=tmp_path / "here")
