@@ -7,6 +7,7 @@ help text; `add_options` turns them into flags and `settings_from` turns the par
 import argparse
 import contextlib
 import dataclasses
+import inspect
 import json
 import signal
 import sys
@@ -18,6 +19,7 @@ from typing import Any, NoReturn, TypeVar
 from ser_embed.errors import EXIT_BAD_INPUT, EXIT_FAILED, InputError, SerError
 
 Settings = TypeVar("Settings")
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class CommandModule(ModuleType):
@@ -29,7 +31,16 @@ class CommandModule(ModuleType):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function that bears the module's name."""
-        return getattr(self, self.__name__.rpartition(".")[2])(*args, **kwargs)
+        return self._function(*args, **kwargs)
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        """What that function takes, for notebooks to complete."""
+        return inspect.signature(self._function)
+
+    @property
+    def _function(self) -> Callable[..., Any]:
+        return getattr(self, self.__name__.rpartition(".")[2])
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -69,6 +80,23 @@ def add_options(parser: argparse.ArgumentParser, settings: type) -> None:
             text += f" (default: {field.default})"
         name = "--" + field.name.replace("_", "-")
         parser.add_argument(name, default=argparse.SUPPRESS, help=text.replace("%", "%%"), **flag)
+
+
+def takes_settings(settings: type) -> Callable[[Function], Function]:
+    """Show the fields of the dataclass `settings` in the signature of a function that takes them as keywords."""
+
+    def shown(function: Function) -> Function:
+        signature = inspect.signature(function)
+        own = [each for each in signature.parameters.values() if each.kind is not each.VAR_KEYWORD]
+        fields = [
+            each.replace(kind=each.KEYWORD_ONLY)
+            for each in inspect.signature(settings).parameters.values()
+            if each.name not in signature.parameters
+        ]
+        function.__signature__ = signature.replace(parameters=[*own, *fields])  # type: ignore[attr-defined]
+        return function
+
+    return shown
 
 
 def settings_from(args: argparse.Namespace, settings: type[Settings]) -> Settings:

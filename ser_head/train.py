@@ -4,7 +4,15 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
-from ser_embed.console import CommandModule, CommandParser, add_options, print_json, run_command, settings_from
+from ser_embed.console import (
+    CommandModule,
+    CommandParser,
+    add_options,
+    print_json,
+    run_command,
+    settings_from,
+    takes_settings,
+)
 from ser_embed.errors import EXIT_DONE
 from ser_head.presets import listed_presets, with_preset
 from ser_head.settings import TrainSettings
@@ -14,6 +22,7 @@ if TYPE_CHECKING:
     from ser_head.experiment import Trained
 
 
+@takes_settings(TrainSettings)
 def train(**settings: Any) -> "Trained":
     """Train a head and write its run folder.
 
