@@ -5,10 +5,14 @@ help text; `add_options` turns them into flags and `settings_from` turns the par
 """
 
 import argparse
+import contextlib
 import dataclasses
+import inspect
 import json
+import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from numbers import Integral, Real
 from types import ModuleType
 from typing import Any, NoReturn, TypeVar
@@ -16,6 +20,9 @@ from typing import Any, NoReturn, TypeVar
 from ser_embed.errors import EXIT_BAD_INPUT, EXIT_FAILED, InputError, SerError
 
 Settings = TypeVar("Settings")
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+_NUMBERS: dict[Any, tuple[type, str]] = {int: (Integral, "a whole number"), float: (Real, "a number")}
 
 
 class CommandModule(ModuleType):
@@ -27,7 +34,16 @@ class CommandModule(ModuleType):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function that bears the module's name."""
-        return getattr(self, self.__name__.rpartition(".")[2])(*args, **kwargs)
+        return self._function(*args, **kwargs)
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        """What that function takes, for notebooks to complete."""
+        return inspect.signature(self._function)
+
+    @property
+    def _function(self) -> Callable[..., Any]:
+        return getattr(self, self.__name__.rpartition(".")[2])
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -69,6 +85,23 @@ def add_options(parser: argparse.ArgumentParser, settings: type) -> None:
         parser.add_argument(name, default=argparse.SUPPRESS, help=text.replace("%", "%%"), **flag)
 
 
+def takes_settings(settings: type) -> Callable[[Function], Function]:
+    """Show the fields of the dataclass `settings` in the signature of a function that takes them as keywords."""
+
+    def shown(function: Function) -> Function:
+        signature = inspect.signature(function)
+        own = [each for each in signature.parameters.values() if each.kind is not each.VAR_KEYWORD]
+        fields = [
+            each.replace(kind=each.KEYWORD_ONLY)
+            for each in inspect.signature(settings).parameters.values()
+            if each.name not in signature.parameters
+        ]
+        function.__signature__ = signature.replace(parameters=[*own, *fields])  # type: ignore[attr-defined]
+        return function
+
+    return shown
+
+
 def settings_from(args: argparse.Namespace, settings: type[Settings]) -> Settings:
     """Build the dataclass `settings` from parsed flags; a flag not given keeps the dataclass's default."""
     names = {field.name for field in dataclasses.fields(settings)}  # type: ignore[arg-type]
@@ -77,17 +110,19 @@ def settings_from(args: argparse.Namespace, settings: type[Settings]) -> Setting
 
 
 def check_numbers(settings: Any) -> None:
-    """Check that the fields of a settings dataclass that are numbers as flags are numbers in Python too.
+    """Check that the fields of a settings dataclass that are numbers as flags are numbers in Python too, made plain.
 
     Raises:
         InputError: a field is something else, or a fraction where a whole number is wanted.
     """
-    kinds: dict[Any, tuple[type, str]] = {int: (Integral, "a whole number"), float: (Real, "a number")}
     for field in dataclasses.fields(settings):
-        kind, expected = kinds.get(field.metadata.get("parse"), (object, ""))
-        value = getattr(settings, field.name)
-        if not isinstance(value, kind) and not (value is None and field.default is None):
-            raise InputError(f"{field.name.replace('_', ' ')} has to be {expected}, not {value!r}")
+        number, value = field.metadata.get("parse"), getattr(settings, field.name)
+        if number is None or number not in _NUMBERS or (value is None and field.default is None):
+            continue
+        kind, expected = _NUMBERS[number]
+        if not isinstance(value, kind):
+            raise InputError(f"--{field.name.replace('_', '-')} has to be {expected}, not {value!r}")
+        object.__setattr__(settings, field.name, number(value))
 
 
 def print_json(document: Any) -> None:
@@ -105,23 +140,43 @@ def quiet() -> bool:
     return not sys.stderr.isatty()
 
 
-def run_command(work: Callable[[], int]) -> int:
+def run_command(work: Callable[[], int], *, resumes: bool = False) -> int:
     """Run a command's work and turn what goes wrong into one line on stderr and an exit code.
 
     Args:
         work: does the command and returns its exit code.
+        resumes: whether the same command goes on where it was stopped.
 
     Returns:
-        What `work` returned, or 2 for bad usage or input, 1 for a failure of the system, 130 for Ctrl-C.
+        What `work` returned, or 2 for bad usage or input, 1 for a failure of the system, 130 for Ctrl-C, 143 for
+        SIGTERM.
     """
     try:
-        return work()
+        with _terminable():
+            return work()
     except InputError as error:
         note(f"error: {error}")
         return EXIT_BAD_INPUT
     except (SerError, OSError) as error:
         note(f"error: {error}")
         return EXIT_FAILED
-    except KeyboardInterrupt:
-        note("stopped; what was finished is kept")
-        return 130
+    except KeyboardInterrupt as stopped:
+        note("stopped; what was finished is kept" if resumes else "stopped")
+        return 128 + (signal.SIGTERM if signal.SIGTERM in stopped.args else signal.SIGINT)
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM end the work as Ctrl-C does, so that what is half written is tidied up."""
+    if threading.current_thread() is not threading.main_thread():  # which alone hears signals
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _interrupt(number: int, _: object) -> NoReturn:
+    raise KeyboardInterrupt(number)

@@ -11,7 +11,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ser_embed.console import CommandModule, CommandParser, add_options, print_json, run_command, settings_from
+from ser_embed.console import (
+    CommandModule,
+    CommandParser,
+    add_options,
+    print_json,
+    run_command,
+    settings_from,
+    takes_settings,
+)
 from ser_embed.errors import EXIT_DONE, InputError
 from ser_embed.synthesis.settings import DemoSettings
 
@@ -19,6 +27,7 @@ if TYPE_CHECKING:
     from ser_embed.synthesis.corpus import DemoReport
 
 
+@takes_settings(DemoSettings)
 def demo(folder: str | Path, **settings: Any) -> "DemoReport":
     """Write the demo corpus.
 

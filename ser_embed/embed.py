@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ser_embed.console import CommandModule
+from ser_embed.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,7 +52,14 @@ class Embedder:
         """
         from ser_embed.encoders import EncoderOptions
 
-        embedder = cls(model or spec.model, EncoderOptions.of(spec, device))
+        try:
+            embedder = cls(model or spec.model, EncoderOptions.of(spec, device))
+        except InputError as error:
+            if model is None:
+                raise
+            raise InputError(
+                f"the run needs vectors of {spec.model}, and {model} does not make them: {error}"
+            ) from error
         spec.require_same(embedder.spec, "the run")
         return embedder
 

@@ -3,7 +3,16 @@
 import sys
 from typing import TYPE_CHECKING, Any
 
-from ser_embed.console import CommandModule, CommandParser, add_options, note, print_json, run_command, settings_from
+from ser_embed.console import (
+    CommandModule,
+    CommandParser,
+    add_options,
+    note,
+    print_json,
+    run_command,
+    settings_from,
+    takes_settings,
+)
 from ser_embed.errors import EXIT_DONE, EXIT_SOME_UNREADABLE
 from ser_embed.settings import ExtractSettings
 
@@ -13,6 +22,7 @@ if TYPE_CHECKING:
 _LISTED = 20  # unreadable clips named on the terminal; all of them are in the store
 
 
+@takes_settings(ExtractSettings)
 def extract(model: str, **settings: Any) -> "ExtractReport":
     """Turn corpora into a store of vectors, extracting only what is new or has changed.
 
@@ -59,7 +69,7 @@ def main(argv: list[str] | None = None) -> int:
             note(f"... and {len(report.unreadable) - _LISTED} more: python -m ser_embed.inspect {report.store}")
         return EXIT_SOME_UNREADABLE if report.unreadable else EXIT_DONE
 
-    return run_command(work)
+    return run_command(work, resumes=True)
 
 
 sys.modules[__name__].__class__ = CommandModule

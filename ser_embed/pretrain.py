@@ -4,7 +4,16 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ser_embed.console import CommandModule, CommandParser, add_options, note, print_json, run_command, settings_from
+from ser_embed.console import (
+    CommandModule,
+    CommandParser,
+    add_options,
+    note,
+    print_json,
+    run_command,
+    settings_from,
+    takes_settings,
+)
 from ser_embed.errors import EXIT_DONE, EXIT_SOME_UNREADABLE
 from ser_embed.pretraining.settings import PretrainSettings
 
@@ -14,6 +23,7 @@ if TYPE_CHECKING:
 _LISTED = 20  # unreadable files named on the terminal; all of them are in OUTPUT/pretraining.json
 
 
+@takes_settings(PretrainSettings)
 def pretrain(output: str | Path, **settings: Any) -> "PretrainReport":
     """Pre-train a HuBERT by masked prediction, from scratch or going on from a trained one.
 
@@ -67,7 +77,7 @@ def main(argv: list[str] | None = None) -> int:
             note(f"... and {len(report.unreadable) - _LISTED} more")
         return EXIT_SOME_UNREADABLE if report.unreadable else EXIT_DONE
 
-    return run_command(work)
+    return run_command(work, resumes=True)
 
 
 sys.modules[__name__].__class__ = CommandModule

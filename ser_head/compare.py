@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Union
 
 from ser_embed.console import CommandModule, CommandParser, note, print_json, run_command
 from ser_embed.errors import EXIT_DONE, InputError
+from ser_head.outputs import require_file
 
 if TYPE_CHECKING:
     from ser_head.comparison import Comparison
@@ -30,12 +31,14 @@ def compare(runs: Sequence[str | Path] | str | Path, output: str | Path | None =
         compared directly.
 
     Raises:
-        InputError: a folder is not a run, a run has no place in the matrix, or `output` has another suffix; nothing
-            was written.
+        InputError: a folder is not a run, a run has no place in the matrix, or `output` has another suffix or cannot
+            be written; nothing was written.
     """
     path = None if output is None else Path(output)
     if path and path.suffix.lower() not in _WRITERS:
         raise InputError(f"expected an output file ending in {', '.join(_WRITERS)}, found {str(path)!r}")
+    if path:
+        require_file(path)
     shown = _lay_out([runs] if isinstance(runs, (str, Path)) else list(runs), matrix)
     if path:
         content = _WRITERS[path.suffix.lower()](shown)

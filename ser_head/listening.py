@@ -8,6 +8,7 @@ import dataclasses
 import hashlib
 from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -52,12 +53,13 @@ class Hearing:
         if self.window_s is None and self.hop_s is not None:
             raise InputError("--hop needs a --window to step with")
         for name, value in (("window", self.window_s), ("hop", self.hop_s)):
-            if value is not None and not 0.1 <= value < np.inf:
-                raise InputError(f"--{name} has to be at least 0.1 s, not {value}")
+            if value is not None and not (isinstance(value, Real) and 0.1 <= value < np.inf):
+                raise InputError(f"--{name} has to be at least 0.1 s, not {value!r}")
         if self.window_s is not None and self.hop_s is not None and self.hop_s > self.window_s:
             raise InputError(f"--hop has to be at most the window ({self.window_s} s), not {self.hop_s}")
-        if self.min_confidence is not None and not 0 <= self.min_confidence <= 1:
-            raise InputError(f"--min-confidence has to be from 0 to 1, not {self.min_confidence}")
+        least = self.min_confidence
+        if least is not None and not (isinstance(least, Real) and 0 <= least <= 1):
+            raise InputError(f"--min-confidence has to be from 0 to 1, not {least!r}")
 
 
 @dataclasses.dataclass(frozen=True)

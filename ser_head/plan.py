@@ -73,12 +73,24 @@ def make_plan(data: Dataset, settings: TrainSettings) -> Plan:
 
 def _splits(data: Dataset, settings: TrainSettings) -> list[Split]:
     clips = Clips(data.speakers, data.clips["corpus"].to_numpy(object), data.targets)
-    splits = make_splits(Protocol.parse(settings.protocol), clips, settings.split, settings.seed)
+    try:
+        splits = make_splits(Protocol.parse(settings.protocol), clips, settings.split, settings.seed)
+    except InputError as error:
+        raise InputError(f"{data.store.path}: {error}") from error
     for split in splits:
         missing = set(range(len(data.labels))) - set(data.targets[split.train])
         if missing:
-            names = ", ".join(data.labels[place] for place in sorted(missing))
-            raise InputError(f"fold {split.fold} of {settings.protocol} has no training clip that is {names}")
+            names = ", ".join(_counted(data, place) for place in sorted(missing))
+            raise InputError(
+                f"fold {split.fold} of {settings.protocol} has no training clip that is {names}; correct the label if "
+                "it is a slip, add speakers who have it, or take another --protocol"
+            )
         if settings.personalized and not np.any(data.speakers[split.train] != ""):
             raise InputError("a personalised head needs to know who speaks, but the training clips name no speaker")
     return splits
+
+
+def _counted(data: Dataset, place: int) -> str:
+    """Return a class with how much of it there is."""
+    own = data.targets == place
+    return f"{data.labels[place]} (clips in all: {own.sum()}, their speakers: {len(set(data.speakers[own]) - {''})})"

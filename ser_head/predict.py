@@ -42,15 +42,18 @@ def predict(
 
     Raises:
         InputError: no such run, no audio in a folder, an encoder that cannot be had, windows that make no sense, a
-            profile of another encoder, or clips to enrol of which none can be read.
+            profile of another encoder, clips to enrol of which none can be read, or an output that cannot be written.
     """
     if output is not None and Path(output).suffix.lower() not in OUTPUTS:
         raise InputError(f"--output has to end in {' or '.join(OUTPUTS)}, not {str(output)!r}")
     from ser_head.listening import Hearing
+    from ser_head.outputs import require_file
     from ser_head.prediction import run_prediction
     from ser_head.runs import Run, newest_run
 
     how = Hearing(window, hop, **hearing)
+    if output is not None:
+        require_file(Path(output))
     paths = [audio] if isinstance(audio, (str, Path)) else audio
     predictions = run_prediction(Run.load(run or newest_run()), [Path(path) for path in paths], how)
     if output is not None:

@@ -82,11 +82,13 @@ def read_predictions(path: Path) -> pd.DataFrame:
     """Read a predictions.csv, probabilities exactly as they were scored.
 
     Raises:
-        InputError: there is no such file, or it has not the columns, or a probability is no number.
+        InputError: it cannot be read, there is no such file, or it has not the columns, or a probability is no number.
     """
     try:
         table = pd.read_csv(path, dtype=dict.fromkeys(_TEXT, object), keep_default_na=False)
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise InputError(f"expected a table of predictions at {path}: {error.strerror or error}") from error
+    except ValueError as error:
         raise InputError(f"expected a table of predictions at {path}: {error}") from error
     missing = [name for name in (*_TEXT, "fold") if name not in table]
     if missing:

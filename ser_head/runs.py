@@ -25,6 +25,7 @@ import numpy as np
 
 from ser_embed.errors import InputError
 from ser_embed.spec import EmbeddingSpec
+from ser_head.outputs import writing
 from ser_head.padding import average_neighbours, pad_frames
 from ser_head.scoring import ARRAYS, Heard, Predict, Scorer, load_scorer
 from ser_head.settings import RUNS, TrainSettings
@@ -221,14 +222,16 @@ class RunWriter:
             name: that folder's name, to which a number is added if it is taken.
 
         Raises:
-            InputError: `wanted` exists and is not an empty folder, or is the one that is worked in.
+            InputError: `wanted` exists and is not an empty folder, or is the one that is worked in, or its place cannot
+                be written to.
         """
         if wanted is not None and (not wanted.name or wanted.is_file() or (wanted.is_dir() and any(wanted.iterdir()))):
             raise InputError(f"expected a new folder for the run, but {wanted} exists")
         self._wanted = wanted
         self._place = RUNS / name if wanted is None else wanted
         self.folder = self._place.with_name(f".{self._place.name}.tmp-{os.getpid()}")
-        self.folder.mkdir(parents=True)
+        with writing(self.folder.parent):
+            self.folder.mkdir(parents=True)
 
     def write_json(self, name: str, document: dict[str, Any]) -> None:
         """Write one JSON file."""

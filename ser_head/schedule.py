@@ -87,6 +87,8 @@ def _side_by_side(
             for future in as_completed(places):
                 yield places[future], future.result()
         except BaseException:
+            for process in list((pool._processes or {}).values()):  # which would finish their folds, and be waited for
+                process.terminate()
             pool.shutdown(cancel_futures=True)
             raise
 

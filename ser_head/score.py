@@ -1,4 +1,4 @@
-"""Recompute a run's figures from its predictions: `python -m ser_head.score FILE` or `ser_head.score(FILE)`."""
+"""Recompute a run's figures from its predictions: `python -m ser_head.score RUN` or `ser_head.score(RUN)`."""
 
 import argparse
 import sys
@@ -24,7 +24,7 @@ def score(predictions: str | Path, by: Sequence[str] | str | None = None) -> dic
     """Recompute the figures of a run's test clips from its predictions alone.
 
     Args:
-        predictions: a predictions.csv, or a validation.csv; its classes are those of its `p_` columns.
+        predictions: a run folder, a predictions.csv, or a validation.csv; its classes are those of its `p_` columns.
         by: also give the figures by these columns; None for those that training was asked for.
 
     Returns:
@@ -37,9 +37,11 @@ def score(predictions: str | Path, by: Sequence[str] | str | None = None) -> dic
     from ser_head.metrics import scored_figures
     from ser_head.subgroups import columns_of
 
-    table = _read(Path(predictions))
+    path = Path(predictions)
+    path = path / "predictions.csv" if path.is_dir() else path
+    table = _read(path)
     labels = _classes(table)
-    _require_scored(table, labels, predictions)
+    _require_scored(table, labels, path)
     if by is None:
         by = columns_of(table)
     return {"labels": labels, **scored_figures(table, labels, [by] if isinstance(by, str) else by)}
@@ -83,7 +85,7 @@ def _classes(table: "pd.DataFrame") -> list[str]:
     return [name.removeprefix(PROBABILITY) for name in table.columns if name.startswith(PROBABILITY)]
 
 
-def _require_scored(table: "pd.DataFrame", labels: list[str], path: str | Path) -> None:
+def _require_scored(table: "pd.DataFrame", labels: list[str], path: Path) -> None:
     """Make sure that every row has what figures are made of."""
     import pandas as pd
 
@@ -103,7 +105,7 @@ def _require_scored(table: "pd.DataFrame", labels: list[str], path: str | Path) 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of this command."""
     parser = CommandParser(prog="python -m ser_head.score", description=__doc__)
-    parser.add_argument("predictions", metavar="PREDICTIONS", help="a predictions.csv, as written by ser_head.train")
+    parser.add_argument("predictions", metavar="PREDICTIONS", help="a run folder, or its predictions.csv")
     parser.add_argument(
         "--by", nargs="+", metavar="COLUMN", help="also by these columns (default: those training was asked for)"
     )

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ser_embed.console import option
+from ser_embed.console import check_numbers, option
 from ser_embed.errors import InputError
 from ser_head.heads import HEADS
 from ser_head.personal.voices import BEST, METHODS, parse_methods
@@ -146,7 +146,7 @@ class TrainSettings:
     out: Path | None = option(None, parse=Path, metavar="DIR", help="run folder (default: a new one in runs/)")
 
     def __post_init__(self) -> None:
-        """Check every value; paths may come as text and lists as any sequence.
+        """Check every value; paths and shares may come as text, a layer as a number, and lists as any sequence.
 
         Raises:
             InputError: a value that cannot be worked with.
@@ -159,7 +159,9 @@ class TrainSettings:
         object.__setattr__(self, "corpus", tuple(corpus))
         object.__setattr__(self, "members", tuple(str(member) for member in self.members))
         object.__setattr__(self, "by", (self.by,) if isinstance(self.by, str) else tuple(self.by))
-        object.__setattr__(self, "split", tuple(float(share) for share in self.split))
+        object.__setattr__(self, "layer", str(self.layer))
+        self._set_split()
+        check_numbers(self)
         if self.preset is not None:
             find_preset(self.preset)
         Protocol.parse(self.protocol)
@@ -171,12 +173,6 @@ class TrainSettings:
         if self.seeds > 1 and self.head == "ensemble":
             raise InputError("--seeds trains heads, but --head ensemble averages those of --members")
         self._check_normalization()
-        _require(
-            len(self.split) == 3 and min(self.split) > 0 and abs(sum(self.split) - 1) < 1e-6,
-            "split",
-            "three positive shares that add up to 1",
-            self.split,
-        )
         _require(self.frame_step >= 1, "frame-step", "at least 1", self.frame_step)
         _require(self.epochs is None or self.epochs >= 1, "epochs", "at least 1", self.epochs)
         _require(0 < self.patience <= 1, "patience", "above 0 and at most 1", self.patience)
@@ -198,6 +194,19 @@ class TrainSettings:
                 f"--search tries settings of networks, but --head {self.head} is none and has no such settings"
             )
         _require(self.seed >= 0, "seed", "zero or positive", self.seed)
+
+    def _set_split(self) -> None:
+        try:
+            split = shares(self.split) if isinstance(self.split, str) else tuple(float(share) for share in self.split)
+        except (TypeError, ValueError):
+            split = ()
+        _require(
+            len(split) == 3 and min(split) > 0 and abs(sum(split) - 1) < 1e-6,
+            "split",
+            "three positive shares that add up to 1",
+            self.split,
+        )
+        object.__setattr__(self, "split", split)
 
     def _check_target(self) -> None:
         kind = HEADS[self.head].kind

@@ -16,6 +16,7 @@ from ser_embed.errors import InputError
 # Folds in which each corpus is usually scored (EmoBox for CREMA-D and RAVDESS; EmoDB: one speaker each).
 USUAL_FOLDS = {"crema-d": 5, "ravdess": 6, "emodb": 10}
 _FEWEST_SPEAKERS = 3  # one to train on, one to choose the epoch by, one to score
+_WAY_OUT = "--protocol random parts clips instead, with speakers shared"
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,9 @@ def _speaker_blocks(clips: Clips, folds: int) -> list[list[str]]:
     rosters = [_ordered_speakers(clips, clips.corpora == corpus) for corpus in np.unique(clips.corpora)]
     most = max(len(roster) for roster in rosters)
     if most < folds:
-        raise InputError(f"kfold:{folds} needs a corpus of at least {folds} speakers; the largest here has {most}")
+        raise InputError(
+            f"kfold:{folds} needs a corpus of at least {folds} speakers, the largest here has {most}; {_WAY_OUT}"
+        )
     return [
         [name for roster in rosters for name in roster[len(roster) * i // folds : len(roster) * (i + 1) // folds]]
         for i in range(folds)
@@ -157,7 +160,7 @@ def _speaker_blocks(clips: Clips, folds: int) -> list[list[str]]:
 def _loso_blocks(clips: Clips) -> list[list[str]]:
     speakers = _ordered_speakers(clips, np.ones(len(clips.speakers), bool))
     if len(speakers) < _FEWEST_SPEAKERS:
-        raise InputError(f"loso needs at least {_FEWEST_SPEAKERS} speakers; there are {len(speakers)}")
+        raise InputError(f"loso needs at least {_FEWEST_SPEAKERS} speakers, found {len(speakers)}; {_WAY_OUT}")
     return [[name] for name in speakers]
 
 
@@ -195,7 +198,9 @@ def _cut(order: np.ndarray, shares: Sequence[float], what: str) -> list[np.ndarr
     validation, test = (max(1, round(share * len(order))) if share else 0 for share in shares[1:])
     train = len(order) - validation - test
     if train < 1:
-        raise InputError(f"{len(order)} {what} cannot be parted into training, validation and test")
+        wanted = ", ".join(f"{share:g}" for share in shares if share)
+        way_out = f"; {_WAY_OUT}" if what == "speakers" else ""
+        raise InputError(f"expected {what} enough for parts of {wanted}, found {len(order)}{way_out}")
     return np.split(order, [train, train + validation])
 
 

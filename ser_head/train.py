@@ -4,7 +4,15 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
-from ser_embed.console import CommandModule, CommandParser, add_options, print_json, run_command, settings_from
+from ser_embed.console import (
+    CommandModule,
+    CommandParser,
+    add_options,
+    print_json,
+    run_command,
+    settings_from,
+    takes_settings,
+)
 from ser_embed.errors import EXIT_DONE
 from ser_head.presets import listed_presets, with_preset
 from ser_head.settings import TrainSettings
@@ -14,6 +22,7 @@ if TYPE_CHECKING:
     from ser_head.experiment import Trained
 
 
+@takes_settings(TrainSettings)
 def train(**settings: Any) -> "Trained":
     """Train a head and write its run folder.
 
@@ -46,16 +55,21 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def summary(trained: "Trained") -> str:
-    """Return what a person wants to know of a training, in three lines."""
+    """Return what a person wants to know of a training, in three lines, and one for each kind of copies among clips."""
+    from ser_head.sentences import COPIES, shared_in_words
+
     test, disjoint = trained.metrics["test"], trained.metrics["speaker_disjoint"]
     main, name, other = ("uar", "UAR", "accuracy") if trained.metrics["labels"] else ("ccc", "CCC", "mae")
     interval = test["ci95"][main]
     spread = f" (95 % interval {interval[0]:.3f} to {interval[1]:.3f})" if interval else ""
     kept = "no speaker in both training and test" if disjoint else "SPEAKERS SHARED between training and test"
+    found = trained.metrics.get("leakage", {})
+    copies = {name: found[name] for name in (*COPIES, "duplicates") if name in found}
     return "\n".join(
         [
             f"{name} {decimal(test[main])}{spread}, {other} {decimal(test[other])} on {test['n']} clips",
             f"protocol {trained.metrics['protocol']}: {kept}",
+            *shared_in_words(copies, test["n"]),
             f"run {trained.run}",
         ]
     )

@@ -4,6 +4,7 @@ import ast
 import dataclasses
 import functools
 import importlib
+import inspect
 import json
 import os
 import re
@@ -51,7 +52,7 @@ STAGES = {
         synthesis.settings synthesis.espeak synthesis.prosody synthesis.waveform synthesis.corpus synthesis demo
     """,
     "ser_head": """
-        heads splits leakage
+        heads outputs splits leakage
         personal.normalization personal.blending personal.enrolment personal.priors personal.deviation personal.voices
         personal.profiles personal presets settings padding dataset scaling alignment folds
         temperature familiarity scoring predictions subgroups
@@ -264,6 +265,11 @@ class TestCommands:
         assert name in {"ser_embed": ser_embed, "ser_head": ser_head}[package].__all__
         assert callable(importlib.import_module(command))
         assert callable(getattr(importlib.import_module(command), name))
+
+    def test_a_notebook_can_complete_what_it_takes(self, command: str) -> None:
+        taken = inspect.signature(importlib.import_module(command)).parameters
+        assert taken
+        assert not {"args", "kwargs", "settings"} & set(taken)
 
     def test_help_tells_every_flag_and_loads_nothing_heavy(self, command: str) -> None:
         done, _ = run_help(command, "-X", "importtime")

@@ -97,12 +97,12 @@ class PretrainSettings:
         for name in ("data", "output", "cache"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, Path(getattr(self, name)))
-        self._check_numbers()
+        self._check_ranges()
         if self.speakers_only and not self.model:
             raise InputError("rows for new speakers are learnt in a PAPT model; name its folder with --model")
         self._check_functionals()
 
-    def _check_numbers(self) -> None:
+    def _check_ranges(self) -> None:
         for name in ("epochs", "batch", "crop_s", "learning_rate", "head_learning_rate", "mask_probability",
                      "mask_length", "validate_every", "save_every", "part_seconds", "workers"):  # fmt: skip
             value = getattr(self, name)

@@ -22,6 +22,7 @@ import numpy as np
 
 from ser_embed.errors import InputError
 from ser_embed.spec import EmbeddingSpec
+from ser_head.outputs import writing
 
 FORMAT = "ser-profile"
 VERSION = 1
@@ -164,14 +165,15 @@ def delete_profile(folder: Path, name: str) -> None:
     """Delete all that is kept of a speaker, damaged or whole.
 
     Raises:
-        InputError: there is nothing of that name.
+        InputError: there is nothing of that name, or it cannot be deleted.
     """
     require_name(name)
     files = sorted(folder.glob(f"{name}.*"))  # the .json first: what is half deleted is no profile any more
     if not files:
         raise InputError(f"expected a profile of {name!r} in {folder}, found none; --list names those there are")
-    for path in files:
-        path.unlink(missing_ok=True)
+    with writing(folder):
+        for path in files:
+            path.unlink(missing_ok=True)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -44,3 +44,5 @@ def test_a_silent_waveform_and_another_encoder_are_refused(models: dict[str, Pat
     spec = Embedder(model, FLOAT32).spec
     with pytest.raises(InputError, match="the run holds vectors with model"):
         Embedder.of(spec, str(models["wav2vec2-base"]))
+    with pytest.raises(InputError, match=r"the run needs vectors of .*hubert-base, and mfcc does not make them: "):
+        Embedder.of(spec, "mfcc")

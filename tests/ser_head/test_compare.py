@@ -171,6 +171,12 @@ def test_unknown_suffix_writes_nothing(runs, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_an_output_that_cannot_be_written_is_told_before_runs_are_read(tmp_path, capsys):
+    (tmp_path / "x.csv").mkdir()
+    assert main(["no run", "--output", str(tmp_path / "x.csv")]) == 2
+    assert capsys.readouterr() == ("", f"error: cannot write to {tmp_path / 'x.csv'}: Is a directory\n")
+
+
 def test_command_prints_a_table_and_warnings(runs, tmp_path, capsys):
     edit_json((other := fabricate(tmp_path)[0]) / "metrics.json", protocol="random")
     assert main([str(runs["weak"]), str(other)]) == 0

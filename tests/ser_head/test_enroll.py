@@ -168,6 +168,19 @@ def test_bad_input_is_one_line_and_changes_nothing(
     assert not (run / "profiles").exists()
 
 
+def test_profiles_that_cannot_be_written_or_deleted_are_one_line(
+    trained: Path, run: Path, capsys: pytest.CaptureFixture
+) -> None:
+    profiles = run / "profiles"
+    profiles.touch()
+    assert main([str(clip(trained, 1)), "--speaker", "Ann", "--run", str(run), "--model", "none"]) == 2
+    assert capsys.readouterr().err == f"error: cannot write to {profiles}: Not a directory\n"
+    profiles.unlink()
+    (profiles / "Ann.json").mkdir(parents=True)  # no file, so that not even root can unlink it
+    assert main(["--delete", "Ann", "--run", str(run)]) == 2
+    assert capsys.readouterr().err.startswith(f"error: cannot write to {profiles}: ")
+
+
 def test_a_profile_of_another_encoder_is_refused(trained: Path, run: Path) -> None:
     profile = ser_head.enroll(clip(trained, 1), "Ann", run=run).profile
     about = json.loads(profile.read_text("utf-8"))

@@ -14,6 +14,7 @@ import ser_head
 from ser_embed.encoders import features
 from ser_embed.errors import InputError
 from ser_embed.store import Store
+from ser_head import prediction
 from ser_head.answers import SILENT, UNCERTAIN
 from ser_head.predict import main
 from ser_head.predictions import probabilities_of, read_predictions
@@ -77,6 +78,23 @@ def test_the_command_writes_lines_csv_and_json(run: Path, tmp_path: Path, capsys
     assert main(["--run", str(run), str(tmp_path / "a.flac"), "--json", "--window", "0.2"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert [window["start_s"] for window in document["files"][0]["windows"]][:3] == [0.0, 0.1, 0.2]
+
+
+def test_an_output_that_cannot_be_written_is_told_before_anything_is_heard(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr(prediction, "load_embedder", None)
+    (tmp_path / "file").touch()
+    (tmp_path / "folder.csv").mkdir()
+    for name, reason in [("file/a.csv", "file: Not a directory"), ("folder.csv", "folder.csv: Is a directory")]:
+        assert main(["--run", str(run), "a.wav", "--output", str(tmp_path / name)]) == 2
+        assert capsys.readouterr() == ("", f"error: cannot write to {tmp_path / reason}\n")
+
+
+@pytest.mark.parametrize("values", [{"window": "3"}, {"window": 3, "hop": "1"}, {"min_confidence": "0.5"}])
+def test_a_number_that_is_text_is_refused(run: Path, values: dict) -> None:
+    with pytest.raises(InputError, match=r"has to be .*, not '\d"):
+        ser_head.predict("a.wav", run=run, **values)
 
 
 def test_bad_input_is_one_line(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

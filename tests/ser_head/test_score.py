@@ -1,5 +1,6 @@
 """The figures of a run come out of its predictions again, to the last digit; what is no such table is refused."""
 
+import errno
 import json
 
 import numpy as np
@@ -62,6 +63,20 @@ def test_metrics_json_comes_out_of_predictions_csv_again(tmp_path, changes, part
     assert scored == {name: metrics[name] for name in scored}
     validation = ser_head.score(trained.run / "validation.csv")
     assert validation["conditions"]["validation"] == metrics["validation"]
+
+
+def test_a_run_folder_stands_for_its_predictions(predictions):
+    assert predictions.name == "predictions.csv"
+    assert ser_head.score(predictions.parent) == ser_head.score(predictions)
+
+
+def test_a_table_that_may_not_be_read_says_so(predictions, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied", str(predictions))
+
+    monkeypatch.setattr(pd, "read_csv", refuse)
+    with pytest.raises(InputError, match=f"expected a table of predictions at {predictions}: Permission denied$"):
+        ser_head.score(predictions)
 
 
 def test_what_was_asked_for_at_training_is_given_again(predictions):

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ser_embed.errors import InputError
@@ -40,6 +41,11 @@ from ser_head.settings import TrainSettings, find_store
         ({"personalized": "features", "head": "svm"}, "svm can be personalised by normalize, papt, calibrate alone"),
         ({"personalized": True, "head": "cnn"}, "--head cnn cannot be personalised"),
         ({"seed": -1}, "--seed has to be zero or positive"),
+        ({"epochs": "2"}, "--epochs has to be a whole number, not '2'"),
+        ({"batch_size": 1.5}, "--batch-size has to be a whole number, not 1.5"),
+        ({"dropout": None}, "--dropout has to be a number, not None"),
+        ({"split": "0.5;0.5"}, "--split has to be three positive shares that add up to 1, not '0.5;0.5'"),
+        ({"split": 1}, "--split has to be three positive shares that add up to 1, not 1"),
     ],
 )
 def test_impossible_values_are_refused_in_one_line(changes, message):
@@ -51,6 +57,12 @@ def test_impossible_values_are_refused_in_one_line(changes, message):
 def test_settings_survive_json():
     settings = TrainSettings(store="a/b.h5", corpus=["ravdess"], split=[0.8, 0.1, 0.1], epochs=3, out=Path("r"))
     assert TrainSettings(**json.loads(json.dumps(settings.to_dict()))) == settings
+
+
+def test_values_may_come_as_a_notebook_has_them():
+    settings = TrainSettings(layer=3, split="0.8,0.1,0.1", seed=np.int64(2), dropout=0)
+    assert (settings.layer, settings.split, settings.dropout) == ("3", (0.8, 0.1, 0.1), 0)
+    json.dumps(settings.to_dict())
 
 
 def test_one_corpus_may_be_given_as_text():

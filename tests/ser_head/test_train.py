@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import os
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -13,7 +15,7 @@ import pytest
 import ser_head
 from ser_embed.errors import EXIT_BAD_INPUT, EXIT_DONE, InputError
 from ser_embed.store import Store
-from ser_head import rounds
+from ser_head import experiment, rounds
 from ser_head.classic_training import ClassicTrainer
 from ser_head.dataset import Dataset
 from ser_head.folds import Casting, prepare_fold, validation_castings
@@ -258,7 +260,11 @@ def test_cross_corpus_is_scored_on_the_shared_emotions(make_store, tmp_path):
     [
         ({"emotions": ("",)}, [], "at least two emotions"),
         ({"emotions": ("sad",)}, [], "at least two emotions"),
-        ({"speakers": 1}, [], "1 speakers cannot be parted"),
+        (
+            {"speakers": 1},
+            [],
+            "tiny.h5: expected speakers enough for parts of 0.6, 0.2, 0.2, found 1; --protocol random parts",
+        ),
         ({"named": False}, [], "72 clips name none; use --protocol random"),
         ({"named": False}, ["--personalized", "--protocol", "random"], "the training clips name no speaker"),
         ({}, ["--head", "gpt"], "--head has to be one of"),
@@ -288,7 +294,7 @@ def test_what_cannot_be_done_is_one_line_and_leaves_nothing(make_store, tmp_path
 
 def test_an_emotion_that_no_training_speaker_has_is_named(make_store, tmp_path):
     rows = [row for row in rows_of(Recipe()) if row["emotion"] != "sad" or row["speaker"] == "demo/3"]
-    with pytest.raises(InputError, match="fold 1 of kfold:3 has no training clip that is sad"):
+    with pytest.raises(InputError, match=r"fold 1 of kfold:3 .* sad \(clips in all: 4, their speakers: 1\); correct"):
         ser_head.train(store=make_store(rows=rows), protocol="kfold:3", out=tmp_path / "run")
 
 
@@ -296,6 +302,19 @@ def test_a_training_that_diverges_says_so_and_leaves_nothing(store, tmp_path):
     with pytest.raises(InputError, match="training diverged"):
         ser_head.train(store=store, learning_rate=1e38, epochs=2, out=tmp_path / "run")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_training_that_is_terminated_says_so_and_leaves_nothing(store, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(experiment, "do_rounds", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    assert main(["--store", str(store), "--out", str(tmp_path / "run")]) == 143
+    assert capsys.readouterr() == ("", "stopped\n")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_that_cannot_be_written_is_one_line(store, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert main(["--store", str(store), "--out", str(tmp_path / "file" / "run")]) == EXIT_BAD_INPUT
+    assert capsys.readouterr() == ("", f"error: cannot write to {tmp_path / 'file'}: Not a directory\n")
 
 
 def test_a_run_is_never_written_over(trained, store):
@@ -320,6 +339,18 @@ def test_the_summary_says_whether_speakers_were_apart(trained, personalized):
         assert words in summary(each)
         assert f"UAR {each.metrics['test']['uar']:.3f}" in summary(each)
         assert str(each.run) in summary(each)
+
+
+def test_the_summary_tells_of_copies_among_the_clips(trained):
+    assert len(summary(trained).splitlines()) == 3
+    copied = {"clips": 2, "unknown": 0, "example": ["a", "b"]}
+    leakage = {**trained.metrics["leakage"], "audio": copied, "duplicates": {"clips": 4, "example": ["a", "b"]}}
+    lines = summary(replace(trained, metrics={**trained.metrics, "leakage": leakage})).splitlines()
+    assert lines[2:4] == [
+        "2 of 72 test clips sound exactly like a training clip, such as a and b.",
+        "4 recordings of the corpus sound exactly like another, such as a and b.",
+    ]
+    assert lines[4].startswith("run ")
 
 
 def test_seeds_are_trained_each_and_their_spread_is_told(make_store, tmp_path):

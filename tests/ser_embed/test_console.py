@@ -1,0 +1,35 @@
+"""How a command ends."""
+
+import os
+import signal
+import threading
+
+import pytest
+
+from ser_embed.console import run_command
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("resumes", "line"), [(True, "stopped; what was finished is kept\n"), (False, "stopped\n")])
+def test_a_signal_lets_the_work_tidy_up(number, code, resumes, line, capsys):
+    before, tidied = signal.getsignal(signal.SIGTERM), []
+
+    def work():
+        try:
+            os.kill(os.getpid(), number)
+            signal.pause()
+        finally:
+            tidied.append(number)
+
+    assert run_command(work, resumes=resumes) == code
+    assert capsys.readouterr() == ("", line)
+    assert tidied == [number]
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_thread_runs_commands_too():
+    codes = []
+    thread = threading.Thread(target=lambda: codes.append(run_command(lambda: 0)))
+    thread.start()
+    thread.join()
+    assert codes == [0]
