@@ -200,7 +200,7 @@ def _cut(order: np.ndarray, shares: Sequence[float], what: str) -> list[np.ndarr
     if train < 1:
         wanted = ", ".join(f"{share:g}" for share in shares if share)
         way_out = f"; {_WAY_OUT}" if what == "speakers" else ""
-        raise InputError(f"expected {what} enough for parts of {wanted}, found {len(order)}{way_out}")
+        raise InputError(f"expected enough {what} for parts of {wanted}, found {len(order)}{way_out}")
     return np.split(order, [train, train + validation])
 
 

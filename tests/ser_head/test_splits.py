@@ -113,8 +113,8 @@ def test_a_clip_of_an_unknown_speaker_is_never_called_disjoint():
     [
         ("kfold:5", "abcd", "kfold:5 needs a corpus of at least 5 speakers, the largest here has 4; --protocol random"),
         ("loso", "ab", "loso needs at least 3 speakers, found 2; --protocol random"),
-        ("speaker", "aab", "speakers enough for parts of 0.6, 0.2, 0.2, found 2; --protocol random parts clips"),
-        ("random", "ab", "clips enough for parts of 0.6, 0.2, 0.2, found 2$"),
+        ("speaker", "aab", "enough speakers for parts of 0.6, 0.2, 0.2, found 2; --protocol random parts clips"),
+        ("random", "ab", "enough clips for parts of 0.6, 0.2, 0.2, found 2$"),
         ("kfold", "abcd", "no usual number of folds is known for demo"),
     ],
 )

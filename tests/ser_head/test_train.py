@@ -263,7 +263,7 @@ def test_cross_corpus_is_scored_on_the_shared_emotions(make_store, tmp_path):
         (
             {"speakers": 1},
             [],
-            "tiny.h5: expected speakers enough for parts of 0.6, 0.2, 0.2, found 1; --protocol random parts",
+            "tiny.h5: expected enough speakers for parts of 0.6, 0.2, 0.2, found 1; --protocol random parts",
         ),
         ({"named": False}, [], "72 clips name none; use --protocol random"),
         ({"named": False}, ["--personalized", "--protocol", "random"], "the training clips name no speaker"),
