@@ -1,6 +1,5 @@
 """How a command ends."""
 
-import os
 import signal
 import threading
 
@@ -13,15 +12,18 @@ from ser_embed.console import run_command
 @pytest.mark.parametrize(("resumes", "line"), [(True, "stopped; what was finished is kept\n"), (False, "stopped\n")])
 def test_a_signal_lets_the_work_tidy_up(number, code, resumes, line, capsys):
     before, tidied = signal.getsignal(signal.SIGTERM), []
+    inherited = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has its background jobs ignore it
 
     def work():
         try:
-            os.kill(os.getpid(), number)
-            signal.pause()
+            signal.raise_signal(number)
         finally:
             tidied.append(number)
 
-    assert run_command(work, resumes=resumes) == code
+    try:
+        assert run_command(work, resumes=resumes) == code
+    finally:
+        signal.signal(signal.SIGINT, inherited)
     assert capsys.readouterr() == ("", line)
     assert tidied == [number]
     assert signal.getsignal(signal.SIGTERM) is before
