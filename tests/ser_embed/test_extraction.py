@@ -520,11 +520,11 @@ def test_layers_may_be_numbers(
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"limit": "5"}, "limit has to be a whole number, not '5'"),
-        ({"chunk": 2.5}, r"chunk has to be a whole number, not 2\.5"),
-        ({"chunk": None}, "chunk has to be a whole number, not None"),
-        ({"batch_seconds": "8"}, "batch seconds has to be a number, not '8'"),
-        ({"trim_db": [30]}, r"trim db has to be a number, not \[30\]"),
+        ({"limit": "5"}, "--limit has to be a whole number, not '5'"),
+        ({"chunk": 2.5}, r"--chunk has to be a whole number, not 2\.5"),
+        ({"chunk": None}, "--chunk has to be a whole number, not None"),
+        ({"batch_seconds": "8"}, "--batch-seconds has to be a number, not '8'"),
+        ({"trim_db": [30]}, r"--trim-db has to be a number, not \[30\]"),
         ({"layers": None}, "layers have to be all, last or among features, not 'None'"),
     ],
 )
