@@ -125,7 +125,7 @@ def _extract_into(
     gone = _gone(scan, clips)
     if settings.prune:
         clips = clips[~gone].reset_index(drop=True)
-    if stored and clips.empty:
+    if clips.empty and any(map(_holds_clips, stored)):
         parts.remove()
         raise InputError(_nothing_readable(manifest, unreadable, settings.data))
     speakers = stored_speakers(Path(settings.model), encoder.spec.layers, encoder.spec.width)
@@ -159,6 +159,11 @@ def _usable_store(path: Path, spec: EmbeddingSpec, force: bool) -> list[Path]:
             return []
         store.spec.require_same(spec, str(path))
     return [path]
+
+
+def _holds_clips(path: Path) -> bool:
+    with Store(path) as store:
+        return len(store) > 0
 
 
 def _pending_chunks(manifest: pd.DataFrame, cache: Cache, parts: PartFolder, settings: ExtractSettings) -> list[Chunk]:

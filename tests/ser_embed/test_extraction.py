@@ -337,6 +337,14 @@ def test_a_store_is_not_emptied(data: Path, stubbed: Callable, tmp_path: Path, c
     assert {file.name: file.read_bytes() for file in tmp_path.glob("s.h5*")} == before
 
 
+def test_a_store_without_clips_may_stay_so(data: Path, tmp_path: Path, stubbed: Callable) -> None:
+    for file in (data / "tones").glob("*.wav"):
+        file.write_bytes(b"")
+    first, second = stubbed(data), stubbed(data)
+    assert (first.clips, len(first.unreadable)) == (0, NUM_CLIPS)
+    assert (second.clips, second.unreadable) == (0, first.unreadable)
+
+
 def test_a_batch_of_every_length_and_a_clip_too_long(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
