@@ -13,10 +13,13 @@ from ser_head.dataset import Dataset
 from ser_head.personal.deviation import moments
 from ser_head.personal.enrolment import ALL, SIZES, Session, enrolment_sessions, known_sessions, training_sessions
 from ser_head.personal.voices import Card, Personalizer, Voices, parse_methods
+from ser_head.power import Power, fit_power
 from ser_head.settings import TrainSettings
 from ser_head.splits import Split
 
 VALIDATION_SIZES = (0, *SIZES, ALL)  # clips enrolled: an epoch is chosen by the mean over what tests will ask
+
+_MEASURED_FOR_POWER = 1000  # clips; 25 layers of 1024 numbers take as many some seconds
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,7 @@ class Fold:
         weights: weight of each class in the loss, float32 (classes,).
         personalizer: what is made of speakers.
         seen: what is made of training clips: that, and where settings augment, speakers normalised as if enrolled.
+        power: what bends the vectors after that, or None.
         numbers: mean and deviation of the training clips' numbers, where a number is learned.
         seed: with the number of the fold, what every random choice comes from.
     """
@@ -38,6 +42,7 @@ class Fold:
     weights: np.ndarray
     personalizer: Personalizer
     seen: Personalizer
+    power: Power | None
     numbers: tuple[float, float] | None
     seed: int
 
@@ -103,7 +108,8 @@ def prepare_fold(data: Dataset, split: Split, settings: TrainSettings, rows: int
     personalizer = Personalizer(settings.personalized, known, rows, pretrained)
     seen = Personalizer(methods, voices, rows, pretrained)
     seed = settings.seed if seed is None else seed
-    return Fold(split, scaling, weights.astype(np.float32), personalizer, seen, _numbers(data, split), seed)
+    power = _measure_power(data, split.train, scaling) if settings.bends else None
+    return Fold(split, scaling, weights.astype(np.float32), personalizer, seen, power, _numbers(data, split), seed)
 
 
 def without_personalization(fold: Fold, settings: TrainSettings) -> Fold:
@@ -229,6 +235,12 @@ def _pretrained(data: Dataset, scaling: Alignment) -> dict[str, np.ndarray]:
     """Return e_s of the speakers the encoder's pre-training heard, in standardised space."""
     deviation = np.sqrt(scaling.variance).astype(np.float32)
     return {name: vector / deviation for name, vector in data.speaker_vectors.items()}
+
+
+def _measure_power(data: Dataset, clips: np.ndarray, scaling: Alignment) -> Power:
+    """Measure on some clips, spread over all: an exponent needs no more."""
+    some = clips[np.linspace(0, len(clips) - 1, min(len(clips), _MEASURED_FOR_POWER)).astype(int)]
+    return fit_power(scaling.read(data, some))
 
 
 def _measure_voices(data: Dataset, clips: np.ndarray, scaling: Alignment) -> Voices:

@@ -17,10 +17,12 @@ from ser_embed.errors import InputError
 from ser_head.backend import keras
 from ser_head.framewise import LayerMix, attend, convolve
 from ser_head.heads import HeadSpec
+from ser_head.power import REACH, Power, yeo_johnson
 from ser_head.scaling import OUTLIER, Scaling
 from ser_head.temperature import SMALLEST_PROBABILITY
 
 NETWORK = "network"  # its name inside a saved head
+BEND = "bend"  # the name of its layer that bends
 SPEAKER_WIDTH = 16  # numbers per row of the speaker table, before its dense layer
 # Keras' 0.99 averages over the last hundreds of steps, more than many trainings have: early validation scores would be
 # those of half-initialised statistics.
@@ -37,12 +39,14 @@ class NetworkShape:
         width: numbers per layer.
         classes: emotions; 0 for a head that answers with a number.
         told: name and width of each input that tells of the speaker, in their order.
+        bends: whether vectors are bent before all else; see `ser_head.power`.
     """
 
     layers: int
     width: int
     classes: int
     told: Mapping[str, int] = field(default_factory=dict)
+    bends: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,27 @@ class Regularization:
 
     dropout: float
     noise: float
+
+
+class Bend(keras.layers.Layer):
+    """Bends standardised vectors as `ser_head.power` found best: (..., layers, width), which it keeps."""
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Create what leaves vectors as they are."""
+        parts = (("exponent", "ones"), ("mean", "zeros"), ("deviation", "ones"))
+        self.exponent, self.mean, self.deviation = (
+            self.add_weight(shape=input_shape[-2:], initializer=first, trainable=False, name=name)
+            for name, first in parts
+        )
+
+    def call(self, vectors: Any) -> Any:
+        """Bend and standardise."""
+        bent = yeo_johnson(keras.ops.clip(vectors, -REACH, REACH), self.exponent, keras.ops)
+        return (bent - self.mean) / self.deviation
+
+    def use(self, power: Power) -> None:
+        """Bend like this from now on."""
+        self.set_weights([power.exponent, power.mean, power.deviation])
 
 
 def build_network(spec: HeadSpec, shape: NetworkShape, regularization: Regularization, seed: int) -> keras.Model:
@@ -73,6 +98,7 @@ def build_network(spec: HeadSpec, shape: NetworkShape, regularization: Regulariz
     told = {name: keras.Input((width,), name=name) for name, width in shape.told.items()}
     there = keras.ops.logical_not(keras.ops.isnan(vectors[..., :1, 0])) if spec.takes_frames else None
     hidden = vectors if there is None else keras.ops.where(there[..., None], vectors, 0.0)
+    hidden = Bend(name=BEND)(hidden) if shape.bends else hidden
     hidden = keras.ops.clip(hidden, -OUTLIER, OUTLIER)
     hidden = LayerMix(name="layer_mix")(hidden) if shape.layers > 1 else hidden[..., 0, :]
     for name, about in told.items():
@@ -161,7 +187,8 @@ def load_head(path: Path) -> keras.Model:
         InputError: it is not a head this version can read.
     """
     try:
-        return keras.saving.load_model(path, custom_objects={"LayerMix": LayerMix}, compile=False, safe_mode=True)
+        own = {each.__name__: each for each in (Bend, LayerMix)}
+        return keras.saving.load_model(path, custom_objects=own, compile=False, safe_mode=True)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise InputError(
             f"expected a head saved by this library, but {path} cannot be read as one ({error})"

@@ -1,10 +1,11 @@
 """Settings that earlier systems reported, by name: what `--preset` starts from. A flag given beside it wins.
 
 A preset fixes every setting that bears on the training, so it stays what it is when the library's own defaults move.
-What a report leaves open is neutral: no noise, no augmentation, no weight decay, no smoothing, no averaging, no class
-weights, no second training with the validation clips, and no stopping before the last epoch. Rates and sizes that are
-not reported are Keras' own (batches of 32, steps of 0.001) or customary (dropout 0.5). Two things are this library's in
-every preset: vectors are standardised by the training clips, and the epoch with the lowest validation loss is kept.
+What a report leaves open is neutral: no noise, no augmentation, no transform, no weight decay, no smoothing, no
+averaging, no class weights, no second training with the validation clips, and no stopping before the last epoch. Rates
+and sizes that are not reported are Keras' own (batches of 32, steps of 0.001) or customary (dropout 0.5). Two things
+are this library's in every preset: vectors are standardised by the training clips, and the epoch with the lowest
+validation loss is kept.
 """
 
 from collections.abc import Mapping
@@ -53,6 +54,7 @@ def _settings(**reported: Any) -> Mapping[str, Any]:
         "label_smoothing": 0.0,
         "averaging": 0.0,
         "augment": "none",
+        "transform": "none",
         "balance": 0.0,
         "refit": "never",
     }

@@ -21,6 +21,7 @@ STEPS = 600
 FRAME_STEPS = 360
 EPOCHS = 20
 AUGMENTATIONS = ("speakers", "none")
+TRANSFORMS = ("yeo-johnson", "none")
 REFITS = ("always", "never", "folds")
 NORMALIZATIONS = ("all", "corpus", "coral")
 
@@ -116,6 +117,12 @@ class TrainSettings:
         help="show networks on vectors their training clips also as samples of each speaker's clips normalise them, so "
         "that they lean less on voices: speakers, or none",
     )
+    transform: str = option(
+        "yeo-johnson",
+        metavar="HOW",
+        help="bend each dimension of standardised vectors until its values are as normal as a power makes them, for "
+        "networks on vectors: yeo-johnson, or none",
+    )
     balance: float = option(
         1.0, parse=float, metavar="X", help="how far rare emotions weigh more: 0 not at all, 1 as much as frequent ones"
     )
@@ -184,6 +191,7 @@ class TrainSettings:
         _require(0 <= self.label_smoothing < 1, "label-smoothing", "at least 0 and below 1", self.label_smoothing)
         _require(0 <= self.averaging < 1, "averaging", "at least 0 and below 1", self.averaging)
         _require(self.augment in AUGMENTATIONS, "augment", f"one of {', '.join(AUGMENTATIONS)}", self.augment)
+        _require(self.transform in TRANSFORMS, "transform", f"one of {', '.join(TRANSFORMS)}", self.transform)
         _require(0 <= self.balance <= 1, "balance", "from 0 to 1", self.balance)
         _require(self.refit in REFITS, "refit", f"one of {', '.join(REFITS)}", self.refit)
         _require(self.seeds >= 1, "seeds", "at least 1", self.seeds)
@@ -267,6 +275,11 @@ class TrainSettings:
         eGeMAPS, three seeds each); support vector machines gained nothing by it.
         """
         return self.augment == "speakers" and HEADS[self.head].kind == "dense"
+
+    @property
+    def bends(self) -> bool:
+        """Whether vectors go through `ser_head.power` in front of the head; a linear machine is left linear."""
+        return self.transform != "none" and HEADS[self.head].kind == "dense"
 
     @property
     def all_seeds(self) -> range:

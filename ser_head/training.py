@@ -18,7 +18,7 @@ from ser_head.backend import keras
 from ser_head.dataset import Dataset
 from ser_head.folds import Casting, Fitted, Fold, training_casting, validation_castings
 from ser_head.heads import HEADS
-from ser_head.networks import NetworkShape, Regularization, build_network, finished, layer_weights, one_or_all
+from ser_head.networks import BEND, NetworkShape, Regularization, build_network, finished, layer_weights, one_or_all
 from ser_head.padding import random_cuts
 from ser_head.settings import TrainSettings
 
@@ -44,7 +44,7 @@ class NetworkTrainer:
         """
         self._data = data
         self.settings = settings
-        self._shape = NetworkShape(*data.shape, len(data.labels), told)
+        self._shape = NetworkShape(*data.shape, len(data.labels), told, settings.bends)
         self.network = self._untrained(0)
         optimizer = keras.optimizers.AdamW(settings.learning_rate, weight_decay=settings.weight_decay)
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta", "logits"])
@@ -176,6 +176,8 @@ class NetworkTrainer:
         untrained = self._untrained(int(random.integers(2**31)))
         for held, fresh in zip(self.network.variables, untrained.variables, strict=True):
             held.assign(fresh)
+        if fold.power is not None:
+            self.network.get_layer(BEND).use(fold.power)
         for held, start in zip(self.network.optimizer.variables, self._optimizer_start, strict=True):
             held.assign(start)
         return random

@@ -54,7 +54,7 @@ STAGES = {
     "ser_head": """
         heads outputs splits leakage
         personal.normalization personal.blending personal.enrolment personal.priors personal.deviation personal.voices
-        personal.profiles personal presets settings padding dataset scaling alignment folds
+        personal.profiles personal presets settings padding dataset scaling alignment power folds
         temperature familiarity scoring predictions subgroups
         plan backend framewise networks training classic classic_training search rounds schedule
         bootstrap paired reliability numeric metrics

@@ -6,14 +6,19 @@ import pytest
 from ser_embed.errors import InputError
 from ser_head.backend import keras
 from ser_head.heads import HEADS
-from ser_head.networks import NetworkShape, Regularization, build_network, finished, load_head, load_network
+from ser_head.networks import BEND, NetworkShape, Regularization, build_network, finished, load_head, load_network
 from ser_head.padding import pad_frames
+from ser_head.power import fit_power
 from ser_head.scaling import Scaling
 from ser_head.temperature import temper
 from ser_head.training import _Average
 
 REGULARIZATION = Regularization(dropout=0.3, noise=0.2)
-SHAPES = [NetworkShape(1, 6, 3), NetworkShape(4, 6, 3), NetworkShape(4, 6, 3, {"embedding": 5, "features": 6})]
+SHAPES = [
+    NetworkShape(1, 6, 3),
+    NetworkShape(4, 6, 3, bends=True),
+    NetworkShape(4, 6, 3, {"embedding": 5, "features": 6}),
+]
 NETWORKS = [name for name, spec in HEADS.items() if spec.kind == "dense"]
 FRAMEWISE = [name for name, spec in HEADS.items() if spec.takes_frames]
 
@@ -35,6 +40,8 @@ def test_a_saved_head_turns_raw_vectors_into_the_trained_networks_probabilities(
     scaling = Scaling(random.normal(0, 100, size), random.uniform(1, 50, size))
     vectors = (scaling.mean + random.normal(size=(9, *size)) * np.sqrt(scaling.variance)).astype(np.float32)
     network = build_network(HEADS[name], shape, REGULARIZATION, seed=1)
+    if shape.bends:
+        network.get_layer(BEND).use(fit_power(scaling.apply(vectors)))
     finished(network, scaling, temperature=2.0).save(tmp_path / "head.keras")
     inside = score(network, inputs_for(shape, scaling.apply(vectors)))
     assert load_network(tmp_path / "head.keras")(inputs_for(shape, scaling.apply(vectors))) == pytest.approx(inside)

@@ -29,6 +29,7 @@ from ser_head.settings import TrainSettings, find_store
         ({"noise": -1.0}, "--noise has to be from 0 to 1"),
         ({"noise": 1.5}, "--noise has to be from 0 to 1, not 1.5"),
         ({"label_smoothing": 1.0}, "--label-smoothing has to be at least 0 and below 1"),
+        ({"transform": "log"}, "--transform has to be one of yeo-johnson, none, not 'log'"),
         ({"balance": 2.0}, "--balance has to be from 0 to 1"),
         ({"refit": "maybe"}, "--refit has to be one of always, never, folds"),
         ({"search": -1}, "--search has to be zero or positive"),
