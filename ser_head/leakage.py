@@ -24,13 +24,6 @@ from ser_head.splits import Split
 
 SOURCE = "augmented_from"
 SPEAKER = "speaker"
-_WORDS = {
-    SPEAKER: "a speaker",
-    "bytes": "the bytes of their file",
-    "audio": "their audio",
-    "augmented": "a recording, one or both as its augmented copies,",
-    "sentence": "a sentence",
-}
 
 
 @dataclass(frozen=True)
@@ -74,22 +67,6 @@ class Audit:
         }
         example = list(self.duplicates[0]) if self.duplicates else None
         return {**found, "duplicates": {"clips": sum(map(len, self.duplicates)), "example": example}}
-
-    def lines(self) -> list[str]:
-        """Return one plain sentence per finding, for people; none where nothing is shared and all is known."""
-        said = []
-        for name, finding in self.findings.items():
-            words = _WORDS[name]
-            if finding.example:
-                share = f"{finding.clips} of {finding.tested} test clips share {words} with clips trained on"
-                said.append(f"{share}, for example {' and '.join(finding.example)}")
-            if finding.unknown:
-                said.append(f"{finding.unknown} clips cannot be audited for {name}: theirs is not known")
-        if self.duplicates:
-            copies = sum(map(len, self.duplicates))
-            said.append(f"{copies} clips of the data set have the audio of another: {' and '.join(self.duplicates[0])}")
-            said[-1] += ", ..." if len(self.duplicates) > 1 else ""
-        return said
 
 
 def audit(clips: pd.DataFrame, splits: Sequence[Split]) -> Audit:
