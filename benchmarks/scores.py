@@ -12,9 +12,8 @@ from benchmarks.kept import Made, read, run, tell, train, uar
 
 PROTOCOLS = {"emodb": "loso", "ravdess": "kfold:6"}
 FEATURES = ("egemaps", "mfcc", "mfcc+egemaps")
-HEADS = ("svm", "mlp", "deep")
+HEADS = ("svm", "lda", "forest", "mlp", "deep")  # the ensemble is all of them
 FRAME_HEADS = ("attention", "cnn")
-MEMBERS = ("mlp", "svm")  # of the ensemble
 CONDITIONS = ("plain", "unknown", "enrolled:1", "enrolled:5", "enrolled:20", "transductive")
 
 
@@ -28,7 +27,7 @@ def commands(data: str, out: Path) -> Iterator[Made]:
             yield store, ["ser_embed.extract", "--model", name, *corpora]
             for head in HEADS:
                 yield run(out, name, corpus, head), train(store, "--head", head, *how)
-            members = [str(run(out, name, corpus, head)) for head in MEMBERS]
+            members = [str(run(out, name, corpus, head)) for head in HEADS]
             combined = ["ser_head.train", "--head", "ensemble", "--members", *members]
             yield run(out, name, corpus, "ensemble"), combined
             yield run(out, name, corpus, "personalized"), train(store, *how, "--personalized")

@@ -16,7 +16,7 @@ COPIES = 4
 
 
 class ClassicTrainer:
-    """Trains a support vector machine or a forest on the clips of one fold after another.
+    """Trains a head of scikit-learn's on the clips of one fold after another.
 
     Attributes:
         settings: the run's settings.
@@ -26,7 +26,7 @@ class ClassicTrainer:
         """Take the clips of all folds."""
         self._data = data
         self.settings = settings
-        self._head = self._untrained(settings.seed)
+        self._head = ClassicHead(settings.head, settings.seed)
 
     def fit(self, fold: Fold, on_epoch: Callable[[], object]) -> Fitted:
         """Learn from the training clips."""
@@ -50,13 +50,10 @@ class ClassicTrainer:
         self._head.save(folder / FILE)
         return FILE
 
-    def _untrained(self, seed: int) -> ClassicHead:
-        return ClassicHead("svm" if self.settings.head == "svm" else "forest", seed)
-
     def _learn(self, fold: Fold, clips: np.ndarray) -> None:
         random = fold.random()
         copies = COPIES if fold.seen.listens else 1
         inputs = [training_casting(self._data, fold, clips, random).inputs(clips)[0] for _ in range(copies)]
         targets = np.tile(self._data.targets[clips], copies)
-        self._head = self._untrained(int(random.integers(2**31)))
+        self._head = ClassicHead(self.settings.head, int(random.integers(2**31)), fold.power)
         self._head.fit(np.concatenate(inputs), targets, fold.weights)

@@ -28,6 +28,7 @@ HEADS = {
     "mlp": HeadSpec("dense", "two hidden layers, 256 and 64 units (Brown, 2023)", (256, 64)),
     "deep": HeadSpec("dense", "four hidden layers, 1024, 256, 64 and 64 units (Brown, 2023)", (1024, 256, 64, 64)),
     "svm": HeadSpec("classic", "linear support vector machine"),
+    "lda": HeadSpec("classic", "linear discriminant analysis, its covariance shrunk (Ledoit and Wolf, 2004)"),
     "forest": HeadSpec("classic", "random forest"),
     "attention": HeadSpec("attention", "attention over the frames of a clip, then 256 and 64 units", (256, 64)),
     "cnn": HeadSpec("cnn", "five blocks of convolution over the frames of a clip (NTU, 2024)", (64,)),

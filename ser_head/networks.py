@@ -17,7 +17,7 @@ from ser_embed.errors import InputError
 from ser_head.backend import keras
 from ser_head.framewise import LayerMix, attend, convolve
 from ser_head.heads import HeadSpec
-from ser_head.power import REACH, Power, yeo_johnson
+from ser_head.power import Power
 from ser_head.scaling import OUTLIER, Scaling
 from ser_head.temperature import SMALLEST_PROBABILITY
 
@@ -75,8 +75,7 @@ class Bend(keras.layers.Layer):
 
     def call(self, vectors: Any) -> Any:
         """Bend and standardise."""
-        bent = yeo_johnson(keras.ops.clip(vectors, -REACH, REACH), self.exponent, keras.ops)
-        return (bent - self.mean) / self.deviation
+        return Power(self.exponent, self.mean, self.deviation).apply(vectors, keras.ops)
 
     def use(self, power: Power) -> None:
         """Bend like this from now on."""

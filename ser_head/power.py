@@ -29,6 +29,10 @@ class Power:
     mean: np.ndarray
     deviation: np.ndarray
 
+    def apply(self, vectors: Any, ops: Any = np) -> Any:
+        """Bend and standardise vectors, (..., layers, width); for `ops` see `yeo_johnson`."""
+        return (yeo_johnson(ops.clip(vectors, -REACH, REACH), self.exponent, ops) - self.mean) / self.deviation
+
 
 def fit_power(vectors: np.ndarray) -> Power:
     """Find for each dimension the exponent of `EXPONENTS` under which its values are the likeliest to be normal.

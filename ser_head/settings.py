@@ -121,7 +121,7 @@ class TrainSettings:
         "yeo-johnson",
         metavar="HOW",
         help="bend each dimension of standardised vectors until its values are as normal as a power makes them, for "
-        "networks on vectors: yeo-johnson, or none",
+        "networks on vectors and lda: yeo-johnson, or none",
     )
     balance: float = option(
         1.0, parse=float, metavar="X", help="how far rare emotions weigh more: 0 not at all, 1 as much as frequent ones"
@@ -279,7 +279,7 @@ class TrainSettings:
     @property
     def bends(self) -> bool:
         """Whether vectors go through `ser_head.power` in front of the head; a linear machine is left linear."""
-        return self.transform != "none" and HEADS[self.head].kind == "dense"
+        return self.transform != "none" and (HEADS[self.head].kind == "dense" or self.head == "lda")
 
     @property
     def all_seeds(self) -> range:
