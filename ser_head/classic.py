@@ -1,9 +1,8 @@
-"""Heads of scikit-learn's over the same standardised vectors: a linear support-vector machine, a linear discriminant
-analysis, a random forest.
+"""Heads of scikit-learn's over the same standardised vectors: a support vector machine, a discriminant, a forest.
 
 Vectors are float32 (clips, layers, width); the layers lie side by side, so that the head may use any of them, but for
-the discriminant analysis, whose covariance would not fit: it takes their mean. A head is saved by skops, which loads
-only types it knows to be harmless or is told to trust: nothing is unpickled.
+the linear discriminant analysis, whose covariance would not fit: it takes their mean. A head is saved by skops, which
+loads only types it knows to be harmless or is told to trust: nothing is unpickled.
 """
 
 import zipfile
