@@ -117,6 +117,8 @@ class ClassicHead:
         """
         try:
             kept = skops.io.load(path, trusted=_TRUSTED)
+            if not isinstance(kept, dict):  # what was saved before a head could bend
+                kept = {"estimator": kept, "power": None}
             estimator, power = kept["estimator"], kept["power"] and Power(**kept["power"])
         except (*_UNREADABLE, zipfile.BadZipFile, zlib.error) as error:
             raise _not_a_head(path, str(error)) from error

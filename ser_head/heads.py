@@ -11,11 +11,13 @@ class HeadSpec:
         kind: "dense", "attention" and "cnn" are networks, "classic" scikit-learn's, "ensemble" a mean of other runs.
         summary: what it is, in a few words.
         hidden: units of each hidden layer of a network; each is Dense - ReLU - dropout - batch normalisation.
+        bends: whether vectors go through `ser_head.power` in front of it; a linear machine is left linear.
     """
 
     kind: str
     summary: str
     hidden: tuple[int, ...] = ()
+    bends: bool = False
 
     @property
     def takes_frames(self) -> bool:
@@ -24,11 +26,15 @@ class HeadSpec:
 
 
 HEADS = {
-    "linear": HeadSpec("dense", "no hidden layer: softmax regression"),
-    "mlp": HeadSpec("dense", "two hidden layers, 256 and 64 units (Brown, 2023)", (256, 64)),
-    "deep": HeadSpec("dense", "four hidden layers, 1024, 256, 64 and 64 units (Brown, 2023)", (1024, 256, 64, 64)),
+    "linear": HeadSpec("dense", "no hidden layer: softmax regression", bends=True),
+    "mlp": HeadSpec("dense", "two hidden layers, 256 and 64 units (Brown, 2023)", (256, 64), bends=True),
+    "deep": HeadSpec(
+        "dense", "four hidden layers, 1024, 256, 64 and 64 units (Brown, 2023)", (1024, 256, 64, 64), bends=True
+    ),
     "svm": HeadSpec("classic", "linear support vector machine"),
-    "lda": HeadSpec("classic", "linear discriminant analysis, its covariance shrunk (Ledoit and Wolf, 2004)"),
+    "lda": HeadSpec(
+        "classic", "linear discriminant analysis, its covariance shrunk (Ledoit and Wolf, 2004)", bends=True
+    ),
     "forest": HeadSpec("classic", "random forest"),
     "attention": HeadSpec("attention", "attention over the frames of a clip, then 256 and 64 units", (256, 64)),
     "cnn": HeadSpec("cnn", "five blocks of convolution over the frames of a clip (NTU, 2024)", (64,)),

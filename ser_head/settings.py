@@ -278,8 +278,8 @@ class TrainSettings:
 
     @property
     def bends(self) -> bool:
-        """Whether vectors go through `ser_head.power` in front of the head; a linear machine is left linear."""
-        return self.transform != "none" and (HEADS[self.head].kind == "dense" or self.head == "lda")
+        """Whether vectors go through `ser_head.power` in front of the head."""
+        return self.transform != "none" and HEADS[self.head].bends
 
     @property
     def all_seeds(self) -> range:

@@ -427,17 +427,11 @@ def test_no_more_clips_than_a_chunk_are_in_memory(data: Path, tmp_path: Path, mo
 
 def test_several_devices_share_the_work(data: Path, models: dict[str, Path], tmp_path: Path) -> None:
     model = str(models["hubert-base"])
-    # Equal bits are not promised when clips are shared out; this bound is, in float32.
-    options = {"data": data, "chunk": 5, "layers": "1", "dtype": "float32"}
-    ser_embed.extract(model, store=tmp_path / "one.h5", device="cpu", **options)
-    two = ser_embed.extract(model, store=tmp_path / "two.h5", device="cpu,cpu", **options)
+    ser_embed.extract(model, data=data, store=tmp_path / "one.h5", chunk=5, layers="1", device="cpu")
+    two = ser_embed.extract(model, data=data, store=tmp_path / "two.h5", chunk=5, layers="1", device="cpu,cpu")
     assert two.extracted == NUM_CLIPS
     assert two.audio_s > 0
-    alone, shared = contents(tmp_path / "one.h5"), contents(tmp_path / "two.h5")
-    assert list(alone) == list(shared)
-    for name, vector in alone.items():
-        expected, found = (np.frombuffer(each, np.float32) for each in (vector, shared[name]))
-        assert np.linalg.norm(found - expected) <= 1e-5 * np.linalg.norm(expected)
+    assert contents(tmp_path / "one.h5") == contents(tmp_path / "two.h5")
 
 
 def test_a_device_that_fails_is_one_line(

@@ -17,6 +17,8 @@ from ser_head.scaling import OUTLIER
 
 KINDS = ("svm", "lda", "forest")
 EVEN = np.ones(3, np.float32)
+RIGHT = {"svm": 0.9, "lda": 0.85, "forest": 0.9}  # at least; a mean of two layers tells what one knows less clearly
+SMALLEST = {"svm": 1e-5, "lda": 1e-9, "forest": 1e-5}  # probability of any class
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -46,7 +48,7 @@ def test_it_learns_what_there_is_to_learn(head):
     assert probabilities.dtype == np.float32
     assert probabilities.shape == (120, 3)
     assert probabilities.sum(axis=1) == pytest.approx(1, abs=1e-5)
-    assert (probabilities.argmax(axis=1) == targets).mean() > 0.85
+    assert (probabilities.argmax(axis=1) == targets).mean() > RIGHT[head.kind]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -64,7 +66,7 @@ def test_no_clips_have_no_probabilities(head):
 def test_a_logarithm_of_any_probability_is_finite(head):
     far = np.full((2, 2, 5), 1e6, np.float32) * np.array([1, -1], np.float32)[:, None, None]
     assert np.isfinite(np.log(head.probabilities(far))).all()
-    assert head.probabilities(clips()[0]).min() > 1e-9
+    assert head.probabilities(clips()[0]).min() > SMALLEST[head.kind]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -125,6 +127,13 @@ def test_a_dimension_that_does_not_vary_breaks_nothing():
         assert np.isfinite(head.probabilities(vectors)).all()
 
 
+def test_a_machine_saved_before_heads_could_bend_is_read(tmp_path):
+    head = ClassicHead("svm", seed=0).fit(*clips(), EVEN)
+    skops.io.dump(head._estimator, tmp_path / "head.skops")
+    loaded = ClassicHead.load(tmp_path / "head.skops")
+    assert np.array_equal(loaded.probabilities(clips()[0]), head.probabilities(clips()[0]))
+
+
 def test_an_untrained_head_has_no_answer():
     with pytest.raises(ValueError, match="has to be trained"):
         ClassicHead("svm", seed=0).probabilities(clips()[0])
@@ -132,14 +141,14 @@ def test_an_untrained_head_has_no_answer():
 
 def test_a_file_that_would_run_code_is_refused(tmp_path):
     ran = tmp_path / "ran"
-    skops.io.dump({"estimator": FunctionTransformer(ran.touch), "power": None}, tmp_path / "head.skops")
+    skops.io.dump(FunctionTransformer(ran.touch), tmp_path / "head.skops")
     with pytest.raises(InputError, match="[Uu]ntrusted"):
         ClassicHead.load(tmp_path / "head.skops")
     assert not ran.exists()
 
 
 def test_another_estimator_is_refused(tmp_path):
-    skops.io.dump({"estimator": LogisticRegression(), "power": None}, tmp_path / "head.skops")
+    skops.io.dump(LogisticRegression(), tmp_path / "head.skops")
     with pytest.raises(InputError, match="it holds a LogisticRegression"):
         ClassicHead.load(tmp_path / "head.skops")
 

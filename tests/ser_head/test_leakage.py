@@ -86,6 +86,7 @@ def test_a_copy_on_the_other_side_of_its_family_is_found(sources):
     found = audit(clips_of(6, augmented_from=sources), [fold([0, 2], [3], [1, 4])])
     assert found.findings["augmented"].clips == 1
     assert found.findings["augmented"].example == ("c/001", "c/000")
+    assert found.findings["augmented"].tested == 2
 
 
 def test_a_copy_on_its_sources_side_is_no_leak():
