@@ -62,7 +62,7 @@ class Lanes:
         """
         keys = list(waveforms)
         lengths = [len(waveforms[key]) for key in keys]
-        batches = make_batches(lengths, self._budget_for(lengths))
+        batches = make_batches(lengths, self._budget, self._lanes)
         lanes = min(self._lanes, len(batches))
         at_work: deque[tuple[list[int], Result]] = deque()
 
@@ -86,12 +86,6 @@ class Lanes:
                 yield fetch()
         while at_work:
             yield fetch()
-
-    def _budget_for(self, lengths: list[int]) -> int:
-        """Return samples per batch: where clips are few, each lane gets some; half a clip makes up for lengths."""
-        if self._lanes == 1:
-            return self._budget
-        return min(self._budget, sum(lengths) // self._lanes + max(lengths, default=0) // 2)
 
 
 def encode_all(encoder: Encoder, waveforms: Sequence[np.ndarray], lanes: int | None = None) -> list[np.ndarray]:

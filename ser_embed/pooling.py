@@ -35,25 +35,29 @@ def pool_clip(frames: np.ndarray, pooling: str) -> np.ndarray:
     return np.concatenate(statistics, axis=-1).astype(np.float32)
 
 
-def pool_batch(hidden: "torch.Tensor", valid: "torch.Tensor", pooling: str) -> "torch.Tensor":
-    """Pool a padded batch of one layer's frames; sums run in float32 whatever the layer's type.
+def pool_batch(hidden: "torch.Tensor", valid: "torch.Tensor | None", pooling: str) -> "torch.Tensor":
+    """Pool the frames of clips side by side; sums run in float32 whatever the frames' type.
 
     Args:
-        hidden: (batch, frames, width).
-        valid: bool (batch, frames), False where a frame is padding.
+        hidden: (clips, frames, width).
+        valid: bool (clips, frames), False where a frame is padding; None if there is none.
         pooling: "mean", "mean+std" or "frames".
 
     Returns:
-        float32 (batch, width) or (batch, 2 width); with "frames" float32 (all valid frames, width), clip after clip.
+        float32 (clips, width) or (clips, 2 width); with "frames" float32 (all valid frames, width), clip after clip.
     """
     import torch
 
     if pooling == "frames":
-        return hidden[valid].float()
-    counts = valid.sum(dim=1, keepdim=True)  # (batch, 1)
-    padding = ~valid.unsqueeze(-1)  # (batch, frames, 1)
-    mean = hidden.masked_fill(padding, 0).sum(dim=1, dtype=torch.float32) / counts
+        return (hidden.flatten(0, 1) if valid is None else hidden[valid]).float()
+    counts: int | torch.Tensor = hidden.shape[1]
+    if valid is not None:
+        counts = valid.sum(dim=1, keepdim=True)  # (clips, 1)
+        hidden = hidden.masked_fill(~valid.unsqueeze(-1), 0)
+    mean = hidden.sum(dim=1, dtype=torch.float32) / counts
     if pooling == "mean":
         return mean
-    deviation = (hidden.float() - mean.unsqueeze(1)).masked_fill(padding, 0)
+    deviation = hidden.float() - mean.unsqueeze(1)
+    if valid is not None:
+        deviation = deviation.masked_fill(~valid.unsqueeze(-1), 0)
     return torch.cat([mean, (deviation.square().sum(dim=1) / counts).sqrt()], dim=-1)

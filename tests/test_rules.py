@@ -37,7 +37,8 @@ STAGES = {
         corpora.custom corpora.find corpora.copies corpora.scan corpora
         containers audio batching pooling speakers
         encoders.catalogue encoders.encoder encoders.features
-        encoders.frontend encoders.attention encoders.linear encoders.positions encoders.transformer
+        encoders.linear encoders.frontend encoders.groups encoders.attention encoders.blocks encoders.positions
+        encoders.transformer
         encoders.pretrained encoders
         lanes settings locking cache parts merging extraction devices pipeline extract
         verification inspect embed

@@ -4,71 +4,65 @@ transformers multiplies three times by a matrix a third as wide, and for WavLM a
 which rules out the fused kernel.
 """
 
-from types import MethodType
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 
-
-def fuse(attention: Any) -> None:
-    """Replace how an attention module of HuBERT, Wav2Vec2 or WavLM computes; its numbers stay the same.
-
-    Args:
-        attention: the module, with `q_proj`, `k_proj`, `v_proj` and `out_proj`, for inference only.
-    """
-    parts = [attention.q_proj, attention.k_proj, attention.v_proj]
-    joined = torch.nn.Linear(parts[0].in_features, sum(part.out_features for part in parts), device="meta")
-    joined.weight = torch.nn.Parameter(torch.cat([part.weight for part in parts]), requires_grad=False)
-    joined.bias = torch.nn.Parameter(torch.cat([part.bias for part in parts]), requires_grad=False)
-    del attention.q_proj, attention.k_proj, attention.v_proj
-    attention.joined = joined
-    if hasattr(attention, "gru_rel_pos_linear"):  # WavLM
-        attention.torch_multi_head_self_attention = MethodType(_attend_with_positions, attention)
-    else:
-        attention.forward = MethodType(_forward, attention)
+from ser_embed.encoders.groups import Group
+from ser_embed.encoders.linear import make_linear
 
 
-def _forward(
-    attention: Any, hidden_states: torch.Tensor, attention_mask: torch.Tensor | None = None, **_: Any
-) -> tuple[torch.Tensor, None]:
-    """Stand in for the module's forward; arguments are named as transformers calls it.
+class Attention:
+    """Self-attention of every frame to the frames of its own clip."""
 
-    Args:
-        attention: the module.
-        hidden_states: (batch, frames, width).
-        attention_mask: bool (batch, 1, frames, frames), True where a query may look at a key; None for everywhere.
+    def __init__(self, attention: Any) -> None:
+        """Take over the weights of an attention module of HuBERT, Wav2Vec2 or WavLM, for inference."""
+        parts = [attention.q_proj, attention.k_proj, attention.v_proj]
+        self._joined = make_linear(torch.cat([part.weight for part in parts]), torch.cat([part.bias for part in parts]))
+        self._out = make_linear(attention.out_proj.weight, attention.out_proj.bias)
+        self._heads = attention.num_heads
+        self._gate = _Gate(attention) if hasattr(attention, "gru_rel_pos_linear") else None  # WavLM
 
-    Returns:
-        (batch, frames, width), and None in place of the attention weights.
-    """
-    return _attend(attention, hidden_states, attention_mask), None
+    def __call__(self, rows: torch.Tensor, groups: Sequence[Group], distances: torch.Tensor | None) -> torch.Tensor:
+        """Attend.
+
+        Args:
+            rows: (rows, width), the frames of a batch.
+            groups: which of them are one clip's.
+            distances: WavLM's bias by distance, (heads, frames, frames) for the longest clip; None for the others.
+
+        Returns:
+            (rows, width).
+        """
+        joined = self._joined(rows).unflatten(1, (3, self._heads, -1))  # (rows, 3, heads, head width)
+        gates = None if self._gate is None else self._gate(rows)
+        mixed = [self._attend(joined[group.rows], group, gates, distances) for group in groups]
+        return self._out(torch.cat(mixed))
+
+    def _attend(
+        self, joined: torch.Tensor, group: Group, gates: torch.Tensor | None, distances: torch.Tensor | None
+    ) -> torch.Tensor:
+        query, key, value = group.spread(joined).permute(2, 0, 3, 1, 4)  # each (clips, heads, frames, head width)
+        mask = None if group.valid is None else group.valid[:, None, None]  # which keys a query may look at
+        if gates is not None and distances is not None:
+            gate = group.spread(gates[group.rows]).transpose(1, 2).unsqueeze(-1)  # (clips, heads, frames, 1)
+            bias = gate * distances[:, : group.frames, : group.frames]
+            mask = (bias if mask is None else bias.masked_fill(~mask, float("-inf"))).to(joined.dtype)
+        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        return group.gather(mixed.transpose(1, 2)).flatten(1)
 
 
-def _attend_with_positions(
-    attention: Any, hidden: torch.Tensor, valid: torch.Tensor | None, bias: torch.Tensor
-) -> tuple[torch.Tensor, None]:
-    """Attend with WavLM's gated relative position bias.
+class _Gate:
+    """How much of the bias by distance a frame lets in: the gates of WavLM (Chen et al., 2022)."""
 
-    Args:
-        attention: the module.
-        hidden: (batch, frames, width).
-        valid: bool (batch, frames), or None if nothing is padding.
-        bias: (batch * heads, frames, frames), added to the attention's logits.
+    def __init__(self, attention: Any) -> None:
+        self._linear = attention.gru_rel_pos_linear
+        self._constant = attention.gru_rel_pos_const.flatten()  # (heads,)
 
-    Returns:
-        (batch, frames, width), and None in place of the attention weights.
-    """
-    batch, frames, _ = hidden.shape
-    bias = bias.view(batch, attention.num_heads, frames, frames)
-    if valid is not None:
-        bias = bias.masked_fill(~valid[:, None, None, :], float("-inf"))
-    return _attend(attention, hidden, bias.to(hidden.dtype)), None
-
-
-def _attend(attention: Any, hidden: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-    batch, frames, _ = hidden.shape
-    split = attention.joined(hidden).view(batch, frames, 3, attention.num_heads, attention.head_dim)
-    query, key, value = split.permute(2, 0, 3, 1, 4)  # each (batch, heads, frames, head width)
-    mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
-    return attention.out_proj(mixed.transpose(1, 2).reshape(hidden.shape))
+    def __call__(self, rows: torch.Tensor) -> torch.Tensor:
+        """Return (rows, heads) for (rows, width)."""
+        projected = self._linear(rows.unflatten(1, (len(self._constant), -1)))  # (rows, heads, 8)
+        update, reset = torch.sigmoid(projected.unflatten(2, (2, 4)).sum(-1)).unbind(-1)
+        return update * (reset * self._constant - 1.0) + 2.0

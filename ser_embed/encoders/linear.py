@@ -4,10 +4,13 @@ A plain linear layer has its weights put into blocks anew at every call, by oneD
 GELU that follows is worked out on the product's blocks while they are in the cache.
 """
 
-from typing import Any
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
+
+Linear = Callable[[torch.Tensor], torch.Tensor]
+"""(rows, in) to (rows, out). Rows may overlap in memory, as windows of a longer row do."""
 
 _oneDNN = torch.ops.mkldnn
 
@@ -19,32 +22,20 @@ def can_pack(device: str, dtype: torch.dtype) -> bool:
     return dtype == torch.float32 or (dtype == torch.bfloat16 and _oneDNN._is_mkldnn_bf16_supported())
 
 
-def pack(block: Any) -> None:
-    """Replace the linear layers of a transformer block, for inference; its numbers stay the same but for rounding.
+def make_linear(weight: torch.Tensor, bias: torch.Tensor | None, gelu: bool = False) -> Linear:
+    """Return x W' + b, and GELU of it if asked for, as the weights' device and type compute it fastest.
 
     Args:
-        block: a block of HuBERT, Wav2Vec2 or WavLM, its attention fused.
+        weight: (out, in), for inference only.
+        bias: (out,) or None.
+        gelu: whether GELU follows.
     """
-    forward, attention = block.feed_forward, block.attention
-    attention.joined = PackedLinear(attention.joined)
-    attention.out_proj = PackedLinear(attention.out_proj)
-    forward.output_dense = PackedLinear(forward.output_dense)
-    fused = getattr(forward.intermediate_act_fn, "act", None) is F.gelu
-    forward.intermediate_dense = PackedLinear(forward.intermediate_dense, gelu=fused)
-    if fused:
-        forward.intermediate_act_fn = torch.nn.Identity()
-
-
-class PackedLinear(torch.nn.Module):
-    """x W' + b, and GELU of it if asked for."""
-
-    def __init__(self, linear: torch.nn.Linear, gelu: bool = False) -> None:
-        """Take over the weights of a linear layer."""
-        super().__init__()
-        self._weight = _oneDNN._reorder_linear_weight(linear.weight.detach(), None)
-        self._bias = linear.bias.detach()
-        self._after = "gelu" if gelu else "none"
-
-    def forward(self, rows: torch.Tensor) -> torch.Tensor:
-        """Return (..., out) for (..., in)."""
-        return _oneDNN._linear_pointwise(rows, self._weight, self._bias, self._after, [], "none")
+    weight = weight.detach()
+    bias = None if bias is None else bias.detach()
+    if can_pack(str(weight.device), weight.dtype):
+        packed = _oneDNN._reorder_linear_weight(weight, None)
+        after = "gelu" if gelu else "none"
+        return lambda rows: _oneDNN._linear_pointwise(rows, packed, bias, after, [], "none")
+    if gelu:
+        return lambda rows: F.gelu(F.linear(rows, weight, bias))
+    return lambda rows: F.linear(rows, weight, bias)

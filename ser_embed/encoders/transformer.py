@@ -3,33 +3,33 @@
 Layers are named by this library: "0" is what enters the first transformer block, "k" what leaves block k, "final" the
 model's `last_hidden_state`, which differs from the last block only where a LayerNorm follows it.
 
-A clip's vector does not depend on its batch. The front end runs clip by clip (`frontend`); in the transformer, padded
-frames are zero before the positional convolution, as the convolution's own padding is, are masked out as keys of the
-attention, and are left out of the pooling. Base models are published without an attention mask because their front end
-cannot take padding; here it never sees any, so one rule serves all of them.
+A clip's vector does not depend on its batch. The front end runs clip by clip (`frontend`). In the transformer frames of
+all clips lie end to end, without padding; what looks beyond a frame, which is the positional convolution, attention
+and pooling, is given each clip by itself, or on an accelerator clips of like length with their padding masked
+(`groups`). Base models are published without an attention mask because their front end cannot take padding; here it
+never sees any, so one rule serves all of them.
 """
 
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch.nn.utils import parametrize
-from torch.nn.utils.rnn import pad_sequence
 
-from ser_embed.encoders.attention import fuse
+from ser_embed.encoders.blocks import Block
 from ser_embed.encoders.encoder import MAX_CLIP_S, EncoderOptions, choose_layers
-from ser_embed.encoders.frontend import TILE_FRAMES, FrontEnd
-from ser_embed.encoders.linear import can_pack, pack
-from ser_embed.encoders.positions import FourierConv
+from ser_embed.encoders.frontend import FrontEnd
+from ser_embed.encoders.groups import ALIKE, ALONE, Group, group_clips
+from ser_embed.encoders.positions import Positions
 from ser_embed.errors import InputError
 from ser_embed.pooling import pool_batch, pooled_width
 from ser_embed.spec import RATE_HZ, EmbeddingSpec
 
 CPU_BATCH_S = 5.0  # two clips of 2.5 s: enough rows for the matrix products, small enough for a core's cache
-# AMX multiplies so fast that handing it work shows, so it wants more rows at once. HuBERT-large in two lanes on two
-# cores, median audio-s/s of five rounds by budget: 16.5 at 5 s, 17.6 at 10, 21.8 at 20.
+# AMX multiplies so fast that handing it work shows, so it wants more rows at once; but lanes that wait for each other
+# at a chunk's end want small batches. HuBERT-large in two lanes on two cores, 60 clips of EmoDB, median audio-s/s of
+# five rounds by budget: 13.1 at 10 s, 16.9 at 20, 14.8 at 40, 12.9 at 80.
 AMX_BATCH_S = 20.0
 SMALL_GPU_BATCH_S = 10.0  # however little memory is free
 GPU_BATCH_S = 320.0  # beyond this an accelerator's matrix units are full and only memory grows
@@ -78,34 +78,49 @@ class TransformerEncoder:
             level_db=preparation.level_db,
             arithmetic=str(dtype).removeprefix("torch."),
         )
-        self._normalize = normalize
-        self._model = _freeze(model, layers).to(device=self.device, dtype=dtype)
+        self._normalize, self._pooling = normalize, pooling
+        _freeze(model).to(device=self.device, dtype=dtype)
         on_cpu = self.device == "cpu"
-        if on_cpu:
-            positions = self._model.encoder.pos_conv_embed
-            positions.conv = FourierConv(positions.conv)
-        if can_pack(self.device, dtype):
-            for block in self._model.encoder.layers:
-                pack(block)
-        self._front_end = FrontEnd(self._model.feature_extractor, TILE_FRAMES if on_cpu else 2**31)
-        self._taps = _Taps(self._model.encoder.layers, layers, pooling)
+        self._alike = ALONE if on_cpu else ALIKE
+        self._front_end = FrontEnd(model.feature_extractor, None if on_cpu else 2**31)
+        self._project = model.feature_projection
+        self._positions = Positions(model.encoder.pos_conv_embed, self.device)
+        self._stable = bool(model.config.do_stable_layer_norm)
+        self._norm = model.encoder.layer_norm  # after the last block of a stable one, before the first of the others
+        self._distances = getattr(blocks[0].attention, "compute_bias", None)  # WavLM
+        used = blocks if "final" in layers else blocks[: int(layers[-1])]  # none above the highest layer asked for
+        self._blocks = [Block(block, norm_first=self._stable) for block in used]
 
     @torch.inference_mode()
     def encode(self, waveforms: Sequence[np.ndarray]) -> Callable[[], list[np.ndarray]]:
         """Encode a batch; see `Encoder.encode`."""
         frames = [self._front_end(self._to_device(waveform)) for waveform in waveforms]
         counts = [len(clip) for clip in frames]
-        projected = self._model.feature_projection(torch.cat(frames))
-        if isinstance(projected, tuple):  # Wav2Vec2 and WavLM hand back their inputs too
-            projected = projected[0]
-        lengths = torch.tensor(counts, device=self.device)
-        valid = torch.arange(max(counts), device=self.device) < lengths[:, None]  # (batch, frames)
-        hidden = pad_sequence(projected.split(counts), batch_first=True)  # (batch, frames, width), zeros as padding
-        self._taps.begin(valid)
-        mask = None if min(counts) == max(counts) else valid
-        output = self._model.encoder(hidden, attention_mask=mask, return_dict=True).last_hidden_state
-        pooled = self._taps.end(output)
-        return lambda: _to_numpy(pooled, counts, self.spec.pooling)
+        groups = group_clips(counts, self._alike, self.device)
+        pooled = [
+            torch.cat([pool_batch(group.spread(rows[group.rows]), group.valid, self._pooling) for group in groups])
+            for layer, rows in self._run(torch.cat(frames), groups)
+            if layer in self.spec.layers
+        ]
+        vectors = torch.stack(pooled, dim=1)  # (clips or frames, layers, width)
+        return lambda: _to_numpy(vectors, counts, self._pooling)
+
+    def _run(self, frames: torch.Tensor, groups: Sequence[Group]) -> Iterator[tuple[str, torch.Tensor]]:
+        """Yield every layer's name and (rows, width), given the front end's frames, (rows, channels)."""
+        rows = self._project(frames)
+        if isinstance(rows, tuple):  # Wav2Vec2 and WavLM hand back their inputs too
+            rows = rows[0]
+        rows = rows + self._positions(rows, groups)
+        if not self._stable:
+            rows = self._norm(rows)
+        longest = max(group.frames for group in groups)
+        distances = None if self._distances is None else self._distances(longest, longest)
+        yield "0", rows
+        for number, block in enumerate(self._blocks, start=1):
+            rows = block(rows, groups, distances)
+            yield str(number), rows
+        if "final" in self.spec.layers:
+            yield "final", self._norm(rows) if self._stable else rows
 
     def _to_device(self, waveform: np.ndarray) -> torch.Tensor:
         """Copy a waveform over, normalised as Wav2Vec2FeatureExtractor does: (x - mean) / sqrt(variance + 1e-7)."""
@@ -117,40 +132,6 @@ class TransformerEncoder:
         return samples.pin_memory().to(self.device, non_blocking=True)
 
 
-class _Taps:
-    """Pools what passes through the transformer's blocks, so that no layer's frames outlive the next block.
-
-    Every thread has its own batch in there.
-    """
-
-    def __init__(self, blocks: torch.nn.ModuleList, layers: tuple[str, ...], pooling: str) -> None:
-        self._layers, self._pooling = layers, pooling
-        self._batch = threading.local()
-        if "0" in layers:
-            blocks[0].register_forward_pre_hook(lambda _, inputs: self._take("0", inputs[0]))
-        for index, block in enumerate(blocks, start=1):
-            if str(index) in layers:
-                block.register_forward_hook(self._after(str(index)))
-
-    def _after(self, layer: str) -> Callable[..., None]:
-        # WavLM's blocks return (frames, position bias), the others their frames.
-        return lambda _block, _in, out: self._take(layer, out[0] if isinstance(out, tuple) else out)
-
-    def _take(self, layer: str, hidden: torch.Tensor) -> None:
-        self._batch.pooled[layer] = pool_batch(hidden, self._batch.valid, self._pooling)
-
-    def begin(self, valid: torch.Tensor) -> None:
-        """Say which frames of the coming batch are no padding: bool (batch, frames)."""
-        self._batch.valid = valid
-        self._batch.pooled = {}
-
-    def end(self, output: torch.Tensor) -> torch.Tensor:
-        """Return float32 (batch or frames, layers, width), given what left the encoder."""
-        if "final" in self._layers:
-            self._take("final", output)
-        return torch.stack([self._batch.pooled[layer] for layer in self._layers], dim=1)
-
-
 def _layers_of(wanted: str, names: list[str], last: str) -> tuple[str, ...]:
     if last == "final":
         return choose_layers(wanted, [*names, "final"], last)
@@ -159,16 +140,12 @@ def _layers_of(wanted: str, names: list[str], last: str) -> tuple[str, ...]:
     return choose_layers(wanted, available, last)
 
 
-def _freeze(model: Any, layers: tuple[str, ...]) -> Any:
-    """Make a model ready for inference: no gradients, no work that is repeated or thrown away."""
+def _freeze(model: Any) -> Any:
+    """Make a model ready for inference: no gradients, and no weight norm that is worked out again in every pass."""
     model = model.eval().requires_grad_(False)
     conv = model.encoder.pos_conv_embed.conv
-    if parametrize.is_parametrized(conv):  # else the weight norm is worked out again in every forward pass
+    if parametrize.is_parametrized(conv):
         parametrize.remove_parametrizations(conv, "weight")
-    if "final" not in layers:  # blocks above the highest layer asked for
-        del model.encoder.layers[max(1, int(layers[-1])) :]
-    for block in model.encoder.layers:
-        fuse(block.attention)
     return model
 
 

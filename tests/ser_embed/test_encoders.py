@@ -14,7 +14,8 @@ import transformers
 from ser_embed.encoders import EncoderOptions, load_encoder
 from ser_embed.encoders.encoder import choose_layers
 from ser_embed.encoders.frontend import FrontEnd
-from ser_embed.encoders.positions import FourierConv, keep_exact
+from ser_embed.encoders.groups import ALIKE, ALONE, group_clips
+from ser_embed.encoders.positions import FourierConv, PaddedConv, keep_exact
 from ser_embed.encoders.transformer import AMX_BATCH_S, CPU_BATCH_S
 from ser_embed.errors import InputError
 from tests.ser_embed.conftest import FAMILIES, SHAPES, tone
@@ -114,11 +115,33 @@ def test_positions_are_right_in_bfloat16_whatever_the_groups(channels: int) -> N
 def test_the_fourier_convolution_is_the_convolution(frames: int, kernel: int, bias: bool) -> None:
     torch.manual_seed(0)
     conv = torch.nn.Conv1d(12, 12, kernel, padding=kernel // 2, groups=3, bias=bias).requires_grad_(False)
-    given = torch.randn(2, 12, frames)
-    torch.testing.assert_close(FourierConv(conv)(given), conv(given), rtol=0, atol=2e-6)
-    rough = FourierConv(conv)(given.bfloat16())
+    clips = [torch.randn(frames, 12), torch.randn(9, 12)]
+    given, counts = torch.cat(clips), [frames, 9]
+    groups = group_clips(counts, ALONE, "cpu")
+
+    def plain(rows: torch.Tensor) -> torch.Tensor:
+        return torch.cat([conv(clip.T[None])[0, :, : len(clip)].T for clip in rows.split(counts)])
+
+    torch.testing.assert_close(FourierConv(conv)(given, groups), plain(given), rtol=0, atol=2e-6)
+    rough = FourierConv(conv)(given.bfloat16(), groups)
     assert rough.dtype == torch.bfloat16
-    torch.testing.assert_close(rough.float(), conv(given.bfloat16().float()), rtol=8e-3, atol=2e-6)
+    torch.testing.assert_close(rough.float(), plain(given.bfloat16().float()), rtol=8e-3, atol=2e-6)
+    padded = group_clips(counts, 0.0, "cpu")  # as an accelerator has them
+    torch.testing.assert_close(PaddedConv(conv)(given, padded), plain(given), rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_padded_groups_give_the_vectors_of_clips_alone(models: dict[str, Path], name: str) -> None:
+    """What an accelerator runs, on the processor: plain products, and clips of like length padded and masked."""
+    clips = [tone(length, length) for length in (30_000, 24_000, 30_000, 9_000, 400, 8_000)]
+    encoder = load_encoder(str(models[name]), EncoderOptions(pooling="mean+std", dtype="float32"))
+    wanted = [encoder.encode([clip])()[0] for clip in clips]
+    encoder._alike = ALIKE
+    encoder._positions._convolve = PaddedConv(
+        transformers.AutoModel.from_pretrained(models[name]).encoder.pos_conv_embed.conv
+    )
+    assert any(group.valid is not None for group in group_clips([93, 74, 93, 27, 1, 24], ALIKE, "cpu"))
+    np.testing.assert_allclose(encoder.encode(clips)(), wanted, atol=1e-5)
 
 
 def test_fewer_layers_are_the_same_layers(models: dict[str, Path]) -> None:
