@@ -53,7 +53,7 @@ def group_clips(counts: Sequence[int], alike: float, device: str) -> list[Group]
 
     Args:
         counts: frames of each clip, in the order of the rows.
-        alike: frames of a clip at least, as a share of those of its group's first, which is its longest.
+        alike: what a clip has to have of the frames of its group's first, which is its longest: 1 to 0.
         device: where the frames are.
     """
     groups: list[list[int]] = []
@@ -66,8 +66,9 @@ def group_clips(counts: Sequence[int], alike: float, device: str) -> list[Group]
     for group in groups:
         places, valid = None, None
         if min(group) < group[0]:
-            valid = (torch.arange(group[0]) < torch.tensor(group)[:, None]).to(device)
-            places = valid.flatten().nonzero().flatten()
+            real = torch.arange(group[0]) < torch.tensor(group)[:, None]
+            places = real.flatten().nonzero().flatten().to(device)  # counted before, as a device would be waited for
+            valid = real.to(device)
         made.append(Group(slice(first, first + sum(group)), tuple(group), places, valid))
         first += sum(group)
     return made
