@@ -38,7 +38,7 @@ class ExtractSettings:
     dtype: str = option("auto", help="arithmetic: auto, float32, bfloat16 or float16")
     batch_seconds: float | None = option(
         None,
-        help="seconds of audio, padding counted, in one batch (default: fits the device)",
+        help="seconds of audio in one batch at most (default: fits the device)",
         parse=float,
         metavar="S",
     )

@@ -85,11 +85,6 @@ class FrontEnd:
         self._tile_frames = tile_frames or max(1, TILE_BYTES // frame_bytes)
         self._window = self._samples_for(1)
 
-    @property
-    def channels(self) -> int:
-        """Channels of a frame."""
-        return len(self._layers[-1].weight)
-
     def num_frames(self, num_samples: int) -> int:
         """Return how many frames a waveform of `num_samples` has."""
         for layer in self._layers:

@@ -1,4 +1,4 @@
-"""The positional convolution on a CPU: by Fourier transform for extraction, in float32 for training.
+"""The positional convolution: on a CPU by Fourier transform for extraction, in float32 for training.
 
 It is a grouped Conv1d over 128 frames, which torch works out tap by tap. Between spectra it is one small matrix product
 per frequency and group, a thirtieth of the arithmetic; a HuBERT-large's takes a ninth of the time.
