@@ -28,7 +28,8 @@ from ser_embed.spec import RATE_HZ, EmbeddingSpec
 
 CPU_BATCH_S = 5.0  # two clips of 2.5 s: enough rows for the matrix products, small enough for a core's cache
 # AMX multiplies so fast that handing it work shows, so it wants more rows at once. HuBERT-large in two lanes on two
-# cores, 60 clips of EmoDB, against 20 s, medians of five rounds: 0.93 of the speed at 10 s, 0.97 at 40, 1.03 at 80.
+# cores, 60 clips of EmoDB, against 20 s, medians of five rounds: 0.93 of the speed at 10 s, 0.97 at 40, 1.03 at 80:
+# from 20 on no difference that could be told from noise.
 AMX_BATCH_S = 40.0
 SMALL_GPU_BATCH_S = 10.0  # however little memory is free
 GPU_BATCH_S = 320.0  # beyond this an accelerator's matrix units are full and only memory grows
