@@ -13,6 +13,10 @@ import torch.nn.functional as F
 from ser_embed.encoders.groups import Group
 from ser_embed.encoders.linear import make_linear
 
+# In bfloat16 on a processor, keys and values are rounded up to a multiple of so many frames, by copies that end in zeros,
+# masked: the fused kernel then takes 0.64 to 0.73 of the time over EmoDB's lengths with AMX. Float32 gains nothing.
+TILE = 32
+
 
 class Attention:
     """Self-attention of every frame to the frames of its own clip."""
@@ -24,6 +28,8 @@ class Attention:
         self._out = make_linear(attention.out_proj.weight, attention.out_proj.bias)
         self._heads = attention.num_heads
         self._gate = _Gate(attention) if hasattr(attention, "gru_rel_pos_linear") else None  # WavLM
+        weight = attention.out_proj.weight
+        self._tile = TILE if weight.device.type == "cpu" and weight.dtype == torch.bfloat16 else 1
 
     def __call__(self, rows: torch.Tensor, groups: Sequence[Group], distances: torch.Tensor | None) -> torch.Tensor:
         """Attend.
@@ -44,14 +50,36 @@ class Attention:
     def _attend(
         self, joined: torch.Tensor, group: Group, gates: torch.Tensor | None, distances: torch.Tensor | None
     ) -> torch.Tensor:
-        query, key, value = group.spread(joined).permute(2, 0, 3, 1, 4)  # each (clips, heads, frames, head width)
+        spread = group.spread(joined)  # (clips, frames, 3, heads, head width)
+        query, pairs = spread[:, :, 0], spread[:, :, 1:]
         mask = None if group.valid is None else group.valid[:, None, None]  # which keys a query may look at
         if gates is not None and distances is not None:
             gate = group.spread(gates[group.rows]).transpose(1, 2).unsqueeze(-1)  # (clips, heads, frames, 1)
             bias = gate * distances[:, : group.frames, : group.frames]
             mask = (bias if mask is None else bias.masked_fill(~mask, float("-inf"))).to(joined.dtype)
-        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        missing = -group.frames % self._tile
+        if missing:
+            pairs, mask = _round_up(pairs, mask, missing)
+        key, value = pairs.permute(2, 0, 3, 1, 4)  # each (clips, heads, frames, head width)
+        mixed = F.scaled_dot_product_attention(query.transpose(1, 2), key, value, attn_mask=mask)
         return group.gather(mixed.transpose(1, 2)).flatten(1)
+
+
+def _round_up(pairs: torch.Tensor, mask: torch.Tensor | None, missing: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Give every clip so many frames more that no query looks at.
+
+    Args:
+        pairs: keys and values, (clips, frames, 2, heads, head width).
+        mask: what `scaled_dot_product_attention` takes, over frames along its last axis; None where all are seen.
+        missing: frames.
+
+    Returns:
+        Keys and values, and the mask.
+    """
+    if mask is None:
+        mask = pairs.new_zeros(1, 1, 1, pairs.shape[1])
+    unseen = False if mask.dtype == torch.bool else float("-inf")
+    return F.pad(pairs, (0, 0, 0, 0, 0, 0, 0, missing)), F.pad(mask, (0, missing), value=unseen)
 
 
 class _Gate:

@@ -7,6 +7,7 @@ import torch
 import transformers
 
 from ser_embed.encoders import linear
+from ser_embed.encoders.attention import Attention
 from ser_embed.encoders.blocks import Block
 from ser_embed.encoders.groups import ALIKE, ALONE, group_clips
 from ser_embed.encoders.linear import can_pack, make_linear
@@ -61,6 +62,21 @@ def test_a_block_keeps_its_numbers(models: dict[str, Path], name: str, activatio
         wanted = torch.cat([block(clip[None])[0] for clip in clips])
         found = Block(block, config.do_stable_layer_norm)(torch.cat(clips), groups, None)
         assert torch.allclose(found, wanted, atol=2e-6)
+
+
+@pytest.mark.parametrize("name", ["hubert-large", "wavlm-large"])
+@pytest.mark.parametrize("alike", [ALONE, 0.0])
+def test_attention_in_whole_tiles_keeps_its_numbers(models: dict[str, Path], name: str, alike: float) -> None:
+    torch.manual_seed(0)
+    model = transformers.AutoModel.from_pretrained(models[name]).eval().requires_grad_(False)
+    counts = (70, 64, 33, 32, 3)
+    groups, rows = group_clips(counts, alike, "cpu"), torch.randn(sum(counts), model.config.hidden_size)
+    attention = Attention(model.encoder.layers[0].attention)
+    distances = torch.randn(attention._heads, 70, 70) if name == "wavlm-large" else None
+    with torch.inference_mode():
+        wanted = attention(rows, groups, distances)
+        attention._tile = 32  # as in bfloat16
+        assert torch.allclose(attention(rows, groups, distances), wanted, atol=2e-6)
 
 
 def test_other_devices_and_types_are_left_alone() -> None:
