@@ -7,7 +7,7 @@ import torch
 import transformers
 
 from ser_embed.encoders import linear
-from ser_embed.encoders.attention import Attention
+from ser_embed.encoders.attention import TILE, Attention
 from ser_embed.encoders.blocks import Block
 from ser_embed.encoders.groups import ALIKE, ALONE, group_clips
 from ser_embed.encoders.linear import can_pack, make_linear
@@ -75,7 +75,7 @@ def test_attention_in_whole_tiles_keeps_its_numbers(models: dict[str, Path], nam
     distances = torch.randn(attention._heads, 70, 70) if name == "wavlm-large" else None
     with torch.inference_mode():
         wanted = attention(rows, groups, distances)
-        attention._tile = 32  # as in bfloat16
+        attention._tile = TILE  # as in bfloat16
         assert torch.allclose(attention(rows, groups, distances), wanted, atol=2e-6)
 
 
