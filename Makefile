@@ -44,8 +44,11 @@ hubert-mini: $(INSTALLED)
 		--head-learning-rate 2e-3 --half --functionals 0.9
 	cp $(addprefix models/hubert-mini/,config.json model.safetensors preprocessor_config.json) $(MINI)
 
+# A file's tests stay in one process, as they share what is made for them.
+TEST := $(PYTHON) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+
 test: $(INSTALLED)
-	$(PYTHON) -m pytest
+	$(TEST)
 
 # Minutes long: 200 kills of an extraction, large stores, the difficulty of the demo corpus.
 test-slow: $(INSTALLED)
@@ -59,7 +62,7 @@ check: $(INSTALLED)
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m mypy
-	$(PYTHON) -m pytest
+	$(TEST)
 
 format: $(INSTALLED)
 	$(PYTHON) -m ruff format .
