@@ -4,7 +4,7 @@ A head of few weights learns most from dimensions that spread evenly; loudness a
 side. What it brought `mlp` on unheard speakers, in UAR (EmoDB and RAVDESS, seed 0): eGeMAPS 0.699 to 0.722 and 0.510 to
 0.523, hubert-mini 0.800 to 0.803 and 0.615 to 0.622, MFCC 0.709 to 0.715 and 0.463 to 0.461. With 20 clips of a speaker
 enrolled it brings less: 0.791 to 0.797 and 0.613 to 0.618, 0.843 to 0.848 and 0.686 to 0.695, 0.787 to 0.773 and 0.559
-to 0.564. It was found on validation speakers. For hubert-mini the gain is no larger than what rounding its vectors does.
+to 0.564. It was found on validation speakers. For hubert-mini the gain is no larger than that of rounding its vectors.
 """
 
 from dataclasses import dataclass
