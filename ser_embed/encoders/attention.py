@@ -14,8 +14,8 @@ from ser_embed.encoders.groups import Group
 from ser_embed.encoders.linear import make_linear
 
 # In bfloat16 on a processor, keys and values are rounded up to a multiple of so many frames, by copies ending in zeros,
-# masked. With AMX attention then takes 0.80 to 0.88 of the time in a HuBERT-large, over 24 clips of EmoDB. Float32 gains
-# nothing.
+# masked. With AMX attention then takes 0.80 to 0.88 of the time in a HuBERT-large, over 24 clips of EmoDB. In float32
+# it gains nothing.
 TILE = 16
 
 
