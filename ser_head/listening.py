@@ -116,7 +116,7 @@ def find_audio(paths: Iterable[Path]) -> list[Path]:
     Raises:
         InputError: a folder holds no audio.
     """
-    from ser_embed.corpora.files import SUFFIXES, audio_files
+    from ser_embed.corpora.audio_files import SUFFIXES, audio_files
 
     files: dict[Path, None] = {}
     for path in paths:

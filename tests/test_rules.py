@@ -32,9 +32,9 @@ ROOT = Path(__file__).parents[1]
 STAGES = {
     "ser_embed": """
         errors console spec manifest store writing
-        corpora.files corpora.tables corpora.corpus
-        corpora.crema_d corpora.ravdess corpora.emodb corpora.tess corpora.savee corpora.demo corpora.catalogue
-        corpora.custom corpora.find corpora.copies corpora.scan corpora
+        corpora.audio_files corpora.tables corpora.base
+        corpora.crema_d corpora.ravdess corpora.emodb corpora.tess corpora.savee corpora.demo corpora.registry
+        corpora.manifest_csv corpora.find corpora.copies corpora.scan corpora
         containers audio batching pooling speakers
         encoders.catalogue encoders.encoder encoders.features
         encoders.linear encoders.frontend encoders.groups encoders.attention encoders.blocks encoders.positions

@@ -3,8 +3,8 @@
 >>> scan = scan_data("data")  # doctest: +SKIP
 """
 
-from ser_embed.corpora.catalogue import CORPORA
-from ser_embed.corpora.corpus import Corpus
+from ser_embed.corpora.base import Corpus
+from ser_embed.corpora.registry import CORPORA
 from ser_embed.corpora.scan import Scan, scan_data
 
 __all__ = ["CORPORA", "Corpus", "Scan", "scan_data"]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ser_embed.corpora.files import SUFFIXES
+from ser_embed.corpora.audio_files import SUFFIXES
 from ser_embed.errors import InputError
 
 Found = tuple[PurePosixPath, dict[str, Any]]  # a file's path in the data folder, and what its name tells

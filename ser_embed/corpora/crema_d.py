@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from ser_embed.corpora.corpus import Corpus
+from ser_embed.corpora.base import Corpus
 from ser_embed.corpora.tables import find_table, index_by, read_table
 
 LABELS = {"ANG": "angry", "DIS": "disgust", "FEA": "fear", "HAP": "happy", "NEU": "neutral", "SAD": "sad"}

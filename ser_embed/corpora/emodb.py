@@ -7,7 +7,7 @@ import re
 from pathlib import PurePosixPath
 from typing import Any
 
-from ser_embed.corpora.corpus import Corpus
+from ser_embed.corpora.base import Corpus
 
 LABELS = {
     "W": "angry",  # Wut, also called Ärger

@@ -5,10 +5,10 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from ser_embed.corpora.catalogue import CORPORA, known_name
-from ser_embed.corpora.corpus import Corpus
-from ser_embed.corpora.custom import MANIFEST
-from ser_embed.corpora.files import audio_files
+from ser_embed.corpora.audio_files import audio_files
+from ser_embed.corpora.base import Corpus
+from ser_embed.corpora.manifest_csv import MANIFEST
+from ser_embed.corpora.registry import CORPORA, known_name
 from ser_embed.errors import InputError
 
 

@@ -8,7 +8,7 @@ import re
 from pathlib import PurePosixPath
 from typing import Any
 
-from ser_embed.corpora.corpus import Corpus
+from ser_embed.corpora.base import Corpus
 
 LABELS = {
     "01": "neutral",

@@ -4,7 +4,7 @@ import re
 from pathlib import PurePosixPath
 from typing import Any
 
-from ser_embed.corpora.corpus import Corpus
+from ser_embed.corpora.base import Corpus
 
 LABELS = {
     "a": "angry",

@@ -5,8 +5,8 @@ from pathlib import Path
 import pandas as pd
 
 from ser_embed.corpora import scan_data
-from ser_embed.corpora.custom import MANIFEST
-from ser_embed.corpora.files import audio_files, printable
+from ser_embed.corpora.audio_files import audio_files, printable
+from ser_embed.corpora.manifest_csv import MANIFEST
 from ser_embed.corpora.tables import read_table
 from ser_embed.errors import InputError
 from ser_embed.manifest import safe_path

@@ -13,7 +13,7 @@ from ser_embed.corpora.demo import MARKER
 from ser_embed.errors import InputError
 from ser_embed.manifest import COLUMNS
 
-README = Path(__file__).parents[2] / "data" / "README.md"
+README = Path(__file__).parents[3] / "data" / "README.md"
 
 
 def put(folder: Path, *names: str, content: bytes = b"RIFF") -> Path:

@@ -1,6 +1,6 @@
 """The corpora known by name."""
 
-from ser_embed.corpora.corpus import Corpus
+from ser_embed.corpora.base import Corpus
 from ser_embed.corpora.crema_d import CREMA_D
 from ser_embed.corpora.demo import DEMO
 from ser_embed.corpora.emodb import EMODB

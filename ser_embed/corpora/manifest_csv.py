@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ser_embed.corpora.files import as_on_disk
+from ser_embed.corpora.audio_files import as_on_disk
 from ser_embed.errors import InputError
 from ser_embed.manifest import COLUMNS, canonical_emotion, safe_path
 from ser_embed.store import FRAME_COLUMNS
