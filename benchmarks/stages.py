@@ -27,7 +27,7 @@ from benchmarks.measure import (
     ratio,
     table,
 )
-from ser_embed.audio import Preparation, load_clip
+from ser_embed.audio.decode import Preparation, load_clip
 from ser_embed.encoders import EncoderOptions, load_encoder
 from ser_embed.encoders.frontend import FrontEnd
 from ser_embed.encoders.pretrained import quiet_transformers

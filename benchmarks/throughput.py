@@ -81,7 +81,7 @@ def engine(encoder: Encoder, clips: list[np.ndarray], lanes: int | None = None) 
 
 def corpus_clips(data: Path, corpus: str, count: int) -> list[np.ndarray]:
     """Read clips of a corpus, spread evenly over it."""
-    from ser_embed.audio import Preparation, load_clip
+    from ser_embed.audio.decode import Preparation, load_clip
     from ser_embed.corpora import scan_data
 
     paths = scan_data(data, [corpus]).manifest["path"]

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from ser_embed.audio import AWAY, FACTS, digest_of, read_bytes
+from ser_embed.audio.decode import AWAY, FACTS, digest_of, read_bytes
 from ser_embed.console import quiet
 from ser_embed.errors import ClipError
 from ser_embed.store import UNREADABLE_COLUMNS, Store

@@ -64,8 +64,8 @@ class Embedder:
         return embedder
 
     def embed_files(self, paths: Sequence[str | Path]) -> "np.ndarray":
-        """Embed audio files; see `embed_waveforms` for the result and `ser_embed.audio.load_clip` for the errors."""
-        from ser_embed.audio import Preparation, load_clip
+        """Embed audio files; see `embed_waveforms` for the result and `ser_embed.audio.decode.load_clip` for the errors."""
+        from ser_embed.audio.decode import Preparation, load_clip
 
         preparation = Preparation(self.spec.trim_db, self.spec.level_db)
         return self._embed([load_clip(Path(path), preparation)[0] for path in paths])
@@ -82,7 +82,7 @@ class Embedder:
         Raises:
             ClipError: a waveform is silent, too short, or not finite.
         """
-        from ser_embed.audio import Preparation, check_waveform
+        from ser_embed.audio.decode import Preparation, check_waveform
 
         for waveform in waveforms:
             check_waveform(waveform)

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ser_embed.audio import FACTS, ClipFacts, Preparation, load_clip
+from ser_embed.audio.decode import FACTS, ClipFacts, Preparation, load_clip
 from ser_embed.encoders import Encoder
 from ser_embed.errors import ClipError
 from ser_embed.lanes import Lanes

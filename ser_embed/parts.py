@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ser_embed.audio import digest_of
+from ser_embed.audio.decode import digest_of
 from ser_embed.errors import InputError
 from ser_embed.spec import EmbeddingSpec
 from ser_embed.store import Store

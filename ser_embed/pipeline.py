@@ -12,7 +12,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from ser_embed import __version__
-from ser_embed.audio import Preparation
+from ser_embed.audio.decode import Preparation
 from ser_embed.cache import SOURCE, Cache
 from ser_embed.console import note, quiet
 from ser_embed.corpora import Scan, scan_data

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from ser_embed.audio import digest_of, read_bytes
+from ser_embed.audio.decode import digest_of, read_bytes
 from ser_embed.console import quiet
 from ser_embed.errors import ClipError
 from ser_embed.store import Store, checksum

@@ -163,7 +163,7 @@ def file_digests(files: Iterable[Path]) -> dict[Path, str]:
     """Return the hashes of files as `embed_clips` has them; a file that cannot be read has none."""
     digests = {}
     for path in files:
-        hashed = hashlib.blake2b(digest_size=16)  # as ser_embed.audio.digest_of, a block at a time
+        hashed = hashlib.blake2b(digest_size=16)  # as ser_embed.audio.decode.digest_of, a block at a time
         try:
             with path.open("rb") as file:
                 while block := file.read(_BLOCK):
@@ -197,7 +197,7 @@ def listen(
 
 def _load(file: Path, longest_s: float) -> tuple[np.ndarray, Any]:
     """Return the waveform and the facts of a clip that an encoder can take whole."""
-    from ser_embed.audio import Preparation, load_clip
+    from ser_embed.audio.decode import Preparation, load_clip
     from ser_embed.spec import RATE_HZ
 
     waveform, facts = load_clip(file, Preparation())
@@ -215,7 +215,7 @@ def _whole(file: Path, longest_s: float) -> Iterator[Piece]:
 
 
 def _windows(file: Path, window_s: float, hop_s: float | None) -> Iterator[Piece]:
-    from ser_embed.audio import check_waveform, windows
+    from ser_embed.audio.decode import check_waveform, windows
 
     silent: list[Piece] = []  # held back until a voice is heard: a file without any is not scored at all
     heard = False

@@ -35,7 +35,7 @@ STAGES = {
         corpora.audio_files corpora.tables corpora.base
         corpora.crema_d corpora.ravdess corpora.emodb corpora.tess corpora.savee corpora.demo corpora.registry
         corpora.manifest_csv corpora.find corpora.copies corpora.scan corpora
-        containers audio batching pooling speakers
+        audio.integrity audio.decode batching pooling speakers
         encoders.catalogue encoders.encoder encoders.features
         encoders.linear encoders.frontend encoders.groups encoders.attention encoders.blocks encoders.positions
         encoders.transformer
@@ -46,11 +46,12 @@ STAGES = {
         pretraining.cepstra pretraining.contours pretraining.prosody pretraining.manner pretraining.functionals
         pretraining.clustering
         pretraining.targets pretraining.labels
-        pretraining.splitting pretraining.masking pretraining.augmentation pretraining.batches
+        pretraining.splitting pretraining.masking audio.augmentation pretraining.batches
         pretraining.extractor pretraining.readout pretraining.prediction pretraining.saving pretraining.beginning
         pretraining.checkpoint pretraining.log pretraining.gathering pretraining.training
         pretraining.preparation pretraining.processes pretraining.run pretraining pretrain
         synthesis.settings synthesis.espeak synthesis.prosody synthesis.waveform synthesis.corpus synthesis demo
+        audio
     """,
     "ser_head": """
         heads outputs splits leakage

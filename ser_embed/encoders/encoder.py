@@ -6,7 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
-from ser_embed.audio import Preparation
+from ser_embed.audio.decode import Preparation
 from ser_embed.errors import InputError
 from ser_embed.spec import POOLINGS, EmbeddingSpec
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ser_embed.audio import digest_of
+from ser_embed.audio.decode import digest_of
 from ser_embed.encoders.encoder import EncoderOptions, choose_layers
 from ser_embed.errors import InputError
 from ser_embed.pooling import pool_clip, pooled_width

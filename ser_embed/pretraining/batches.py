@@ -13,8 +13,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
+from ser_embed.audio.augmentation import disturb
 from ser_embed.errors import InputError
-from ser_embed.pretraining.augmentation import disturb
 from ser_embed.pretraining.frames import HOP, num_frames, num_samples
 from ser_embed.pretraining.functionals import functionals
 from ser_embed.pretraining.labels import LabelSets

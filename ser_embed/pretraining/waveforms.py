@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from ser_embed.audio import Preparation, digest_of, load_clip
+from ser_embed.audio.decode import Preparation, digest_of, load_clip
 from ser_embed.console import quiet
 from ser_embed.errors import ClipError, InputError
 from ser_embed.pretraining.frames import HOP, WINDOW, num_frames

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ser_embed.audio import Preparation, digest_of, load_clip
+from ser_embed.audio.decode import Preparation, digest_of, load_clip
 from ser_embed.corpora.scan import scan_data
 from ser_embed.errors import InputError
 from ser_embed.manifest import build_manifest

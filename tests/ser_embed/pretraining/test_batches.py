@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ser_embed.audio.augmentation import _band, _clipping, _noise, _room, _telephone, disturb
 from ser_embed.errors import InputError
-from ser_embed.pretraining.augmentation import _band, _clipping, _noise, _room, _telephone, disturb
 from ser_embed.pretraining.batches import Batches, Cutting, normalized
 from ser_embed.pretraining.frames import HOP, num_frames
 from ser_embed.pretraining.functionals import WIDTH, functionals

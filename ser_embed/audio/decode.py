@@ -15,7 +15,7 @@ import numpy as np
 import soundfile
 import soxr
 
-from ser_embed.containers import shortfall
+from ser_embed.audio.integrity import shortfall
 from ser_embed.errors import ClipError, InputError, SilentClipError
 from ser_embed.spec import MIN_SAMPLES, RATE_HZ
 
