@@ -91,7 +91,7 @@ def random_hubert(folder: Path, size: str = "large") -> Path:
     import torch
     import transformers
 
-    from ser_embed.encoders.pretrained import quiet_transformers
+    from ser_embed.encoders.huggingface import quiet_transformers
 
     shapes = {
         "base": {},

@@ -29,13 +29,13 @@ from benchmarks.measure import (
 )
 from ser_embed.audio.decode import Preparation, load_clip
 from ser_embed.encoders import EncoderOptions, load_encoder
+from ser_embed.encoders.batch_pool import encode_all
 from ser_embed.encoders.frontend import FrontEnd
-from ser_embed.encoders.pretrained import quiet_transformers
+from ser_embed.encoders.huggingface import quiet_transformers
+from ser_embed.encoders.pooling import pool_batch
 from ser_embed.encoders.transformer import choose_dtype
-from ser_embed.lanes import encode_all
 from ser_embed.manifest import build_manifest
 from ser_embed.parts import PartFolder
-from ser_embed.pooling import pool_batch
 
 LAYERS, WIDTH, INNER = 24, 1024, 4096
 THEIRS = "transformers' front end"

@@ -28,9 +28,9 @@ from benchmarks.measure import (
     table,
 )
 from ser_embed.encoders import Encoder, EncoderOptions, load_encoder
-from ser_embed.encoders.pretrained import quiet_transformers
+from ser_embed.encoders.batch_pool import encode_all
+from ser_embed.encoders.huggingface import quiet_transformers
 from ser_embed.encoders.transformer import choose_dtype
-from ser_embed.lanes import encode_all
 
 
 def plain_loop(folder: Path, clips: list[np.ndarray], batch: int, dtype: torch.dtype) -> Callable[[], list[np.ndarray]]:

@@ -92,7 +92,7 @@ class Embedder:
     def _embed(self, waveforms: "list[np.ndarray]") -> "np.ndarray":
         import numpy as np
 
-        from ser_embed.lanes import encode_all
+        from ser_embed.encoders.batch_pool import encode_all
 
         vectors = encode_all(self._encoder, waveforms)
         if self.spec.pooling != "frames":

@@ -18,8 +18,8 @@ import pandas as pd
 
 from ser_embed.audio.decode import FACTS, ClipFacts, Preparation, load_clip
 from ser_embed.encoders import Encoder
+from ser_embed.encoders.batch_pool import Lanes
 from ser_embed.errors import ClipError
-from ser_embed.lanes import Lanes
 from ser_embed.parts import PartFolder
 from ser_embed.spec import RATE_HZ
 

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from ser_embed.cache import SOURCE, Cache, placed
+from ser_embed.encoders.speaker_embeddings import same_speakers
 from ser_embed.manifest import combine
-from ser_embed.speakers import same_speakers
 from ser_embed.spec import EmbeddingSpec
 from ser_embed.store import FRAME_COLUMNS, UNREADABLE_COLUMNS, Store
 from ser_embed.writing import CLIPS_PER_CHUNK, StoreWriter
@@ -67,7 +67,7 @@ def write_merged(
         software: versions and the data folder, kept as attributes.
         clips: what `merged_clips` returned.
         unreadable: what `merged_unreadable` returned.
-        speakers: what `ser_embed.speakers.stored_speakers` returned.
+        speakers: what `ser_embed.encoders.speaker_embeddings.stored_speakers` returned.
     """
     table = clips[manifest_columns(clips)]
     with StoreWriter(path, spec, software) as writer:

@@ -18,14 +18,14 @@ from ser_embed.console import note, quiet
 from ser_embed.corpora import Scan, scan_data
 from ser_embed.devices import encode_on
 from ser_embed.encoders import Encoder, EncoderOptions, load_encoder
-from ser_embed.encoders.catalogue import feature_sets, source_of
+from ser_embed.encoders.registry import feature_sets, source_of
+from ser_embed.encoders.speaker_embeddings import stored_speakers
 from ser_embed.errors import InputError
 from ser_embed.extraction import Chunk, Reading, cut_chunks
 from ser_embed.locking import only_writer
 from ser_embed.merging import merged_clips, merged_unreadable, says_already, write_merged
 from ser_embed.parts import PartFolder
 from ser_embed.settings import ExtractSettings
-from ser_embed.speakers import stored_speakers
 from ser_embed.spec import EmbeddingSpec
 from ser_embed.store import UNREADABLE_COLUMNS, Store
 

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from ser_embed.console import check_numbers, option
-from ser_embed.encoders.catalogue import NAMES, short_name
+from ser_embed.encoders.registry import NAMES, short_name
 from ser_embed.errors import InputError
 from ser_embed.spec import POOLINGS
 

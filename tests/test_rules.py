@@ -35,12 +35,12 @@ STAGES = {
         corpora.audio_files corpora.tables corpora.base
         corpora.crema_d corpora.ravdess corpora.emodb corpora.tess corpora.savee corpora.demo corpora.registry
         corpora.manifest_csv corpora.find corpora.copies corpora.scan corpora
-        audio.integrity audio.decode batching pooling speakers
-        encoders.catalogue encoders.encoder encoders.features
+        audio.integrity audio.decode encoders.batching encoders.pooling encoders.speaker_embeddings
+        encoders.registry encoders.base encoders.features
         encoders.linear encoders.frontend encoders.groups encoders.attention encoders.blocks encoders.positions
         encoders.transformer
-        encoders.pretrained encoders
-        lanes settings locking cache parts merging extraction devices pipeline extract
+        encoders.huggingface encoders
+        encoders.batch_pool settings locking cache parts merging extraction devices pipeline extract
         verification inspect embed
         pretraining.configs pretraining.settings pretraining.clips pretraining.frames pretraining.waveforms
         pretraining.cepstra pretraining.contours pretraining.prosody pretraining.manner pretraining.functionals

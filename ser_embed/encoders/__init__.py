@@ -3,8 +3,8 @@
 `load_encoder` is the way in. Transformers need torch, feature sets do not; what is not asked for is not imported.
 """
 
-from ser_embed.encoders.catalogue import feature_sets
-from ser_embed.encoders.encoder import Encoder, EncoderOptions
+from ser_embed.encoders.base import Encoder, EncoderOptions
+from ser_embed.encoders.registry import feature_sets
 
 __all__ = ["Encoder", "EncoderOptions", "load_encoder"]
 
@@ -24,6 +24,6 @@ def load_encoder(model: str, options: EncoderOptions | None = None) -> Encoder:
         from ser_embed.encoders.features import load_features
 
         return load_features(feature_sets(model), options)
-    from ser_embed.encoders.pretrained import load_transformer
+    from ser_embed.encoders.huggingface import load_transformer
 
     return load_transformer(model, options)

@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 
 from ser_embed.audio.decode import digest_of
-from ser_embed.encoders.encoder import EncoderOptions, choose_layers
+from ser_embed.encoders.base import EncoderOptions, choose_layers
+from ser_embed.encoders.pooling import pool_clip, pooled_width
 from ser_embed.errors import InputError
-from ser_embed.pooling import pool_clip, pooled_width
 from ser_embed.spec import POOLINGS, RATE_HZ, EmbeddingSpec
 
 LAYER = "features"
@@ -27,7 +27,7 @@ MFCC = {"num_mfcc": 20, "num_mels": 64, "window": 400, "hop": 160, "delta_width"
 
 
 class FeatureEncoder:
-    """A function from one waveform to frames, dressed as an `ser_embed.encoders.encoder.Encoder`."""
+    """A function from one waveform to frames, dressed as an `ser_embed.encoders.base.Encoder`."""
 
     device = "cpu"
     batch_seconds = 60.0  # clips are worked on one by one; a batch is only what the bar advances by

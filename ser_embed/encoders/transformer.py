@@ -17,13 +17,13 @@ import numpy as np
 import torch
 from torch.nn.utils import parametrize
 
+from ser_embed.encoders.base import MAX_CLIP_S, EncoderOptions, choose_layers
 from ser_embed.encoders.blocks import Block
-from ser_embed.encoders.encoder import MAX_CLIP_S, EncoderOptions, choose_layers
 from ser_embed.encoders.frontend import FrontEnd
 from ser_embed.encoders.groups import ALIKE, ALONE, Group, group_clips
+from ser_embed.encoders.pooling import pool_batch, pooled_width
 from ser_embed.encoders.positions import Positions
 from ser_embed.errors import InputError
-from ser_embed.pooling import pool_batch, pooled_width
 from ser_embed.spec import RATE_HZ, EmbeddingSpec
 
 CPU_BATCH_S = 5.0  # two clips of 2.5 s: enough rows for the matrix products, small enough for a core's cache
@@ -37,7 +37,7 @@ GPU_BYTES_PER_S = 64 * 2**20  # of activations in a HuBERT-large, generously; ke
 
 
 class TransformerEncoder:
-    """A frozen speech transformer on one device; see `ser_embed.encoders.encoder.Encoder`."""
+    """A frozen speech transformer on one device; see `ser_embed.encoders.base.Encoder`."""
 
     notes: tuple[str, ...] = ()
 

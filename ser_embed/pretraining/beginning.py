@@ -8,7 +8,8 @@ from typing import Any
 import torch
 
 from ser_embed.console import note
-from ser_embed.encoders.pretrained import load_network
+from ser_embed.encoders.huggingface import load_network
+from ser_embed.encoders.speaker_embeddings import SPEAKERS_FILE
 from ser_embed.errors import InputError
 from ser_embed.pretraining.configs import CONFIGS
 from ser_embed.pretraining.extractor import speed_up
@@ -19,7 +20,6 @@ from ser_embed.pretraining.prediction import MaskedPrediction
 from ser_embed.pretraining.saving import HEADS_FILE, load_heads, load_speakers
 from ser_embed.pretraining.settings import AUTO, PretrainSettings
 from ser_embed.pretraining.targets import Target, shares
-from ser_embed.speakers import SPEAKERS_FILE
 
 _SPEC_AUGMENT = 0.05  # transformers' own default, without which a model has no vector for masked frames
 

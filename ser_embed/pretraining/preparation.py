@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ser_embed.encoders.speaker_embeddings import speaker_names
 from ser_embed.errors import InputError
 from ser_embed.pretraining.batches import Batches, Cutting
 from ser_embed.pretraining.beginning import takes_saved_targets
@@ -16,7 +17,6 @@ from ser_embed.pretraining.splitting import split
 from ser_embed.pretraining.targets import DEFAULT, measure, parse_targets
 from ser_embed.pretraining.training import Data
 from ser_embed.pretraining.waveforms import Waveforms, load_waveforms
-from ser_embed.speakers import speaker_names
 
 
 @dataclasses.dataclass(frozen=True)

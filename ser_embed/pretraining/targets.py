@@ -132,7 +132,7 @@ def features_of(kind: str, device: str) -> Features:
 
 def _layer(model: str, layer: str, device: str) -> Features:
     from ser_embed.encoders import EncoderOptions, load_encoder
-    from ser_embed.lanes import encode_all
+    from ser_embed.encoders.batch_pool import encode_all
 
     encoder = load_encoder(model, EncoderOptions(layers=layer, pooling="frames", device=device))
     return lambda waveforms: [frames[:, 0] for frames in encode_all(encoder, waveforms)]  # the only layer

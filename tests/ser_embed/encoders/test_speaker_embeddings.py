@@ -9,7 +9,7 @@ import pytest
 from safetensors.numpy import save_file
 
 import ser_embed
-from ser_embed.speakers import SPEAKERS_FILE, stored_speakers
+from ser_embed.encoders.speaker_embeddings import SPEAKERS_FILE, stored_speakers
 from ser_embed.store import Store
 
 

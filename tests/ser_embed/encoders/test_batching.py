@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ser_embed.batching import make_batches
+from ser_embed.encoders.batching import make_batches
 
 
 @given(

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from ser_embed.encoders import EncoderOptions, load_encoder
-from ser_embed.lanes import Lanes, encode_all
+from ser_embed.encoders.batch_pool import Lanes, encode_all
 from tests.ser_embed.conftest import tone
 
 CLIPS = [tone(400 + 777 * (index * 7 % 10)) for index in range(10)]

@@ -12,8 +12,8 @@ from types import TracebackType
 
 import numpy as np
 
-from ser_embed.batching import make_batches
 from ser_embed.encoders import Encoder
+from ser_embed.encoders.batching import make_batches
 from ser_embed.spec import RATE_HZ
 
 Result = Callable[[], list[np.ndarray]]

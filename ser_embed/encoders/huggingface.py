@@ -17,8 +17,8 @@ from typing import Any
 import torch
 
 from ser_embed.console import note, quiet
-from ser_embed.encoders.catalogue import SHIPPED, SHIPPED_POOLING, source_of
-from ser_embed.encoders.encoder import EncoderOptions
+from ser_embed.encoders.base import EncoderOptions
+from ser_embed.encoders.registry import SHIPPED, SHIPPED_POOLING, source_of
 from ser_embed.encoders.transformer import TransformerEncoder
 from ser_embed.errors import InputError
 

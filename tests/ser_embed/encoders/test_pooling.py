@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ser_embed.pooling import pool_batch, pool_clip, pooled_width
+from ser_embed.encoders.pooling import pool_batch, pool_clip, pooled_width
 
 
 @pytest.mark.parametrize("pooling", ["mean", "mean+std"])

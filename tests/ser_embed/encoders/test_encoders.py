@@ -12,7 +12,7 @@ import torch
 import transformers
 
 from ser_embed.encoders import EncoderOptions, load_encoder
-from ser_embed.encoders.encoder import choose_layers
+from ser_embed.encoders.base import choose_layers
 from ser_embed.encoders.frontend import FrontEnd
 from ser_embed.encoders.groups import ALIKE, ALONE, group_clips
 from ser_embed.encoders.positions import FourierConv, PaddedConv, keep_exact
@@ -189,7 +189,7 @@ def test_the_preprocessor_of_a_folder_is_obeyed(models: dict[str, Path], tmp_pat
 
 
 def test_a_model_that_cannot_be_had_is_one_line(models: dict[str, Path], tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr("ser_embed.encoders.pretrained._hub_answers", lambda source: False)
+    monkeypatch.setattr("ser_embed.encoders.huggingface._hub_answers", lambda source: False)
     with pytest.raises(InputError, match="unknown model 'hubert-huge'; expected one of hubert-mini, hubert-base"):
         load_encoder("hubert-huge")
     with pytest.raises(InputError, match="not in the local cache and the Hub cannot be reached"):
