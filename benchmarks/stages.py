@@ -30,8 +30,8 @@ from benchmarks.measure import (
 from ser_embed.audio.decode import Preparation, load_clip
 from ser_embed.encoders import EncoderOptions, load_encoder
 from ser_embed.encoders.batch_pool import encode_all
-from ser_embed.encoders.frontend import FrontEnd
 from ser_embed.encoders.huggingface import quiet_transformers
+from ser_embed.encoders.kernels.conv_frontend import FrontEnd
 from ser_embed.encoders.pooling import pool_batch
 from ser_embed.encoders.transformer import choose_dtype
 from ser_embed.manifest import build_manifest

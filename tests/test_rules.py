@@ -37,7 +37,7 @@ STAGES = {
         corpora.manifest_csv corpora.find corpora.copies corpora.scan corpora
         audio.integrity audio.decode encoders.batching encoders.pooling encoders.speaker_embeddings
         encoders.registry encoders.base encoders.features
-        encoders.linear encoders.frontend encoders.groups encoders.attention encoders.blocks encoders.positions
+        encoders.kernels.packed_linear encoders.kernels.conv_frontend encoders.kernels.ragged encoders.kernels.attention encoders.kernels.block encoders.kernels.positional_conv
         encoders.transformer
         encoders.huggingface encoders
         encoders.batch_pool settings locking cache parts merging extraction devices pipeline extract
@@ -52,6 +52,7 @@ STAGES = {
         pretraining.preparation pretraining.processes pretraining.run pretraining pretrain
         synthesis.settings synthesis.espeak synthesis.prosody synthesis.waveform synthesis.corpus synthesis demo
         audio
+        encoders.kernels
     """,
     "ser_head": """
         heads outputs splits leakage

@@ -18,11 +18,11 @@ import torch
 from torch.nn.utils import parametrize
 
 from ser_embed.encoders.base import MAX_CLIP_S, EncoderOptions, choose_layers
-from ser_embed.encoders.blocks import Block
-from ser_embed.encoders.frontend import FrontEnd
-from ser_embed.encoders.groups import ALIKE, ALONE, Group, group_clips
+from ser_embed.encoders.kernels.block import Block
+from ser_embed.encoders.kernels.conv_frontend import FrontEnd
+from ser_embed.encoders.kernels.positional_conv import Positions
+from ser_embed.encoders.kernels.ragged import ALIKE, ALONE, Group, group_clips
 from ser_embed.encoders.pooling import pool_batch, pooled_width
-from ser_embed.encoders.positions import Positions
 from ser_embed.errors import InputError
 from ser_embed.spec import RATE_HZ, EmbeddingSpec
 

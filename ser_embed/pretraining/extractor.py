@@ -2,7 +2,7 @@
 
 transformers computes them in (channel, time) layout, turns the tensor over twice around every LayerNorm, and asks for
 the gradient of the waveform, which nobody needs. Frames that lie side by side in memory are one operand of a matrix
-product here, and nothing is turned over; see `ser_embed.encoders.frontend` for the same idea without gradients.
+product here, and nothing is turned over; see `ser_embed.encoders.kernels.conv_frontend` for the same idea without gradients.
 """
 
 from types import MethodType

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from ser_embed import __version__
-from ser_embed.encoders.positions import keep_exact
+from ser_embed.encoders.kernels.positional_conv import keep_exact
 from ser_embed.encoders.registry import source_of
 from ser_embed.encoders.transformer import choose_device, choose_dtype
 from ser_embed.errors import InputError

@@ -13,9 +13,9 @@ import transformers
 
 from ser_embed.encoders import EncoderOptions, load_encoder
 from ser_embed.encoders.base import choose_layers
-from ser_embed.encoders.frontend import FrontEnd
-from ser_embed.encoders.groups import ALIKE, ALONE, group_clips
-from ser_embed.encoders.positions import FourierConv, PaddedConv, keep_exact
+from ser_embed.encoders.kernels.conv_frontend import FrontEnd
+from ser_embed.encoders.kernels.positional_conv import FourierConv, PaddedConv, keep_exact
+from ser_embed.encoders.kernels.ragged import ALIKE, ALONE, group_clips
 from ser_embed.encoders.transformer import AMX_BATCH_S, CPU_BATCH_S
 from ser_embed.errors import InputError
 from tests.ser_embed.conftest import FAMILIES, SHAPES, tone

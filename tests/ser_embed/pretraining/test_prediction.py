@@ -7,7 +7,7 @@ import pytest
 import torch
 import transformers
 
-from ser_embed.encoders.positions import keep_exact
+from ser_embed.encoders.kernels.positional_conv import keep_exact
 from ser_embed.pretraining.batches import Batch
 from ser_embed.pretraining.extractor import speed_up
 from ser_embed.pretraining.frames import num_samples

@@ -6,11 +6,11 @@ import pytest
 import torch
 import transformers
 
-from ser_embed.encoders import linear
-from ser_embed.encoders.attention import TILE, Attention
-from ser_embed.encoders.blocks import Block
-from ser_embed.encoders.groups import ALIKE, ALONE, group_clips
-from ser_embed.encoders.linear import can_pack, make_linear
+from ser_embed.encoders.kernels import packed_linear as linear
+from ser_embed.encoders.kernels.attention import TILE, Attention
+from ser_embed.encoders.kernels.block import Block
+from ser_embed.encoders.kernels.packed_linear import can_pack, make_linear
+from ser_embed.encoders.kernels.ragged import ALIKE, ALONE, group_clips
 
 
 @pytest.fixture(params=["packed", "plain"])

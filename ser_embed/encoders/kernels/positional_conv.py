@@ -14,7 +14,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from ser_embed.encoders.groups import Group
+from ser_embed.encoders.kernels.ragged import Group
 
 TRUSTED_CHANNELS = 16  # of a group
 

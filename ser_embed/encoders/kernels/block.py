@@ -6,9 +6,9 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from ser_embed.encoders.attention import Attention
-from ser_embed.encoders.groups import Group
-from ser_embed.encoders.linear import make_linear
+from ser_embed.encoders.kernels.attention import Attention
+from ser_embed.encoders.kernels.packed_linear import make_linear
+from ser_embed.encoders.kernels.ragged import Group
 
 
 class Block:

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ser_embed.encoders.linear import Linear, make_linear
+from ser_embed.encoders.kernels.packed_linear import Linear, make_linear
 
 TILE_BYTES = (
     8 * 2**20
