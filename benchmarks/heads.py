@@ -20,8 +20,8 @@ from sklearn.neural_network import MLPClassifier
 from benchmarks.measure import Row, in_turn, ratio, table
 from ser_embed.manifest import build_manifest
 from ser_embed.spec import EmbeddingSpec
-from ser_embed.store import Store
-from ser_embed.writing import StoreWriter
+from ser_embed.store.reader import Store
+from ser_embed.store.writer import StoreWriter
 from ser_head.dataset import Dataset
 from ser_head.folds import prepare_fold
 from ser_head.settings import TrainSettings

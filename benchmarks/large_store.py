@@ -18,8 +18,8 @@ import numpy as np
 from benchmarks.measure import Row, table
 from ser_embed.manifest import build_manifest
 from ser_embed.spec import EmbeddingSpec
-from ser_embed.store import Store
-from ser_embed.writing import StoreWriter
+from ser_embed.store.reader import Store
+from ser_embed.store.writer import StoreWriter
 
 WIDTH, BLOCK, BATCH = 1024, 10_000, 150
 

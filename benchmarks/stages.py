@@ -35,7 +35,7 @@ from ser_embed.encoders.kernels.conv_frontend import FrontEnd
 from ser_embed.encoders.pooling import pool_batch
 from ser_embed.encoders.transformer import choose_dtype
 from ser_embed.manifest import build_manifest
-from ser_embed.parts import PartFolder
+from ser_embed.store.parts import PartFolder
 
 LAYERS, WIDTH, INNER = 24, 1024, 4096
 THEIRS = "transformers' front end"

@@ -20,8 +20,8 @@ from ser_embed.audio.decode import FACTS, ClipFacts, Preparation, load_clip
 from ser_embed.encoders import Encoder
 from ser_embed.encoders.batch_pool import Lanes
 from ser_embed.errors import ClipError
-from ser_embed.parts import PartFolder
 from ser_embed.spec import RATE_HZ
+from ser_embed.store.parts import PartFolder
 
 Advance = Callable[[int, float], None]  # called with clips and audio-seconds newly done
 

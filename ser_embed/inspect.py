@@ -24,8 +24,8 @@ def inspect(store: str | Path, verify: bool = False, data: str | Path | None = N
     Raises:
         InputError: it is not a store.
     """
-    from ser_embed.store import Store
-    from ser_embed.verification import disagreements
+    from ser_embed.store.reader import Store
+    from ser_embed.store.verify import disagreements
 
     with Store(store) as opened:
         clips = opened.utterances

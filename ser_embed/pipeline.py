@@ -13,7 +13,6 @@ from tqdm import tqdm
 
 from ser_embed import __version__
 from ser_embed.audio.decode import Preparation
-from ser_embed.cache import SOURCE, Cache
 from ser_embed.console import note, quiet
 from ser_embed.corpora import Scan, scan_data
 from ser_embed.devices import encode_on
@@ -23,11 +22,12 @@ from ser_embed.encoders.speaker_embeddings import stored_speakers
 from ser_embed.errors import InputError
 from ser_embed.extraction import Chunk, Reading, cut_chunks
 from ser_embed.locking import only_writer
-from ser_embed.merging import merged_clips, merged_unreadable, says_already, write_merged
-from ser_embed.parts import PartFolder
 from ser_embed.settings import ExtractSettings
 from ser_embed.spec import EmbeddingSpec
-from ser_embed.store import UNREADABLE_COLUMNS, Store
+from ser_embed.store.cache import SOURCE, Cache
+from ser_embed.store.merge import merged_clips, merged_unreadable, says_already, write_merged
+from ser_embed.store.parts import PartFolder
+from ser_embed.store.reader import UNREADABLE_COLUMNS, Store
 
 
 @dataclasses.dataclass(frozen=True)

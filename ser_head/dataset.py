@@ -13,7 +13,7 @@ import pandas as pd
 
 from ser_embed.errors import InputError
 from ser_embed.manifest import EMOTIONS
-from ser_embed.store import Store
+from ser_embed.store.reader import Store
 from ser_head.padding import average_neighbours, pad_frames
 
 EMOTION, VOTES = "emotion", "votes"

@@ -11,7 +11,7 @@ import pandas as pd
 from sklearn.decomposition import PCA
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
 
-from ser_embed.store import Store
+from ser_embed.store.reader import Store
 from ser_head.predictions import PROBABILITY
 
 MOST_POINTS = 2000  # on a map of vectors; more only hide each other

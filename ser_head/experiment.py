@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from ser_embed.store import Store
+from ser_embed.store.reader import Store
 from ser_head.backend import keras
 from ser_head.dataset import Dataset
 from ser_head.ensemble import combined_predictions, copy_members, load_members, settings_of_members

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from ser_embed.store import Store
+from ser_embed.store.reader import Store
 from ser_head.evidence import one_vs_rest, project, speaker_accuracy
 from ser_head.figures.bars import class_counts, clip_lengths, layer_weights
 from ser_head.figures.certainty import coverage_curve, reliability_diagram

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ser_embed.errors import InputError
-from ser_embed.store import Store
+from ser_embed.store.reader import Store
 from ser_head.dataset import Dataset
 from ser_head.heads import HEADS
 from ser_head.leakage import Audit, audit, require_disjoint

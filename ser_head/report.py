@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ser_embed.store import Store
+from ser_embed.store.reader import Store
 from ser_head.evidence import frequent_confusions
 from ser_head.figures.style import emotion_colors
 from ser_head.heads import HEADS

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ser_embed.store import Store
+from ser_embed.store.reader import Store
 from ser_head.personal.blending import blend, most_similar
 from ser_head.personal.voices import Personalizer
 from ser_head.results import Results

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from ser_embed.store import Store
+from ser_embed.store.reader import Store
 from ser_head.dataset import Dataset
 from ser_head.plan import choose_clips
 from ser_head.rounds import Round, Rounds

@@ -31,7 +31,7 @@ ROOT = Path(__file__).parents[1]
 # The way the data goes. A module may import only what stands before it; a package stands behind what is in it.
 STAGES = {
     "ser_embed": """
-        errors console spec manifest store writing
+        errors console spec manifest store.reader store.writer
         corpora.audio_files corpora.tables corpora.base
         corpora.crema_d corpora.ravdess corpora.emodb corpora.tess corpora.savee corpora.demo corpora.registry
         corpora.manifest_csv corpora.find corpora.copies corpora.scan corpora
@@ -40,8 +40,8 @@ STAGES = {
         encoders.kernels.packed_linear encoders.kernels.conv_frontend encoders.kernels.ragged encoders.kernels.attention encoders.kernels.block encoders.kernels.positional_conv
         encoders.transformer
         encoders.huggingface encoders
-        encoders.batch_pool settings locking cache parts merging extraction devices pipeline extract
-        verification inspect embed
+        encoders.batch_pool settings locking store.cache store.parts store.merge extraction devices pipeline extract
+        store.verify inspect embed
         pretraining.configs pretraining.settings pretraining.clips pretraining.frames pretraining.waveforms
         pretraining.cepstra pretraining.contours pretraining.prosody pretraining.manner pretraining.functionals
         pretraining.clustering
@@ -53,6 +53,7 @@ STAGES = {
         synthesis.settings synthesis.espeak synthesis.prosody synthesis.waveform synthesis.corpus synthesis demo
         audio
         encoders.kernels
+        store
     """,
     "ser_head": """
         heads outputs splits leakage

@@ -16,7 +16,7 @@ from ser_embed.corpora.manifest_csv import MANIFEST, UnusableCorpus, read_manife
 from ser_embed.corpora.registry import CORPORA
 from ser_embed.errors import InputError
 from ser_embed.manifest import EMOTIONS, build_manifest, combine
-from ser_embed.store import UNREADABLE_COLUMNS
+from ser_embed.store.reader import UNREADABLE_COLUMNS
 
 _LABELS = 5  # unknown labels named in a note
 

@@ -9,7 +9,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from ser_embed.writing import flush_to_disk
+from ser_embed.store.writer import flush_to_disk
 
 FILE = "checkpoint.safetensors"
 

@@ -19,8 +19,8 @@ from pathlib import Path
 import ser_embed
 from ser_embed import pipeline  # noqa: F401  (imported here so that no attempt spends its time on it)
 from ser_embed.encoders import huggingface as pretrained  # noqa: F401
-from ser_embed.store import Store
-from ser_embed.verification import disagreements
+from ser_embed.store.reader import Store
+from ser_embed.store.verify import disagreements
 
 
 def start(model: str, folder: Path, store: Path) -> int:

@@ -8,7 +8,7 @@ import ser_embed
 from ser_embed.embed import Embedder
 from ser_embed.encoders import EncoderOptions
 from ser_embed.errors import ClipError, InputError
-from ser_embed.store import Store
+from ser_embed.store.reader import Store
 from tests.ser_embed.conftest import tone
 
 FLOAT32 = EncoderOptions(dtype="float32")

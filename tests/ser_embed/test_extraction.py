@@ -23,7 +23,7 @@ from ser_embed.encoders.features import FeatureEncoder
 from ser_embed.errors import InputError, SerError
 from ser_embed.extract import main
 from ser_embed.spec import EmbeddingSpec
-from ser_embed.store import Store
+from ser_embed.store.reader import Store
 from tests.ser_embed.conftest import tone, write_corpus
 
 NUM_CLIPS = 23

@@ -9,7 +9,7 @@ import pytest
 
 from ser_embed.manifest import build_manifest
 from ser_embed.spec import EmbeddingSpec
-from ser_embed.writing import StoreWriter
+from ser_embed.store.writer import StoreWriter
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -10,8 +10,8 @@ from sklearn.metrics import balanced_accuracy_score, confusion_matrix, f1_score,
 
 from ser_embed.manifest import build_manifest
 from ser_embed.spec import EmbeddingSpec
-from ser_embed.store import Store
-from ser_embed.writing import StoreWriter
+from ser_embed.store.reader import Store
+from ser_embed.store.writer import StoreWriter
 from ser_head.alignment import Alignment
 from ser_head.metrics import figures, scored_figures
 from ser_head.personal.voices import Personalizer, Voices

@@ -11,8 +11,8 @@ from sklearn.metrics import balanced_accuracy_score
 import ser_head
 from ser_embed.errors import InputError
 from ser_embed.manifest import build_manifest
-from ser_embed.store import Store
-from ser_embed.writing import StoreWriter
+from ser_embed.store.reader import Store
+from ser_embed.store.writer import StoreWriter
 from ser_head.alignment import RIDGE, Alignment, fit_alignment, measured_clips, recoloring
 from ser_head.classic import ClassicHead
 from ser_head.dataset import Dataset

@@ -9,8 +9,8 @@ from scipy.special import softmax
 
 import ser_head
 from ser_embed.errors import InputError
-from ser_embed.store import Store
-from ser_embed.writing import StoreWriter
+from ser_embed.store.reader import Store
+from ser_embed.store.writer import StoreWriter
 from ser_head import plan, report
 from ser_head.alignment import Alignment
 from ser_head.folds import Casting

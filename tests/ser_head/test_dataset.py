@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ser_embed.errors import InputError
-from ser_embed.store import Store
+from ser_embed.store.reader import Store
 from ser_head import dataset
 from ser_head.dataset import Dataset
 from tests.ser_head.conftest import Recipe, rows_of

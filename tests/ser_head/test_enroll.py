@@ -10,7 +10,7 @@ import pytest
 import ser_embed
 import ser_head
 from ser_embed.errors import InputError
-from ser_embed.store import Store
+from ser_embed.store.reader import Store
 from ser_head.enroll import main
 from ser_head.predict import main as predict_main
 from ser_head.runs import Run

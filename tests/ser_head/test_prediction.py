@@ -13,7 +13,7 @@ import ser_embed
 import ser_head
 from ser_embed.encoders import features
 from ser_embed.errors import InputError
-from ser_embed.store import Store
+from ser_embed.store.reader import Store
 from ser_head import prediction
 from ser_head.answers import SILENT, UNCERTAIN
 from ser_head.predict import main

@@ -11,7 +11,7 @@ from sklearn.svm import SVC
 
 import ser_embed
 import ser_head
-from ser_embed.store import Store
+from ser_embed.store.reader import Store
 
 pytestmark = [pytest.mark.corpus, pytest.mark.timeout(1200)]
 

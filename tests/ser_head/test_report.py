@@ -15,7 +15,7 @@ from sklearn.decomposition import PCA
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from ser_embed.errors import InputError
-from ser_embed.store import Store
+from ser_embed.store.reader import Store
 from ser_head.evidence import MOST_POINTS, frequent_confusions, one_vs_rest, project, speaker_accuracy
 from ser_head.report import used_clips, write_report
 from ser_head.results import Results

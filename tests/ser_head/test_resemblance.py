@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ser_embed.errors import InputError
-from ser_embed.store import Store
+from ser_embed.store.reader import Store
 from ser_head.resemblance import resemblances
 from ser_head.results import Results
 from tests.ser_head.fabricated import Case, edit_json, fabricate, personalize

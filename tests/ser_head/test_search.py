@@ -9,7 +9,7 @@ import pytest
 
 import ser_head
 from ser_embed.errors import EXIT_DONE
-from ser_embed.store import Store
+from ser_embed.store.reader import Store
 from ser_head.plan import choose_clips, make_plan
 from ser_head.rounds import Rounds
 from ser_head.search import SPACE, LogUniform, OneOf, Uniform, candidates, searched

@@ -14,7 +14,7 @@ import pytest
 
 import ser_head
 from ser_embed.errors import EXIT_BAD_INPUT, EXIT_DONE, InputError
-from ser_embed.store import Store
+from ser_embed.store.reader import Store
 from ser_head import experiment, rounds
 from ser_head.classic_training import ClassicTrainer
 from ser_head.dataset import Dataset

@@ -10,7 +10,7 @@ from safetensors.numpy import save_file
 
 import ser_embed
 from ser_embed.encoders.speaker_embeddings import SPEAKERS_FILE, stored_speakers
-from ser_embed.store import Store
+from ser_embed.store.reader import Store
 
 
 def write_speakers(folder: Path, vectors: np.ndarray) -> None:

@@ -6,8 +6,8 @@ import pytest
 
 import ser_head
 from ser_embed.errors import InputError
-from ser_embed.store import Store
-from ser_embed.writing import StoreWriter
+from ser_embed.store.reader import Store
+from ser_embed.store.writer import StoreWriter
 from ser_head.personal.voices import Personalizer, Voices
 from ser_head.runs import Run
 

@@ -9,7 +9,7 @@ from tqdm import tqdm
 from ser_embed.audio.decode import digest_of, read_bytes
 from ser_embed.console import quiet
 from ser_embed.errors import ClipError
-from ser_embed.store import Store, checksum
+from ser_embed.store.reader import Store, checksum
 
 
 def disagreements(store: Store, data: Path) -> list[str]:

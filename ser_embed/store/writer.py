@@ -13,7 +13,7 @@ import pandas as pd
 
 from ser_embed.manifest import build_manifest, tidy
 from ser_embed.spec import EmbeddingSpec
-from ser_embed.store import FORMAT, UNREADABLE_COLUMNS, VERSION, checksum
+from ser_embed.store.reader import FORMAT, UNREADABLE_COLUMNS, VERSION, checksum
 
 CLIPS_PER_CHUNK = 100  # one part file's worth of clips
 FRAMES_PER_CHUNK = 1000  # 20 s of HuBERT frames

@@ -11,7 +11,7 @@ Layout (see also the README):
     /speakers              names, and vectors float32 (speakers, layers, width), added to their clips by PAPT; only
                            there with a model that was pre-trained with speaker embeddings
 
-This module reads; `ser_embed.writing` writes. Vectors are not compressed: float32 of this kind hardly shrinks, and an
+This module reads; `ser_embed.store.writer` writes. Vectors are not compressed: float32 of this kind hardly shrinks, and an
 uncompressed chunk can be read row by row.
 """
 

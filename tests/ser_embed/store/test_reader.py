@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from ser_embed.errors import InputError
 from ser_embed.manifest import build_manifest
 from ser_embed.spec import EmbeddingSpec
-from ser_embed.store import Store
-from ser_embed.writing import StoreWriter
+from ser_embed.store.reader import Store
+from ser_embed.store.writer import StoreWriter
 
 text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)
 

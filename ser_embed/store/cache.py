@@ -12,7 +12,7 @@ from tqdm import tqdm
 from ser_embed.audio.decode import AWAY, FACTS, digest_of, read_bytes
 from ser_embed.console import quiet
 from ser_embed.errors import ClipError
-from ser_embed.store import UNREADABLE_COLUMNS, Store
+from ser_embed.store.reader import UNREADABLE_COLUMNS, Store
 
 # The file a clip's vectors are in, and which of its clips they are: names that no manifest column can have.
 SOURCE = ("/source", "/row")
