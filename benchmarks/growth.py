@@ -34,9 +34,9 @@ def write_corpus(folder: Path, num_clips: int) -> Path:
 
 def extract_with_stub(data: Path, store: Path) -> None:
     """Extract with an encoder that costs nothing."""
-    from ser_embed import pipeline
     from ser_embed.encoders.features import FeatureEncoder
-    from ser_embed.settings import ExtractSettings
+    from ser_embed.extraction import pipeline
+    from ser_embed.extraction.config import ExtractSettings
     from ser_embed.spec import EmbeddingSpec
 
     spec = EmbeddingSpec("stub", "", "stub", ("0",), "mean", WIDTH, 16_000, "none", None, None, "float32")

@@ -14,10 +14,10 @@ from ser_embed.console import (
     takes_settings,
 )
 from ser_embed.errors import EXIT_DONE, EXIT_SOME_UNREADABLE
-from ser_embed.settings import ExtractSettings
+from ser_embed.extraction.config import ExtractSettings
 
 if TYPE_CHECKING:
-    from ser_embed.pipeline import ExtractReport
+    from ser_embed.extraction.pipeline import ExtractReport
 
 _LISTED = 20  # unreadable clips named on the terminal; all of them are in the store
 
@@ -28,7 +28,7 @@ def extract(model: str, **settings: Any) -> "ExtractReport":
 
     Args:
         model: encoder name, Hub id, or folder of a saved model.
-        **settings: the fields of `ser_embed.settings.ExtractSettings`, which are also the command's flags.
+        **settings: the fields of `ser_embed.extraction.config.ExtractSettings`, which are also the command's flags.
 
     Returns:
         What was done: the store's path, counts, unreadable clips, speed.
@@ -38,7 +38,7 @@ def extract(model: str, **settings: Any) -> "ExtractReport":
 
     >>> report = extract("mfcc", data="data", corpus="demo")  # doctest: +SKIP
     """
-    from ser_embed.pipeline import run_extraction
+    from ser_embed.extraction.pipeline import run_extraction
 
     return run_extraction(ExtractSettings(model=model, **settings))
 
@@ -56,7 +56,7 @@ def main(argv: list[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
 
     def work() -> int:
-        from ser_embed.pipeline import run_extraction
+        from ser_embed.extraction.pipeline import run_extraction
 
         report = run_extraction(settings_from(args, ExtractSettings))
         if args.json:

@@ -40,7 +40,7 @@ STAGES = {
         encoders.kernels.packed_linear encoders.kernels.conv_frontend encoders.kernels.ragged encoders.kernels.attention encoders.kernels.block encoders.kernels.positional_conv
         encoders.transformer
         encoders.huggingface encoders
-        encoders.batch_pool settings locking store.cache store.parts store.merge extraction devices pipeline extract
+        encoders.batch_pool extraction.config locking store.cache store.parts store.merge extraction.chunks extraction.devices extraction.pipeline extract
         store.verify inspect embed
         pretraining.configs pretraining.settings pretraining.clips pretraining.frames pretraining.waveforms
         pretraining.cepstra pretraining.contours pretraining.prosody pretraining.manner pretraining.functionals
@@ -54,6 +54,7 @@ STAGES = {
         audio
         encoders.kernels
         store
+        extraction
     """,
     "ser_head": """
         heads outputs splits leakage

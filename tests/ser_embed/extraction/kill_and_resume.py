@@ -17,8 +17,8 @@ import time
 from pathlib import Path
 
 import ser_embed
-from ser_embed import pipeline  # noqa: F401  (imported here so that no attempt spends its time on it)
 from ser_embed.encoders import huggingface as pretrained  # noqa: F401
+from ser_embed.extraction import pipeline  # noqa: F401  (imported here so that no attempt spends its time on it)
 from ser_embed.store.reader import Store
 from ser_embed.store.verify import disagreements
 

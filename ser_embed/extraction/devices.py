@@ -12,7 +12,7 @@ from multiprocessing.queues import Queue
 
 from ser_embed.encoders import Encoder, EncoderOptions, load_encoder
 from ser_embed.errors import SerError
-from ser_embed.extraction import Advance, Chunk, Reading, encode_chunks
+from ser_embed.extraction.chunks import Advance, Chunk, Reading, encode_chunks
 from ser_embed.store.parts import PartFolder
 
 Work = tuple[Sequence[Chunk], Reading, PartFolder]

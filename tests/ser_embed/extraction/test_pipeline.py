@@ -17,11 +17,12 @@ import soundfile
 from filelock import FileLock
 
 import ser_embed
-from ser_embed import extraction, pipeline
 from ser_embed.encoders import EncoderOptions
 from ser_embed.encoders.features import FeatureEncoder
 from ser_embed.errors import InputError, SerError
 from ser_embed.extract import main
+from ser_embed.extraction import chunks as extraction
+from ser_embed.extraction import pipeline
 from ser_embed.spec import EmbeddingSpec
 from ser_embed.store.reader import Store
 from tests.ser_embed.conftest import tone, write_corpus

@@ -1,0 +1,1 @@
+"""Extraction: corpora in, store out, chunk by chunk, resumable after any crash."""
