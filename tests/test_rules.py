@@ -42,8 +42,8 @@ STAGES = {
         encoders.huggingface encoders
         encoders.batch_pool extraction.config locking store.cache store.parts store.merge extraction.chunks extraction.devices extraction.pipeline extract
         store.verify inspect embed
-        pretraining.configs pretraining.settings pretraining.clips pretraining.frames pretraining.waveforms
-        pretraining.cepstra pretraining.contours pretraining.prosody pretraining.manner pretraining.functionals
+        pretraining.configs pretraining.settings pretraining.clips pretraining.features.frames pretraining.waveforms
+        pretraining.features.mfcc pretraining.features.contours pretraining.features.prosody pretraining.features.manner pretraining.features.functionals
         pretraining.clustering
         pretraining.targets pretraining.labels
         pretraining.splitting pretraining.masking audio.augmentation pretraining.batches
@@ -55,6 +55,7 @@ STAGES = {
         encoders.kernels
         store
         extraction
+        pretraining.features
     """,
     "ser_head": """
         heads outputs splits leakage

@@ -15,8 +15,8 @@ import numpy as np
 
 from ser_embed.audio.augmentation import disturb
 from ser_embed.errors import InputError
-from ser_embed.pretraining.frames import HOP, num_frames, num_samples
-from ser_embed.pretraining.functionals import functionals
+from ser_embed.pretraining.features.frames import HOP, num_frames, num_samples
+from ser_embed.pretraining.features.functionals import functionals
 from ser_embed.pretraining.labels import LabelSets
 from ser_embed.pretraining.masking import span_mask
 from ser_embed.pretraining.waveforms import FULL_SCALE, Waveforms, normalized

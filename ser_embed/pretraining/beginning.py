@@ -13,8 +13,8 @@ from ser_embed.encoders.speaker_embeddings import SPEAKERS_FILE
 from ser_embed.errors import InputError
 from ser_embed.pretraining.configs import CONFIGS
 from ser_embed.pretraining.extractor import speed_up
-from ser_embed.pretraining.frames import check_frames
-from ser_embed.pretraining.functionals import COUNT
+from ser_embed.pretraining.features.frames import check_frames
+from ser_embed.pretraining.features.functionals import COUNT
 from ser_embed.pretraining.labels import CLUSTERS_FILE
 from ser_embed.pretraining.prediction import MaskedPrediction
 from ser_embed.pretraining.saving import HEADS_FILE, load_heads, load_speakers

@@ -18,7 +18,7 @@ from ser_embed.errors import InputError
 from ser_embed.locking import only_writer
 from ser_embed.pretraining.beginning import begin, read_config
 from ser_embed.pretraining.checkpoint import FILE as CHECKPOINT_FILE
-from ser_embed.pretraining.frames import check_frames
+from ser_embed.pretraining.features.frames import check_frames
 from ser_embed.pretraining.labels import CLUSTERS_FILE, save_clusterings
 from ser_embed.pretraining.log import Log
 from ser_embed.pretraining.preparation import prepare

@@ -14,11 +14,11 @@ from tqdm import tqdm
 
 from ser_embed.console import quiet
 from ser_embed.errors import InputError
-from ser_embed.pretraining.cepstra import cepstra
 from ser_embed.pretraining.clustering import Clustering, fit_clusters
-from ser_embed.pretraining.functionals import clip_contours
-from ser_embed.pretraining.manner import NAMES, PER_CONTOUR, manner
-from ser_embed.pretraining.prosody import prosody
+from ser_embed.pretraining.features.functionals import clip_contours
+from ser_embed.pretraining.features.manner import NAMES, PER_CONTOUR, manner
+from ser_embed.pretraining.features.mfcc import cepstra
+from ser_embed.pretraining.features.prosody import prosody
 from ser_embed.pretraining.waveforms import Waveforms, normalized
 
 DEFAULT = "mfcc"

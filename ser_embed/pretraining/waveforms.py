@@ -20,7 +20,7 @@ from tqdm import tqdm
 from ser_embed.audio.decode import Preparation, digest_of, load_clip
 from ser_embed.console import quiet
 from ser_embed.errors import ClipError, InputError
-from ser_embed.pretraining.frames import HOP, WINDOW, num_frames
+from ser_embed.pretraining.features.frames import HOP, WINDOW, num_frames
 
 FULL_SCALE = 32_767.0
 PIECE = 1_500 * HOP  # samples: 30 s, so that no clip makes a batch of features outgrow memory

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from ser_embed.audio.augmentation import _band, _clipping, _noise, _room, _telephone, disturb
 from ser_embed.errors import InputError
 from ser_embed.pretraining.batches import Batches, Cutting, normalized
-from ser_embed.pretraining.frames import HOP, num_frames
-from ser_embed.pretraining.functionals import WIDTH, functionals
+from ser_embed.pretraining.features.frames import HOP, num_frames
+from ser_embed.pretraining.features.functionals import WIDTH, functionals
 from ser_embed.pretraining.labels import LabelSets
 from ser_embed.pretraining.masking import span_mask
 from ser_embed.pretraining.splitting import split

@@ -10,7 +10,7 @@ import transformers
 from ser_embed.encoders.kernels.positional_conv import keep_exact
 from ser_embed.pretraining.batches import Batch
 from ser_embed.pretraining.extractor import speed_up
-from ser_embed.pretraining.frames import num_samples
+from ser_embed.pretraining.features.frames import num_samples
 from ser_embed.pretraining.prediction import FUNCTIONALS_WEIGHT, MaskedPrediction, Outcome
 from ser_embed.pretraining.targets import parse_targets, shares
 from ser_embed.pretraining.training import Machine, Schedule, _step, make_optimizer

@@ -10,15 +10,15 @@ import transformers
 from sklearn.cluster import KMeans
 
 from ser_embed.errors import InputError
-from ser_embed.pretraining.cepstra import NUM_MFCC, cepstra
 from ser_embed.pretraining.clustering import Clustering, fit_clusters
-from ser_embed.pretraining.contours import contours
-from ser_embed.pretraining.frames import HOP, WINDOW, check_frames, num_frames, num_samples
-from ser_embed.pretraining.functionals import COUNT, WIDTH, clip_contours, functionals
+from ser_embed.pretraining.features.contours import contours
+from ser_embed.pretraining.features.frames import HOP, WINDOW, check_frames, num_frames, num_samples
+from ser_embed.pretraining.features.functionals import COUNT, WIDTH, clip_contours, functionals
+from ser_embed.pretraining.features.manner import NAMES as NAMES_OF_MANNER
+from ser_embed.pretraining.features.manner import manner
+from ser_embed.pretraining.features.mfcc import NUM_MFCC, cepstra
+from ser_embed.pretraining.features.prosody import NAMES, prosody
 from ser_embed.pretraining.labels import load_labels, make_labels, save_labels
-from ser_embed.pretraining.manner import NAMES as NAMES_OF_MANNER
-from ser_embed.pretraining.manner import manner
-from ser_embed.pretraining.prosody import NAMES, prosody
 from ser_embed.pretraining.targets import features_of, measure, parse_targets
 from tests.ser_embed.conftest import tone
 from tests.ser_embed.pretraining.conftest import TINY, tones, waveforms_of

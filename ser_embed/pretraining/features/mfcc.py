@@ -8,7 +8,7 @@ import functools
 
 import numpy as np
 
-from ser_embed.pretraining.frames import WINDOW
+from ser_embed.pretraining.features.frames import WINDOW
 from ser_embed.spec import RATE_HZ
 
 NUM_MFCC = 13

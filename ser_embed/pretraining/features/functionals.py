@@ -8,8 +8,8 @@ follow from its frames, relative to its own level, since a crop is brought to un
 
 import numpy as np
 
-from ser_embed.pretraining.cepstra import NUM_BANDS, NUM_MFCC, cepstra
-from ser_embed.pretraining.contours import NUM_MELS, contours, voiced_weight
+from ser_embed.pretraining.features.contours import NUM_MELS, contours, voiced_weight
+from ser_embed.pretraining.features.mfcc import NUM_BANDS, NUM_MFCC, cepstra
 from ser_embed.pretraining.waveforms import normalized
 
 _CONTOURS = ("pitch", "voicing", "level", "tilt", "hammarberg", "slope", "flux")

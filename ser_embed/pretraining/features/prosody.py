@@ -5,7 +5,7 @@ MFCC clusters name the sound; these name the melody, so that a network which pre
 
 import numpy as np
 
-from ser_embed.pretraining.contours import contours
+from ser_embed.pretraining.features.contours import contours
 
 NAMES = (
     "pitch", "pitch spread", "pitch slope", "level", "level spread", "level slope", "tilt", "tilt spread", "voicing",

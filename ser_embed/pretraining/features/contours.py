@@ -10,7 +10,7 @@ import functools
 
 import numpy as np
 
-from ser_embed.pretraining.frames import HOP, WINDOW, num_frames
+from ser_embed.pretraining.features.frames import HOP, WINDOW, num_frames
 from ser_embed.spec import RATE_HZ
 
 NUM_MELS = 24

@@ -8,9 +8,9 @@ averaged where the voice sounds.
 
 import numpy as np
 
-from ser_embed.pretraining.cepstra import NUM_MFCC, cepstra
-from ser_embed.pretraining.contours import contours
-from ser_embed.pretraining.prosody import over_spans, smooth
+from ser_embed.pretraining.features.contours import contours
+from ser_embed.pretraining.features.mfcc import NUM_MFCC, cepstra
+from ser_embed.pretraining.features.prosody import over_spans, smooth
 
 NAMES = (
     "pitch", "voicing", "level", "tilt", "hammarberg", "slope", "flux",

@@ -1,0 +1,1 @@
+"""Features: frame-wise acoustic features that pre-training clusters and regresses."""
