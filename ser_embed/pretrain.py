@@ -15,10 +15,10 @@ from ser_embed.console import (
     takes_settings,
 )
 from ser_embed.errors import EXIT_DONE, EXIT_SOME_UNREADABLE
-from ser_embed.pretraining.settings import PretrainSettings
+from ser_embed.pretraining.config import PretrainSettings
 
 if TYPE_CHECKING:
-    from ser_embed.pretraining.run import PretrainReport
+    from ser_embed.pretraining.pipeline import PretrainReport
 
 _LISTED = 20  # unreadable files named on the terminal; all of them are in OUTPUT/pretraining.json
 
@@ -33,7 +33,7 @@ def pretrain(output: str | Path, **settings: Any) -> "PretrainReport":
     Args:
         output: the folder to write the model to. `--model` of the other commands and transformers'
             `HubertModel.from_pretrained` take it.
-        **settings: the fields of `ser_embed.pretraining.settings.PretrainSettings`, which are also the command's flags.
+        **settings: the fields of `ser_embed.pretraining.config.PretrainSettings`, which are also the command's flags.
 
     Returns:
         What was done: steps, validation loss and accuracy, unreadable files.
@@ -43,7 +43,7 @@ def pretrain(output: str | Path, **settings: Any) -> "PretrainReport":
 
     >>> report = pretrain("models/mine", data="speech", targets="mfcc,prosody")  # doctest: +SKIP
     """
-    from ser_embed.pretraining.run import run_pretraining
+    from ser_embed.pretraining.pipeline import run_pretraining
 
     return run_pretraining(PretrainSettings(output=Path(output), **settings))
 
@@ -64,7 +64,7 @@ def main(argv: list[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
 
     def work() -> int:
-        from ser_embed.pretraining.run import run_pretraining
+        from ser_embed.pretraining.pipeline import run_pretraining
 
         report = run_pretraining(settings_from(args, PretrainSettings))
         if args.json:

@@ -42,14 +42,14 @@ STAGES = {
         encoders.huggingface encoders
         encoders.batch_pool extraction.config locking store.cache store.parts store.merge extraction.chunks extraction.devices extraction.pipeline extract
         store.verify inspect embed
-        pretraining.configs pretraining.settings pretraining.clips pretraining.features.frames pretraining.waveforms
+        pretraining.configs pretraining.config pretraining.clips pretraining.features.frames pretraining.audio_cache
         pretraining.features.mfcc pretraining.features.contours pretraining.features.prosody pretraining.features.manner pretraining.features.functionals
         pretraining.clustering
-        pretraining.targets pretraining.labels
+        pretraining.targets pretraining.pseudo_labels
         pretraining.splitting pretraining.masking audio.augmentation pretraining.batches
-        pretraining.extractor pretraining.readout pretraining.prediction pretraining.saving pretraining.beginning
-        pretraining.checkpoint pretraining.log pretraining.gathering pretraining.training
-        pretraining.preparation pretraining.processes pretraining.run pretraining pretrain
+        pretraining.fast_conv pretraining.readout pretraining.model pretraining.saving pretraining.initialization
+        pretraining.checkpoint pretraining.training_log pretraining.gathering pretraining.trainer
+        pretraining.data pretraining.distributed pretraining.pipeline pretraining pretrain
         synthesis.settings synthesis.espeak synthesis.prosody synthesis.waveform synthesis.corpus synthesis demo
         audio
         encoders.kernels

@@ -15,11 +15,11 @@ import numpy as np
 
 from ser_embed.audio.augmentation import disturb
 from ser_embed.errors import InputError
+from ser_embed.pretraining.audio_cache import FULL_SCALE, Waveforms, normalized
 from ser_embed.pretraining.features.frames import HOP, num_frames, num_samples
 from ser_embed.pretraining.features.functionals import functionals
-from ser_embed.pretraining.labels import LabelSets
 from ser_embed.pretraining.masking import span_mask
-from ser_embed.pretraining.waveforms import FULL_SCALE, Waveforms, normalized
+from ser_embed.pretraining.pseudo_labels import LabelSets
 from ser_embed.spec import RATE_HZ
 
 _EPOCH, _STEP, _VALIDATION = range(3)  # what a generator is for

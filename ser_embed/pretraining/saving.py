@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from ser_embed.encoders.huggingface import quiet_transformers
 from ser_embed.encoders.speaker_embeddings import SPEAKERS_FILE
 from ser_embed.errors import InputError
-from ser_embed.pretraining.prediction import MaskedPrediction, SpeakerEmbedding
+from ser_embed.pretraining.model import MaskedPrediction, SpeakerEmbedding
 
 HEADS_FILE = "heads.safetensors"
 

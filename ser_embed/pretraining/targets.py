@@ -14,12 +14,12 @@ from tqdm import tqdm
 
 from ser_embed.console import quiet
 from ser_embed.errors import InputError
+from ser_embed.pretraining.audio_cache import Waveforms, normalized
 from ser_embed.pretraining.clustering import Clustering, fit_clusters
 from ser_embed.pretraining.features.functionals import clip_contours
 from ser_embed.pretraining.features.manner import NAMES, PER_CONTOUR, manner
 from ser_embed.pretraining.features.mfcc import cepstra
 from ser_embed.pretraining.features.prosody import prosody
-from ser_embed.pretraining.waveforms import Waveforms, normalized
 
 DEFAULT = "mfcc"
 MAX_CLUSTERS = 65_536  # labels are kept in 16 bits

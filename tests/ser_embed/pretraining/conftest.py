@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from ser_embed.pretraining.waveforms import Waveforms
+from ser_embed.pretraining.audio_cache import Waveforms
 from tests.ser_embed.conftest import tone, write_corpus
 
 TINY = {

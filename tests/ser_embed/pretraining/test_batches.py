@@ -12,8 +12,8 @@ from ser_embed.errors import InputError
 from ser_embed.pretraining.batches import Batches, Cutting, normalized
 from ser_embed.pretraining.features.frames import HOP, num_frames
 from ser_embed.pretraining.features.functionals import WIDTH, functionals
-from ser_embed.pretraining.labels import LabelSets
 from ser_embed.pretraining.masking import span_mask
+from ser_embed.pretraining.pseudo_labels import LabelSets
 from ser_embed.pretraining.splitting import split
 from tests.ser_embed.conftest import tone
 from tests.ser_embed.pretraining.conftest import tones, waveforms_of

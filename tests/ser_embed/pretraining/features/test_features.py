@@ -18,7 +18,7 @@ from ser_embed.pretraining.features.manner import NAMES as NAMES_OF_MANNER
 from ser_embed.pretraining.features.manner import manner
 from ser_embed.pretraining.features.mfcc import NUM_MFCC, cepstra
 from ser_embed.pretraining.features.prosody import NAMES, prosody
-from ser_embed.pretraining.labels import load_labels, make_labels, save_labels
+from ser_embed.pretraining.pseudo_labels import load_labels, make_labels, save_labels
 from ser_embed.pretraining.targets import features_of, measure, parse_targets
 from tests.ser_embed.conftest import tone
 from tests.ser_embed.pretraining.conftest import TINY, tones, waveforms_of

@@ -14,8 +14,8 @@ import torch
 from torch import distributed
 
 from ser_embed.errors import SerError
-from ser_embed.pretraining.settings import PretrainSettings
-from ser_embed.pretraining.training import Machine
+from ser_embed.pretraining.config import PretrainSettings
+from ser_embed.pretraining.trainer import Machine
 
 Result = TypeVar("Result")
 Work = Callable[[PretrainSettings, Machine], Result]

@@ -16,8 +16,8 @@ from ser_embed.console import quiet
 from ser_embed.pretraining.batches import Batch, Batches
 from ser_embed.pretraining.checkpoint import load_checkpoint, save_checkpoint
 from ser_embed.pretraining.gathering import add_up
-from ser_embed.pretraining.log import Log, Validation
-from ser_embed.pretraining.prediction import MaskedPrediction
+from ser_embed.pretraining.model import MaskedPrediction
+from ser_embed.pretraining.training_log import Log, Validation
 from ser_embed.spec import RATE_HZ
 
 BETAS = (0.9, 0.98)

@@ -18,11 +18,12 @@ from ser_embed.encoders import EncoderOptions, load_encoder
 from ser_embed.encoders.speaker_embeddings import speaker_names, speaker_vectors
 from ser_embed.errors import InputError
 from ser_embed.pretrain import main
-from ser_embed.pretraining import run, training
+from ser_embed.pretraining import pipeline as run
+from ser_embed.pretraining import trainer as training
+from ser_embed.pretraining.audio_cache import PIECE, load_waveforms
 from ser_embed.pretraining.clips import find_clips
-from ser_embed.pretraining.prediction import MaskedPrediction
+from ser_embed.pretraining.model import MaskedPrediction
 from ser_embed.pretraining.saving import save_model
-from ser_embed.pretraining.waveforms import PIECE, load_waveforms
 from tests.ser_embed.conftest import tone
 from tests.ser_embed.pretraining.conftest import STILL, TINY
 

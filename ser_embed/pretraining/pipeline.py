@@ -16,17 +16,17 @@ from ser_embed.encoders.registry import source_of
 from ser_embed.encoders.transformer import choose_device, choose_dtype
 from ser_embed.errors import InputError
 from ser_embed.locking import only_writer
-from ser_embed.pretraining.beginning import begin, read_config
 from ser_embed.pretraining.checkpoint import FILE as CHECKPOINT_FILE
+from ser_embed.pretraining.config import AUTO, PretrainSettings
+from ser_embed.pretraining.data import prepare
+from ser_embed.pretraining.distributed import on_all
 from ser_embed.pretraining.features.frames import check_frames
-from ser_embed.pretraining.labels import CLUSTERS_FILE, save_clusterings
-from ser_embed.pretraining.log import Log
-from ser_embed.pretraining.preparation import prepare
-from ser_embed.pretraining.processes import on_all
+from ser_embed.pretraining.initialization import begin, read_config
+from ser_embed.pretraining.pseudo_labels import CLUSTERS_FILE, save_clusterings
 from ser_embed.pretraining.saving import save_model
-from ser_embed.pretraining.settings import AUTO, PretrainSettings
 from ser_embed.pretraining.targets import parse_targets
-from ser_embed.pretraining.training import Machine, Schedule, train
+from ser_embed.pretraining.trainer import Machine, Schedule, train
+from ser_embed.pretraining.training_log import Log
 from ser_embed.spec import RATE_HZ
 
 ABOUT_FILE = "pretraining.json"

@@ -11,14 +11,14 @@ from ser_embed.console import note
 from ser_embed.encoders.huggingface import load_network
 from ser_embed.encoders.speaker_embeddings import SPEAKERS_FILE
 from ser_embed.errors import InputError
+from ser_embed.pretraining.config import AUTO, PretrainSettings
 from ser_embed.pretraining.configs import CONFIGS
-from ser_embed.pretraining.extractor import speed_up
+from ser_embed.pretraining.fast_conv import speed_up
 from ser_embed.pretraining.features.frames import check_frames
 from ser_embed.pretraining.features.functionals import COUNT
-from ser_embed.pretraining.labels import CLUSTERS_FILE
-from ser_embed.pretraining.prediction import MaskedPrediction
+from ser_embed.pretraining.model import MaskedPrediction
+from ser_embed.pretraining.pseudo_labels import CLUSTERS_FILE
 from ser_embed.pretraining.saving import HEADS_FILE, load_heads, load_speakers
-from ser_embed.pretraining.settings import AUTO, PretrainSettings
 from ser_embed.pretraining.targets import Target, shares
 
 _SPEC_AUGMENT = 0.05  # transformers' own default, without which a model has no vector for masked frames

@@ -8,15 +8,15 @@ import numpy as np
 
 from ser_embed.encoders.speaker_embeddings import speaker_names
 from ser_embed.errors import InputError
+from ser_embed.pretraining.audio_cache import Waveforms, load_waveforms
 from ser_embed.pretraining.batches import Batches, Cutting
-from ser_embed.pretraining.beginning import takes_saved_targets
 from ser_embed.pretraining.clips import find_clips
-from ser_embed.pretraining.labels import LabelSets, load_clusterings, load_labels, make_labels, save_labels
-from ser_embed.pretraining.settings import AUTO, PretrainSettings
+from ser_embed.pretraining.config import AUTO, PretrainSettings
+from ser_embed.pretraining.initialization import takes_saved_targets
+from ser_embed.pretraining.pseudo_labels import LabelSets, load_clusterings, load_labels, make_labels, save_labels
 from ser_embed.pretraining.splitting import split
 from ser_embed.pretraining.targets import DEFAULT, measure, parse_targets
-from ser_embed.pretraining.training import Data
-from ser_embed.pretraining.waveforms import Waveforms, load_waveforms
+from ser_embed.pretraining.trainer import Data
 
 
 @dataclasses.dataclass(frozen=True)

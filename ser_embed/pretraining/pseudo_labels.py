@@ -16,9 +16,9 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from ser_embed.errors import InputError
+from ser_embed.pretraining.audio_cache import Waveforms
 from ser_embed.pretraining.clustering import Clustering
 from ser_embed.pretraining.targets import Target, cluster, features_of, label, parse_targets
-from ser_embed.pretraining.waveforms import Waveforms
 
 CLUSTERS_FILE = "clusters.safetensors"
 _CONTOURS_FILE = "contours.npy"
