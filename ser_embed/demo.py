@@ -21,7 +21,7 @@ from ser_embed.console import (
     takes_settings,
 )
 from ser_embed.errors import EXIT_DONE, InputError
-from ser_embed.synthesis.settings import DemoSettings
+from ser_embed.synthesis.config import DemoSettings
 
 if TYPE_CHECKING:
     from ser_embed.synthesis.corpus import DemoReport
@@ -33,7 +33,7 @@ def demo(folder: str | Path, **settings: Any) -> "DemoReport":
 
     Args:
         folder: the corpus folder, for example "data/demo". An earlier demo corpus in it is replaced.
-        **settings: fields of `ser_embed.synthesis.settings.DemoSettings`: speakers, sentences, seed.
+        **settings: fields of `ser_embed.synthesis.config.DemoSettings`: speakers, sentences, seed.
 
     Returns:
         What was written.

@@ -50,7 +50,7 @@ STAGES = {
         pretraining.fast_conv pretraining.readout pretraining.model pretraining.saving pretraining.initialization
         pretraining.checkpoint pretraining.training_log pretraining.gathering pretraining.trainer
         pretraining.data pretraining.distributed pretraining.pipeline pretraining pretrain
-        synthesis.settings synthesis.espeak synthesis.prosody synthesis.waveform synthesis.corpus synthesis demo
+        synthesis.config synthesis.espeak synthesis.prosody synthesis.waveform synthesis.corpus synthesis demo
         audio
         encoders.kernels
         store

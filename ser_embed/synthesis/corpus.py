@@ -17,8 +17,8 @@ from ser_embed.corpora.crema_d import LABELS, SENTENCES
 from ser_embed.errors import InputError
 from ser_embed.spec import RATE_HZ
 from ser_embed.synthesis import espeak
+from ser_embed.synthesis.config import DemoSettings
 from ser_embed.synthesis.prosody import Speaker, draw_speaker, draw_take
-from ser_embed.synthesis.settings import DemoSettings
 from ser_embed.synthesis.waveform import record
 
 README = "README.md"

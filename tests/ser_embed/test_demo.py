@@ -17,8 +17,8 @@ from ser_embed.corpora.demo import MARKER
 from ser_embed.demo import main
 from ser_embed.errors import InputError
 from ser_embed.synthesis import corpus, espeak
+from ser_embed.synthesis.config import DemoSettings
 from ser_embed.synthesis.prosody import EFFECTS, VOICES, draw_speaker, draw_take
-from ser_embed.synthesis.settings import DemoSettings
 from ser_embed.synthesis.waveform import record, tilt
 
 SMALL = {"speakers": 2, "sentences": 2}
