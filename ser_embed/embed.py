@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ser_embed.console import CommandModule
+from ser_embed.cli import CommandModule
 from ser_embed.errors import InputError
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 import sys
 from typing import TYPE_CHECKING, Any
 
-from ser_embed.console import (
+from ser_embed.cli import (
     CommandModule,
     CommandParser,
     add_options,

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ser_embed.console import CommandModule, CommandParser, print_json, run_command
+from ser_embed.cli import CommandModule, CommandParser, print_json, run_command
 from ser_embed.errors import EXIT_DONE, EXIT_FAILED
 
 

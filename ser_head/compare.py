@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Union
 
-from ser_embed.console import CommandModule, CommandParser, note, print_json, run_command
+from ser_embed.cli import CommandModule, CommandParser, note, print_json, run_command
 from ser_embed.errors import EXIT_DONE, InputError
 from ser_head.outputs import require_file
 

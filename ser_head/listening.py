@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from ser_embed.console import quiet
+from ser_embed.cli import quiet
 from ser_embed.errors import ClipError, InputError, SilentClipError
 from ser_embed.spec import EmbeddingSpec
 

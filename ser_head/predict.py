@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ser_embed.console import CommandModule, CommandParser, note, print_json, run_command
+from ser_embed.cli import CommandModule, CommandParser, note, print_json, run_command
 from ser_embed.errors import EXIT_DONE, EXIT_SOME_UNREADABLE, InputError
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ser_embed.console import note
+from ser_embed.cli import note
 from ser_embed.errors import InputError
 from ser_head.answers import NUMBER, UNFAMILIAR, Predictions, emotions_of
 from ser_head.enrolling import Voice, find_voice

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ser_embed.console import CommandModule, CommandParser, print_json, run_command
+from ser_embed.cli import CommandModule, CommandParser, print_json, run_command
 from ser_embed.errors import EXIT_DONE, InputError
 from ser_head.wording import count, decimal
 

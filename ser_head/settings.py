@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ser_embed.console import check_numbers, option
+from ser_embed.cli import check_numbers, option
 from ser_embed.errors import InputError
 from ser_head.heads import HEADS
 from ser_head.personal.voices import BEST, METHODS, parse_methods

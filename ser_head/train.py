@@ -4,7 +4,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
-from ser_embed.console import (
+from ser_embed.cli import (
     CommandModule,
     CommandParser,
     add_options,

@@ -31,7 +31,7 @@ ROOT = Path(__file__).parents[1]
 # The way the data goes. A module may import only what stands before it; a package stands behind what is in it.
 STAGES = {
     "ser_embed": """
-        errors console spec manifest store.reader store.writer
+        errors cli spec manifest store.reader store.writer
         corpora.audio_files corpora.tables corpora.base
         corpora.crema_d corpora.ravdess corpora.emodb corpora.tess corpora.savee corpora.demo corpora.registry
         corpora.manifest_csv corpora.find corpora.copies corpora.scan corpora
@@ -40,7 +40,7 @@ STAGES = {
         encoders.kernels.packed_linear encoders.kernels.conv_frontend encoders.kernels.ragged encoders.kernels.attention encoders.kernels.block encoders.kernels.positional_conv
         encoders.transformer
         encoders.huggingface encoders
-        encoders.batch_pool extraction.config locking store.cache store.parts store.merge extraction.chunks extraction.devices extraction.pipeline extract
+        encoders.batch_pool extraction.config files store.cache store.parts store.merge extraction.chunks extraction.devices extraction.pipeline extract
         store.verify inspect embed
         pretraining.configs pretraining.config pretraining.clips pretraining.features.frames pretraining.audio_cache
         pretraining.features.mfcc pretraining.features.contours pretraining.features.prosody pretraining.features.manner pretraining.features.functionals
@@ -78,7 +78,7 @@ ORDER = [
 ]
 
 # What of stage 1 needs no torch, and the module of stage 2 that may reach for more, when it is called.
-SHARED = {"errors", "console", "manifest", "spec", "store", "__version__"}
+SHARED = {"errors", "cli", "files", "manifest", "spec", "store", "__version__"}
 LISTENERS = {"ser_head.listening"}
 STAGE_1_ONLY = {"torch", "torchaudio", "transformers", "safetensors", "soundfile", "soxr", "librosa", "opensmile"}
 CLUSTERING = "ser_embed.pretraining.clustering"  # may reach for scikit-learn, when it is called

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from ser_embed.console import note, quiet
+from ser_embed.cli import note, quiet
 from ser_embed.encoders.base import EncoderOptions
 from ser_embed.encoders.registry import SHIPPED, SHIPPED_POOLING, source_of
 from ser_embed.encoders.transformer import TransformerEncoder

@@ -5,7 +5,7 @@ import math
 import os
 from pathlib import Path
 
-from ser_embed.console import check_numbers, option
+from ser_embed.cli import check_numbers, option
 from ser_embed.encoders.registry import NAMES, short_name
 from ser_embed.errors import InputError
 from ser_embed.spec import POOLINGS

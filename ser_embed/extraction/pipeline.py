@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from ser_embed import __version__
 from ser_embed.audio.decode import Preparation
-from ser_embed.console import note, quiet
+from ser_embed.cli import note, quiet
 from ser_embed.corpora import Scan, scan_data
 from ser_embed.encoders import Encoder, EncoderOptions, load_encoder
 from ser_embed.encoders.registry import feature_sets, source_of
@@ -22,7 +22,7 @@ from ser_embed.errors import InputError
 from ser_embed.extraction.chunks import Chunk, Reading, cut_chunks
 from ser_embed.extraction.config import ExtractSettings
 from ser_embed.extraction.devices import encode_on
-from ser_embed.locking import only_writer
+from ser_embed.files import only_writer
 from ser_embed.spec import EmbeddingSpec
 from ser_embed.store.cache import SOURCE, Cache
 from ser_embed.store.merge import merged_clips, merged_unreadable, says_already, write_merged

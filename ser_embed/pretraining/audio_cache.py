@@ -18,7 +18,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from ser_embed.audio.decode import Preparation, digest_of, load_clip
-from ser_embed.console import quiet
+from ser_embed.cli import quiet
 from ser_embed.errors import ClipError, InputError
 from ser_embed.pretraining.features.frames import HOP, WINDOW, num_frames
 

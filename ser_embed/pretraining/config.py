@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ser_embed.console import check_numbers, option
+from ser_embed.cli import check_numbers, option
 from ser_embed.errors import InputError
 from ser_embed.pretraining.configs import CONFIGS
 

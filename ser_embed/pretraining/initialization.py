@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from ser_embed.console import note
+from ser_embed.cli import note
 from ser_embed.encoders.huggingface import load_network
 from ser_embed.encoders.speaker_embeddings import SPEAKERS_FILE
 from ser_embed.errors import InputError

@@ -15,7 +15,7 @@ from ser_embed.encoders.kernels.positional_conv import keep_exact
 from ser_embed.encoders.registry import source_of
 from ser_embed.encoders.transformer import choose_device, choose_dtype
 from ser_embed.errors import InputError
-from ser_embed.locking import only_writer
+from ser_embed.files import only_writer
 from ser_embed.pretraining.checkpoint import FILE as CHECKPOINT_FILE
 from ser_embed.pretraining.config import AUTO, PretrainSettings
 from ser_embed.pretraining.data import prepare

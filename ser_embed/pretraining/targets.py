@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 from tqdm import tqdm
 
-from ser_embed.console import quiet
+from ser_embed.cli import quiet
 from ser_embed.errors import InputError
 from ser_embed.pretraining.audio_cache import Waveforms, normalized
 from ser_embed.pretraining.clustering import Clustering, fit_clusters

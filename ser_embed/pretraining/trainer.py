@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from ser_embed.console import quiet
+from ser_embed.cli import quiet
 from ser_embed.pretraining.batches import Batch, Batches
 from ser_embed.pretraining.checkpoint import load_checkpoint, save_checkpoint
 from ser_embed.pretraining.gathering import add_up

@@ -10,7 +10,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from ser_embed.audio.decode import AWAY, FACTS, digest_of, read_bytes
-from ser_embed.console import quiet
+from ser_embed.cli import quiet
 from ser_embed.errors import ClipError
 from ser_embed.store.reader import UNREADABLE_COLUMNS, Store
 

@@ -7,7 +7,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ser_embed.audio.decode import digest_of, read_bytes
-from ser_embed.console import quiet
+from ser_embed.cli import quiet
 from ser_embed.errors import ClipError
 from ser_embed.store.reader import Store, checksum
 

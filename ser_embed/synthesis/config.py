@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from ser_embed.console import check_numbers, option
+from ser_embed.cli import check_numbers, option
 from ser_embed.errors import InputError
 
 

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from ser_embed.console import run_command
+from ser_embed.cli import run_command
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
