@@ -18,8 +18,8 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.svm import LinearSVC
 
 from ser_embed.errors import InputError
-from ser_head.power import Power
-from ser_head.scaling import OUTLIER
+from ser_head.data.power_transform import Power
+from ser_head.data.scaling import OUTLIER
 from ser_head.temperature import SMALLEST_PROBABILITY
 
 TREES = 300

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from ser_head.classic import ClassicHead
-from ser_head.dataset import Dataset
+from ser_head.data.dataset import Dataset
 from ser_head.folds import Fitted, Fold, training_casting
 from ser_head.settings import TrainSettings
 

@@ -12,7 +12,8 @@ import pandas as pd
 
 from ser_embed.store.reader import Store
 from ser_head.backend import keras
-from ser_head.dataset import Dataset
+from ser_head.data.dataset import Dataset
+from ser_head.data.splits import Split, are_disjoint
 from ser_head.ensemble import combined_predictions, copy_members, load_members, settings_of_members
 from ser_head.heads import HEADS
 from ser_head.metrics import metrics_document
@@ -22,7 +23,6 @@ from ser_head.rounds import Round
 from ser_head.runs import FORMAT, VERSION, RunWriter
 from ser_head.schedule import Task, do_rounds
 from ser_head.settings import TrainSettings, find_store
-from ser_head.splits import Split, are_disjoint
 from ser_head.subgroups import columns_of, with_groups
 
 

@@ -8,14 +8,14 @@ from typing import Any, Protocol
 import numpy as np
 
 from ser_embed.errors import InputError
-from ser_head.alignment import Alignment, fit_alignment
-from ser_head.dataset import Dataset
+from ser_head.data.alignment import Alignment, fit_alignment
+from ser_head.data.dataset import Dataset
+from ser_head.data.power_transform import Power, fit_power
+from ser_head.data.splits import Split
 from ser_head.personal.deviation import moments
 from ser_head.personal.enrolment import ALL, SIZES, Session, enrolment_sessions, known_sessions, training_sessions
 from ser_head.personal.voices import Card, Personalizer, Voices, parse_methods
-from ser_head.power import Power, fit_power
 from ser_head.settings import TrainSettings
-from ser_head.splits import Split
 
 VALIDATION_SIZES = (0, *SIZES, ALL)  # clips enrolled: an epoch is chosen by the mean over what tests will ask
 
@@ -28,7 +28,7 @@ class Fold:
 
     Attributes:
         split: the clips.
-        scaling: mean and variance of the training vectors, or of each corpus; see `ser_head.alignment`.
+        scaling: mean and variance of the training vectors, or of each corpus; see `ser_head.data.alignment`.
         weights: weight of each class in the loss, float32 (classes,).
         personalizer: what is made of speakers.
         seen: what is made of training clips: that, and where settings augment, speakers normalised as if enrolled.

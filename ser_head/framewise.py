@@ -57,7 +57,7 @@ def convolve(frames: Any, there: Any, dropout: float, seeds: Iterator[int]) -> A
     """Run five blocks of Conv2D - ELU - max pooling - dropout over frames and coefficients, then take the mean in time.
 
     Args:
-        frames: (batch, frames, width), frames padded as `ser_head.padding` has it.
+        frames: (batch, frames, width), frames padded as `ser_head.data.frames` has it.
         there: bool (batch, frames, 1).
         dropout: share of the numbers left out of a dense layer; a block loses `BLOCK_DROPOUT` of that.
         seeds: draw first weights and dropout.

@@ -11,7 +11,7 @@ class HeadSpec:
         kind: "dense", "attention" and "cnn" are networks, "classic" scikit-learn's, "ensemble" a mean of other runs.
         summary: what it is, in a few words.
         hidden: units of each hidden layer of a network; each is Dense - ReLU - dropout - batch normalisation.
-        bends: whether vectors go through `ser_head.power` in front of it; a linear machine is left linear.
+        bends: whether vectors go through `ser_head.data.power_transform` in front of it; a linear machine is left linear.
     """
 
     kind: str

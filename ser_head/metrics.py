@@ -50,7 +50,7 @@ def metrics_document(
         labels: the classes; none for a head that answers with a number.
         tested: predictions of the test clips of all folds, under every condition.
         validated: predictions of the validation clips of all folds; a clip may come once per fold.
-        leakage: what the audit found, `ser_head.leakage.Audit.to_dict()`.
+        leakage: what the audit found, `ser_head.data.leakage.Audit.to_dict()`.
         by: columns to give the figures of the judged clips by; `ser_head.subgroups.with_groups` puts them in `tested`.
 
     Raises:

@@ -15,10 +15,10 @@ import numpy as np
 
 from ser_embed.errors import InputError
 from ser_head.backend import keras
+from ser_head.data.power_transform import Power
+from ser_head.data.scaling import OUTLIER, Scaling
 from ser_head.framewise import LayerMix, attend, convolve
 from ser_head.heads import HeadSpec
-from ser_head.power import Power
-from ser_head.scaling import OUTLIER, Scaling
 from ser_head.temperature import SMALLEST_PROBABILITY
 
 NETWORK = "network"  # its name inside a saved head
@@ -39,7 +39,7 @@ class NetworkShape:
         width: numbers per layer.
         classes: emotions; 0 for a head that answers with a number.
         told: name and width of each input that tells of the speaker, in their order.
-        bends: whether vectors are bent before all else; see `ser_head.power`.
+        bends: whether vectors are bent before all else; see `ser_head.data.power_transform`.
     """
 
     layers: int
@@ -63,7 +63,7 @@ class Regularization:
 
 
 class Bend(keras.layers.Layer):
-    """Bends standardised vectors as `ser_head.power` found best: (..., layers, width), which it keeps."""
+    """Bends standardised vectors as `ser_head.data.power_transform` found best: (..., layers, width), which it keeps."""
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Create what leaves vectors as they are."""

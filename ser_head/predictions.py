@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from ser_embed.errors import InputError
-from ser_head.dataset import Dataset
+from ser_head.data.dataset import Dataset
 
 CLOSED = "closed"
 UNKNOWN = "unknown"

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from ser_embed.errors import InputError
+from ser_head.data.splits import Protocol
 from ser_head.predictions import ENROLLED, judged, read_predictions
 from ser_head.runs import Run
-from ser_head.splits import Protocol
 
 PARTS = ("training", "validation", "test")
 _NEEDED = ("protocol", "speaker_disjoint", "labels", "test")

@@ -20,7 +20,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ser_head.dataset import Dataset
+from ser_head.data.dataset import Dataset
+from ser_head.data.frames import clip_means
+from ser_head.data.splits import Split
 from ser_head.familiarity import Familiarity, fit_familiarity
 from ser_head.folds import (
     Fitted,
@@ -32,7 +34,6 @@ from ser_head.folds import (
     without_personalization,
 )
 from ser_head.heads import HEADS
-from ser_head.padding import clip_means
 from ser_head.personal.blending import most_similar
 from ser_head.personal.enrolment import SIZES, Session, enrolment_sessions, known_sessions, transductive_sessions
 from ser_head.personal.priors import Calibration, HeldOut, choose_calibration
@@ -40,7 +41,6 @@ from ser_head.predictions import CLOSED, ENROLLED, PLAIN, TRANSDUCTIVE, UNKNOWN,
 from ser_head.scoring import ARRAYS, Heard, Scorer, Tempering, save_scorer
 from ser_head.search import SearchTrainer, searched
 from ser_head.settings import TrainSettings
-from ser_head.splits import Split
 from ser_head.temperature import fit_temperature, log_of, temper
 
 _ENROLMENT = 1  # what a fold's generator is asked for: it does not depend on the training

@@ -25,8 +25,8 @@ import numpy as np
 
 from ser_embed.errors import InputError
 from ser_embed.spec import EmbeddingSpec
+from ser_head.data.frames import average_neighbours, pad_frames
 from ser_head.outputs import writing
-from ser_head.padding import average_neighbours, pad_frames
 from ser_head.scoring import ARRAYS, Heard, Predict, Scorer, load_scorer
 from ser_head.settings import RUNS, TrainSettings
 

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from ser_embed.errors import InputError
-from ser_head.alignment import Alignment
+from ser_head.data.alignment import Alignment
+from ser_head.data.frames import clip_means
 from ser_head.familiarity import Familiarity
-from ser_head.padding import clip_means
 from ser_head.personal.blending import most_similar
 from ser_head.personal.deviation import borrowed_moments, moments, rescale
 from ser_head.personal.priors import Calibration, borrowed_bias, borrowed_prior, shift

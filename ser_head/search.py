@@ -21,7 +21,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ser_head.dataset import Dataset
+from ser_head.data.dataset import Dataset
 from ser_head.folds import Casting, Fitted, Fold, Trainer, validation_castings
 from ser_head.heads import HEADS
 from ser_head.settings import TrainSettings

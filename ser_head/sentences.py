@@ -72,7 +72,7 @@ def shared_in_words(leakage: Mapping[str, Any], num_tested: int) -> list[str]:
     """Return what test clips share with clips learned from, one sentence each; none where nothing is shared.
 
     Args:
-        leakage: of metrics.json, what `ser_head.leakage.Audit.to_dict` returns.
+        leakage: of metrics.json, what `ser_head.data.leakage.Audit.to_dict` returns.
         num_tested: test clips.
     """
     said = []

@@ -7,10 +7,10 @@ from typing import Any
 
 from ser_embed.cli import check_numbers, option
 from ser_embed.errors import InputError
+from ser_head.data.splits import Protocol
 from ser_head.heads import HEADS
 from ser_head.personal.voices import BEST, METHODS, parse_methods
 from ser_head.presets import PRESETS, find_preset
-from ser_head.splits import Protocol
 
 STORES = Path("embeddings")
 RUNS = Path("runs")
@@ -278,7 +278,7 @@ class TrainSettings:
 
     @property
     def bends(self) -> bool:
-        """Whether vectors go through `ser_head.power` in front of the head."""
+        """Whether vectors go through `ser_head.data.power_transform` in front of the head."""
         return self.transform != "none" and HEADS[self.head].bends
 
     @property

@@ -58,9 +58,9 @@ STAGES = {
         pretraining.features
     """,
     "ser_head": """
-        heads outputs splits leakage
+        heads outputs data.splits data.leakage
         personal.normalization personal.blending personal.enrolment personal.priors personal.deviation personal.voices
-        personal.profiles personal presets settings padding dataset scaling alignment power folds
+        personal.profiles personal presets settings data.frames data.dataset data.scaling data.alignment data.power_transform folds
         temperature familiarity scoring predictions subgroups
         plan backend framewise networks training classic classic_training search rounds schedule
         bootstrap paired reliability numeric metrics
@@ -68,6 +68,7 @@ STAGES = {
         figures.style figures.bars figures.certainty figures.curves figures.maps figures.speakers figures.transfer
         figures illustrations pages report experiment train
         comparison matrix compare score listening enrolling enroll answers prediction predict
+        data
     """,
 }
 PACKAGES = tuple(STAGES)

@@ -12,7 +12,7 @@ from ser_embed.manifest import build_manifest
 from ser_embed.spec import EmbeddingSpec
 from ser_embed.store.reader import Store
 from ser_embed.store.writer import StoreWriter
-from ser_head.alignment import Alignment
+from ser_head.data.alignment import Alignment
 from ser_head.metrics import figures, scored_figures
 from ser_head.personal.voices import Personalizer, Voices
 from ser_head.predictions import probabilities_of

@@ -12,8 +12,8 @@ from sklearn.preprocessing import FunctionTransformer
 
 from ser_embed.errors import InputError
 from ser_head.classic import ClassicHead
-from ser_head.power import fit_power
-from ser_head.scaling import OUTLIER
+from ser_head.data.power_transform import fit_power
+from ser_head.data.scaling import OUTLIER
 
 KINDS = ("svm", "lda", "forest")
 EVEN = np.ones(3, np.float32)

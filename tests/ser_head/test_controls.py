@@ -12,7 +12,8 @@ from ser_embed.errors import InputError
 from ser_embed.store.reader import Store
 from ser_embed.store.writer import StoreWriter
 from ser_head import plan, report
-from ser_head.alignment import Alignment
+from ser_head.data.alignment import Alignment
+from ser_head.data.splits import Protocol, make_splits
 from ser_head.folds import Casting
 from ser_head.metrics import figures
 from ser_head.networks import load_head
@@ -23,7 +24,6 @@ from ser_head.predictions import CLOSED, PLAIN, TRANSDUCTIVE, read_predictions
 from ser_head.reliability import calibration_error
 from ser_head.runs import Run
 from ser_head.scoring import Heard, Scorer, Tempering
-from ser_head.splits import Protocol, make_splits
 from ser_head.temperature import fit_temperature, log_of, temper
 from tests.ser_head.conftest import Recipe, rows_of
 

@@ -8,8 +8,8 @@ from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import NearestNeighbors
 
 import ser_embed
+from ser_head.data.scaling import fit_scaling
 from ser_head.familiarity import Familiarity, fit_familiarity
-from ser_head.scaling import fit_scaling
 
 RATE_HZ = 16_000
 

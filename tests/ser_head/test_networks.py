@@ -5,11 +5,11 @@ import pytest
 
 from ser_embed.errors import InputError
 from ser_head.backend import keras
+from ser_head.data.frames import pad_frames
+from ser_head.data.power_transform import fit_power
+from ser_head.data.scaling import Scaling
 from ser_head.heads import HEADS
 from ser_head.networks import BEND, NetworkShape, Regularization, build_network, finished, load_head, load_network
-from ser_head.padding import pad_frames
-from ser_head.power import fit_power
-from ser_head.scaling import Scaling
 from ser_head.temperature import temper
 from ser_head.training import _Average
 

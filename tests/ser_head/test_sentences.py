@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ser_head.leakage import audit
+from ser_head.data.leakage import audit
+from ser_head.data.splits import Split
 from ser_head.personal.voices import METHODS
 from ser_head.reliability import calibration_error, coverage_curve, reliability_table
 from ser_head.sentences import (
@@ -20,7 +21,6 @@ from ser_head.sentences import (
     shared_in_words,
     unchecked_in_words,
 )
-from ser_head.splits import Split
 
 
 @pytest.mark.parametrize("protocol", ["speaker", "random", "kfold:4", "loso", "cross:ravdess:emodb"])

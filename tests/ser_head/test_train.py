@@ -17,7 +17,8 @@ from ser_embed.errors import EXIT_BAD_INPUT, EXIT_DONE, InputError
 from ser_embed.store.reader import Store
 from ser_head import experiment, rounds
 from ser_head.classic_training import ClassicTrainer
-from ser_head.dataset import Dataset
+from ser_head.data.dataset import Dataset
+from ser_head.data.splits import Clips, Protocol, make_splits
 from ser_head.folds import Casting, prepare_fold, validation_castings
 from ser_head.metrics import figures
 from ser_head.networks import load_head
@@ -25,7 +26,6 @@ from ser_head.predictions import judged, probabilities_of, read_predictions
 from ser_head.runs import Run
 from ser_head.scoring import Heard, log_of
 from ser_head.settings import TrainSettings
-from ser_head.splits import Clips, Protocol, make_splits
 from ser_head.train import main, summary
 from ser_head.training import NetworkTrainer
 from tests.ser_head.conftest import Recipe, rows_of, write_store

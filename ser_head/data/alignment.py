@@ -20,10 +20,10 @@ from typing import Any
 
 import numpy as np
 
-from ser_head.dataset import Dataset
-from ser_head.padding import existing
-from ser_head.scaling import OUTLIER, Scaling, fit_scaling
-from ser_head.splits import Split
+from ser_head.data.dataset import Dataset
+from ser_head.data.frames import existing
+from ser_head.data.scaling import OUTLIER, Scaling, fit_scaling
+from ser_head.data.splits import Split
 
 # Added to every variance before whitening, which would blow up directions in which a few clips hardly vary. In
 # standardised space it is as much as an average dimension has; the value is the paper's.

@@ -5,8 +5,8 @@ import pytest
 
 from ser_embed.errors import InputError
 from ser_embed.store.reader import Store
-from ser_head import dataset
-from ser_head.dataset import Dataset
+from ser_head.data import dataset
+from ser_head.data.dataset import Dataset
 from tests.ser_head.conftest import Recipe, rows_of
 
 

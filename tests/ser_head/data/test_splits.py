@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ser_embed.errors import InputError
-from ser_head.splits import Clips, Protocol, are_disjoint, make_splits
+from ser_head.data.splits import Clips, Protocol, are_disjoint, make_splits
 
 SHARES = (0.6, 0.2, 0.2)
 

@@ -9,8 +9,8 @@ from ser_embed.audio.decode import Preparation, digest_of, load_clip
 from ser_embed.corpora.scan import scan_data
 from ser_embed.errors import InputError
 from ser_embed.manifest import build_manifest
-from ser_head.leakage import audit, require_disjoint
-from ser_head.splits import Clips, Protocol, Split, make_splits
+from ser_head.data.leakage import audit, require_disjoint
+from ser_head.data.splits import Clips, Protocol, Split, make_splits
 
 KINDS = {"speaker": "speaker", "bytes": "digest", "audio": "audio_digest", "sentence": "sentence"}
 

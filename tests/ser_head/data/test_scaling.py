@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ser_embed.errors import InputError
-from ser_head.scaling import fit_scaling
+from ser_head.data.scaling import fit_scaling
 
 
 @given(st.lists(st.integers(1, 20), min_size=1, max_size=6), st.integers(0, 100))

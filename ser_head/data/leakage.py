@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from ser_embed.errors import InputError
-from ser_head.splits import Split
+from ser_head.data.splits import Split
 
 SOURCE = "augmented_from"
 SPEAKER = "speaker"

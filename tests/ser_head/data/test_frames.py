@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ser_head.padding import CUT_TO, PADDED_TO, average_neighbours, existing, pad_frames, random_cuts
+from ser_head.data.frames import CUT_TO, PADDED_TO, average_neighbours, existing, pad_frames, random_cuts
 
 
 def clips_of(*lengths):

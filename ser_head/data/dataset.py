@@ -1,7 +1,7 @@
 """The labelled clips of a store, as training sees them: vectors, classes, speakers.
 
 Clips are numbered 0..n-1 in the store's order; every index in stage 2 is such a position. Vectors are float32
-(clips, layers, width), those of a store of frames (clips, frames, layers, width), see `ser_head.padding`. A store under
+(clips, layers, width), those of a store of frames (clips, frames, layers, width), see `ser_head.data.frames`. A store under
 `MEMORY_BYTES` is read once; a larger one is read from disk in windows, and memory does not grow with it.
 """
 
@@ -14,7 +14,7 @@ import pandas as pd
 from ser_embed.errors import InputError
 from ser_embed.manifest import EMOTIONS
 from ser_embed.store.reader import Store
-from ser_head.padding import average_neighbours, pad_frames
+from ser_head.data.frames import average_neighbours, pad_frames
 
 EMOTION, VOTES = "emotion", "votes"
 MEMORY_BYTES = 2**30  # vectors kept in memory; about 10 000 clips of all 25 layers of a large encoder

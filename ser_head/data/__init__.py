@@ -1,0 +1,1 @@
+"""Data: the labelled clips of a store, how they are standardised, split and audited."""
