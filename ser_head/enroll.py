@@ -57,7 +57,7 @@ def enroll(
     from ser_head.enrolling import extend
     from ser_head.listening import load_embedder
     from ser_head.outputs import require_folder
-    from ser_head.personal.profiles import empty_profile, load_profile, require_name, save_profile
+    from ser_head.personalization.profiles import empty_profile, load_profile, require_name, save_profile
     from ser_head.runs import Run, newest_run
 
     require_name(speaker)
@@ -127,7 +127,7 @@ def _enrolled(args: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
 
 
 def _listed(args: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
-    from ser_head.personal.profiles import list_profiles
+    from ser_head.personalization.profiles import list_profiles
 
     found = list_profiles(_folder(args))
     lines = [f"{each['name']}: clips {each['clips']}, updated {each['updated']}" for each in found]
@@ -135,7 +135,7 @@ def _listed(args: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
 
 
 def _deleted(args: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
-    from ser_head.personal.profiles import delete_profile
+    from ser_head.personalization.profiles import delete_profile
 
     delete_profile(_folder(args), args.delete)
     return {"deleted": args.delete}, [f"{args.delete}: deleted"]

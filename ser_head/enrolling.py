@@ -10,7 +10,7 @@ import numpy as np
 from ser_embed.cli import note
 from ser_embed.errors import InputError
 from ser_head.listening import Hearing, embed_clips, file_digests, find_audio
-from ser_head.personal.profiles import Profile, empty_profile, load_profile
+from ser_head.personalization.profiles import Profile, empty_profile, load_profile
 from ser_head.runs import Run
 
 

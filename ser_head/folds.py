@@ -12,9 +12,16 @@ from ser_head.data.alignment import Alignment, fit_alignment
 from ser_head.data.dataset import Dataset
 from ser_head.data.power_transform import Power, fit_power
 from ser_head.data.splits import Split
-from ser_head.personal.deviation import moments
-from ser_head.personal.enrolment import ALL, SIZES, Session, enrolment_sessions, known_sessions, training_sessions
-from ser_head.personal.voices import Card, Personalizer, Voices, parse_methods
+from ser_head.personalization.deviation import moments
+from ser_head.personalization.enrollment import (
+    ALL,
+    SIZES,
+    Session,
+    enrolment_sessions,
+    known_sessions,
+    training_sessions,
+)
+from ser_head.personalization.methods import Card, Personalizer, Voices, parse_methods
 from ser_head.settings import TrainSettings
 
 VALIDATION_SIZES = (0, *SIZES, ALL)  # clips enrolled: an epoch is chosen by the mean over what tests will ask

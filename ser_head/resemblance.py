@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from ser_embed.store.reader import Store
-from ser_head.personal.blending import blend, most_similar
-from ser_head.personal.voices import Personalizer
+from ser_head.personalization.methods import Personalizer
+from ser_head.personalization.similarity import blend, most_similar
 from ser_head.results import Results
 from ser_head.scoring import ARRAYS, Scorer, load_scorer
 

@@ -34,9 +34,15 @@ from ser_head.folds import (
     without_personalization,
 )
 from ser_head.heads import HEADS
-from ser_head.personal.blending import most_similar
-from ser_head.personal.enrolment import SIZES, Session, enrolment_sessions, known_sessions, transductive_sessions
-from ser_head.personal.priors import Calibration, HeldOut, choose_calibration
+from ser_head.personalization.enrollment import (
+    SIZES,
+    Session,
+    enrolment_sessions,
+    known_sessions,
+    transductive_sessions,
+)
+from ser_head.personalization.output_adaptation import Calibration, HeldOut, choose_calibration
+from ser_head.personalization.similarity import most_similar
 from ser_head.predictions import CLOSED, ENROLLED, PLAIN, TRANSDUCTIVE, UNKNOWN, VALIDATION, prediction_rows
 from ser_head.scoring import ARRAYS, Heard, Scorer, Tempering, save_scorer
 from ser_head.search import SearchTrainer, searched

@@ -7,7 +7,7 @@
     predictions.csv    the scored test clips; validation.csv: those the epoch was chosen by
     search.csv         after a search: every candidate in every fold, see `ser_head.search`
     history.csv        fold, epoch, loss, accuracy, val_loss, val_accuracy
-    profiles/          of speakers enrolled later, see `ser_head.personal.profiles`
+    profiles/          of speakers enrolled later, see `ser_head.personalization.profiles`
 
 A run is written to a temporary folder beside its place and renamed when whole.
 """

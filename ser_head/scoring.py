@@ -15,10 +15,10 @@ from ser_embed.errors import InputError
 from ser_head.data.alignment import Alignment
 from ser_head.data.frames import clip_means
 from ser_head.familiarity import Familiarity
-from ser_head.personal.blending import most_similar
-from ser_head.personal.deviation import borrowed_moments, moments, rescale
-from ser_head.personal.priors import Calibration, borrowed_bias, borrowed_prior, shift
-from ser_head.personal.voices import Card, Personalizer, Voices
+from ser_head.personalization.deviation import borrowed_moments, moments, rescale
+from ser_head.personalization.methods import Card, Personalizer, Voices
+from ser_head.personalization.output_adaptation import Calibration, borrowed_bias, borrowed_prior, shift
+from ser_head.personalization.similarity import most_similar
 from ser_head.temperature import log_of, temper
 
 ARRAYS = "fold.npz"

@@ -59,8 +59,8 @@ STAGES = {
     """,
     "ser_head": """
         heads outputs data.splits data.leakage
-        personal.normalization personal.blending personal.enrolment personal.priors personal.deviation personal.voices
-        personal.profiles personal presets settings data.frames data.dataset data.scaling data.alignment data.power_transform folds
+        personalization.normalization personalization.similarity personalization.enrollment personalization.output_adaptation personalization.deviation personalization.methods
+        personalization.profiles personalization presets settings data.frames data.dataset data.scaling data.alignment data.power_transform folds
         temperature familiarity scoring predictions subgroups
         plan backend framewise networks training classic classic_training search rounds schedule
         bootstrap paired reliability numeric metrics

@@ -14,7 +14,7 @@ from ser_embed.store.reader import Store
 from ser_embed.store.writer import StoreWriter
 from ser_head.data.alignment import Alignment
 from ser_head.metrics import figures, scored_figures
-from ser_head.personal.voices import Personalizer, Voices
+from ser_head.personalization.methods import Personalizer, Voices
 from ser_head.predictions import probabilities_of
 from ser_head.reliability import calibration_error, coverage_curve, reliability_table
 from ser_head.runs import FORMAT, VERSION

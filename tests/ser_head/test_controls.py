@@ -17,9 +17,9 @@ from ser_head.data.splits import Protocol, make_splits
 from ser_head.folds import Casting
 from ser_head.metrics import figures
 from ser_head.networks import load_head
-from ser_head.personal.blending import most_similar
-from ser_head.personal.priors import HeldOut, choose_calibration
-from ser_head.personal.voices import METHODS, Personalizer, Voices
+from ser_head.personalization.methods import METHODS, Personalizer, Voices
+from ser_head.personalization.output_adaptation import HeldOut, choose_calibration
+from ser_head.personalization.similarity import most_similar
 from ser_head.predictions import CLOSED, PLAIN, TRANSDUCTIVE, read_predictions
 from ser_head.reliability import calibration_error
 from ser_head.runs import Run

@@ -7,7 +7,7 @@ work on the enrolled clips alone, without labels; an empty enrolment is a speake
     embedding   a row per training speaker, learned; a new voice gets a blend of the rows of those it resembles
     features    the speaker's mean vector, through a dense layer of the network
     papt        what the encoder's pre-training learned of the speaker, e_s, is added to its output: mean(f) + e_s
-    calibrate   no part of this module: it moves the probabilities (`ser_head.personal.priors`)
+    calibrate   no part of this module: it moves the probabilities (`ser_head.personalization.output_adaptation`)
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,8 +17,8 @@ from types import MappingProxyType
 import numpy as np
 
 from ser_embed.errors import InputError
-from ser_head.personal.blending import blend, one_hot
-from ser_head.personal.normalization import shrinkage, speaker_statistics
+from ser_head.personalization.normalization import shrinkage, speaker_statistics
+from ser_head.personalization.similarity import blend, one_hot
 
 METHODS = ("normalize", "embedding", "features", "papt", "calibrate")
 BEST = ("normalize",)  # what --personalized alone stands for

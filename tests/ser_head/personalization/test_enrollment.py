@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ser_head.personal.enrolment import (
+from ser_head.personalization.enrollment import (
     ALL,
     TRAINING_SIZES,
     enrolment_sessions,

@@ -8,7 +8,7 @@ import ser_head
 from ser_embed.errors import InputError
 from ser_embed.store.reader import Store
 from ser_embed.store.writer import StoreWriter
-from ser_head.personal.voices import Personalizer, Voices
+from ser_head.personalization.methods import Personalizer, Voices
 from ser_head.runs import Run
 
 SETTINGS = {"protocol": "kfold:3", "epochs": 3}

@@ -6,7 +6,7 @@ the unknown speaker and row 1 + j training speaker j.
 
 import numpy as np
 
-from ser_head.personal.normalization import KAPPA
+from ser_head.personalization.normalization import KAPPA
 
 UNKNOWN = 0  # the row of a voice that was not in training
 SHARPNESS = 10.0  # a speaker whose cosine is 0.1 higher then gets e times the weight

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ser_head.personal.normalization import speaker_statistics
+from ser_head.personalization.normalization import speaker_statistics
 
 
 def test_without_clips_nothing_is_moved():

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ser_head.personal.blending import UNKNOWN, blend, most_similar, one_hot
+from ser_head.personalization.similarity import UNKNOWN, blend, most_similar, one_hot
 
 
 def voices_of(speakers=4, seed=0):

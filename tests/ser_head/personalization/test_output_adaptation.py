@@ -9,7 +9,7 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax, logsumexp, softmax
 from scipy.stats import norm
 
-from ser_head.personal.priors import (
+from ser_head.personalization.output_adaptation import (
     GRID,
     Calibration,
     HeldOut,

@@ -10,8 +10,8 @@ import pytest
 
 from ser_embed.errors import InputError
 from ser_embed.spec import EmbeddingSpec
-from ser_head.personal import profiles
-from ser_head.personal.profiles import (
+from ser_head.personalization import profiles
+from ser_head.personalization.profiles import (
     Profile,
     delete_profile,
     empty_profile,
