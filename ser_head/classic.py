@@ -20,7 +20,7 @@ from sklearn.svm import LinearSVC
 from ser_embed.errors import InputError
 from ser_head.data.power_transform import Power
 from ser_head.data.scaling import OUTLIER
-from ser_head.temperature import SMALLEST_PROBABILITY
+from ser_head.scoring.temperature import SMALLEST_PROBABILITY
 
 TREES = 300
 _TYPES = {"svm": LinearSVC, "lda": LinearDiscriminantAnalysis, "forest": RandomForestClassifier}
@@ -75,7 +75,7 @@ class ClassicHead:
         """Score clips.
 
         The machine's margins, one class against the rest, go through a softmax; a temperature has yet to say how sure
-        they are (`ser_head.temperature`). A forest's are its trees' mean, as if one tree more were undecided, which
+        they are (`ser_head.scoring.temperature`). A forest's are its trees' mean, as if one tree more were undecided, which
         keeps them above 0.
 
         Args:

@@ -23,8 +23,8 @@ from ser_head.numeric import agreement, numeric_figures
 from ser_head.paired import speaker_gains
 from ser_head.predictions import PLAIN, judged, probabilities_of
 from ser_head.reliability import calibration_error, coverage_curve, reliability_table
+from ser_head.scoring.temperature import temper
 from ser_head.subgroups import by_columns
-from ser_head.temperature import temper
 
 RESAMPLES = 1000
 _SPREAD = ("accuracy", "uar", "macro_f1", "log_loss", "ece")

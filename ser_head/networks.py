@@ -19,7 +19,7 @@ from ser_head.data.power_transform import Power
 from ser_head.data.scaling import OUTLIER, Scaling
 from ser_head.framewise import LayerMix, attend, convolve
 from ser_head.heads import HeadSpec
-from ser_head.temperature import SMALLEST_PROBABILITY
+from ser_head.scoring.temperature import SMALLEST_PROBABILITY
 
 NETWORK = "network"  # its name inside a saved head
 BEND = "bend"  # the name of its layer that bends

@@ -13,7 +13,7 @@ from ser_embed.store.reader import Store
 from ser_head.personalization.methods import Personalizer
 from ser_head.personalization.similarity import blend, most_similar
 from ser_head.results import Results
-from ser_head.scoring import ARRAYS, Scorer, load_scorer
+from ser_head.scoring.scorer import ARRAYS, Scorer, load_scorer
 
 BORROWING = ("embedding", "calibrate")  # methods that make use of training speakers like the new one
 _LEAST = 0.01  # a share of a blend below this is not worth naming

@@ -61,7 +61,7 @@ STAGES = {
         heads outputs data.splits data.leakage
         personalization.normalization personalization.similarity personalization.enrollment personalization.output_adaptation personalization.deviation personalization.methods
         personalization.profiles personalization presets settings data.frames data.dataset data.scaling data.alignment data.power_transform folds
-        temperature familiarity scoring predictions subgroups
+        scoring.temperature scoring.ood scoring.scorer predictions subgroups
         plan backend framewise networks training classic classic_training search rounds schedule
         bootstrap paired reliability numeric metrics
         runs ensemble results resemblance evidence wording sentences
@@ -69,6 +69,7 @@ STAGES = {
         figures illustrations pages report experiment train
         comparison matrix compare score listening enrolling enroll answers prediction predict
         data
+        scoring
     """,
 }
 PACKAGES = tuple(STAGES)

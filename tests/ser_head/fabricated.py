@@ -18,7 +18,7 @@ from ser_head.personalization.methods import Personalizer, Voices
 from ser_head.predictions import probabilities_of
 from ser_head.reliability import calibration_error, coverage_curve, reliability_table
 from ser_head.runs import FORMAT, VERSION
-from ser_head.scoring import ARRAYS, Scorer, Tempering, save_scorer
+from ser_head.scoring.scorer import ARRAYS, Scorer, Tempering, save_scorer
 from ser_head.settings import TrainSettings
 
 LABELS = ("angry", "happy", "neutral", "sad")

@@ -23,8 +23,8 @@ from ser_head.personalization.similarity import most_similar
 from ser_head.predictions import CLOSED, PLAIN, TRANSDUCTIVE, read_predictions
 from ser_head.reliability import calibration_error
 from ser_head.runs import Run
-from ser_head.scoring import Heard, Scorer, Tempering
-from ser_head.temperature import fit_temperature, log_of, temper
+from ser_head.scoring.scorer import Heard, Scorer, Tempering
+from ser_head.scoring.temperature import fit_temperature, log_of, temper
 from tests.ser_head.conftest import Recipe, rows_of
 
 pytestmark = pytest.mark.timeout(120)

@@ -10,7 +10,7 @@ from ser_head.data.power_transform import fit_power
 from ser_head.data.scaling import Scaling
 from ser_head.heads import HEADS
 from ser_head.networks import BEND, NetworkShape, Regularization, build_network, finished, load_head, load_network
-from ser_head.temperature import temper
+from ser_head.scoring.temperature import temper
 from ser_head.training import _Average
 
 REGULARIZATION = Regularization(dropout=0.3, noise=0.2)

@@ -24,7 +24,7 @@ from ser_head.metrics import figures
 from ser_head.networks import load_head
 from ser_head.predictions import judged, probabilities_of, read_predictions
 from ser_head.runs import Run
-from ser_head.scoring import Heard, log_of
+from ser_head.scoring.scorer import Heard, log_of
 from ser_head.settings import TrainSettings
 from ser_head.train import main, summary
 from ser_head.training import NetworkTrainer

@@ -9,7 +9,7 @@ from sklearn.neighbors import NearestNeighbors
 
 import ser_embed
 from ser_head.data.scaling import fit_scaling
-from ser_head.familiarity import Familiarity, fit_familiarity
+from ser_head.scoring.ood import Familiarity, fit_familiarity
 
 RATE_HZ = 16_000
 

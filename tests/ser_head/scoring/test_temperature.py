@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import softmax
 
-from ser_head.temperature import COLDEST, HOTTEST, fit_temperature, temper
+from ser_head.scoring.temperature import COLDEST, HOTTEST, fit_temperature, temper
 
 
 def simulated(temperature: float, clips: int = 20_000) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,1 @@
+"""Scoring: vectors to calibrated probabilities, and to how unlike the training they are."""
