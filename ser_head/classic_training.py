@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ser_head.classic import ClassicHead
 from ser_head.data.dataset import Dataset
 from ser_head.folds import Fitted, Fold, training_casting
+from ser_head.heads.sklearn_heads import ClassicHead
 from ser_head.settings import TrainSettings
 
 FILE = "head.skops"

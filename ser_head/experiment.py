@@ -11,11 +11,11 @@ from typing import Any
 import pandas as pd
 
 from ser_embed.store.reader import Store
-from ser_head.backend import keras
 from ser_head.data.dataset import Dataset
 from ser_head.data.splits import Split, are_disjoint
 from ser_head.ensemble import combined_predictions, copy_members, load_members, settings_of_members
-from ser_head.heads import HEADS
+from ser_head.heads.backend import keras
+from ser_head.heads.registry import HEADS
 from ser_head.metrics import metrics_document
 from ser_head.plan import Plan, choose_clips, make_plan
 from ser_head.predictions import judged_first

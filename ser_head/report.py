@@ -11,7 +11,7 @@ import pandas as pd
 from ser_embed.store.reader import Store
 from ser_head.evidence import frequent_confusions
 from ser_head.figures.style import emotion_colors
-from ser_head.heads import HEADS
+from ser_head.heads.registry import HEADS
 from ser_head.illustrations import illustrate
 from ser_head.pages import render_page
 from ser_head.predictions import CLOSED, ENROLLED, PLAIN, TRANSDUCTIVE, UNKNOWN

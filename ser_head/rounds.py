@@ -32,7 +32,7 @@ from ser_head.folds import (
     validation_castings,
     without_personalization,
 )
-from ser_head.heads import HEADS
+from ser_head.heads.registry import HEADS
 from ser_head.personalization.enrollment import (
     SIZES,
     Session,

@@ -185,10 +185,10 @@ def load_predict(head: Path) -> Predict:
         InputError: it is not a head this version can read.
     """
     if head.suffix == ".keras":
-        from ser_head.networks import load_network
+        from ser_head.heads.networks import load_network
 
         return load_network(head)
-    from ser_head.classic import ClassicHead
+    from ser_head.heads.sklearn_heads import ClassicHead
 
     return lambda inputs: ClassicHead.load(head).probabilities(inputs[0])
 

@@ -23,7 +23,7 @@ import numpy as np
 
 from ser_head.data.dataset import Dataset
 from ser_head.folds import Casting, Fitted, Fold, Trainer, validation_castings
-from ser_head.heads import HEADS
+from ser_head.heads.registry import HEADS
 from ser_head.scoring.temperature import SMALLEST_PROBABILITY, fit_temperature, temper
 from ser_head.settings import TrainSettings
 

@@ -8,7 +8,7 @@ from typing import Any
 from ser_embed.cli import check_numbers, option
 from ser_embed.errors import InputError
 from ser_head.data.splits import Protocol
-from ser_head.heads import HEADS
+from ser_head.heads.registry import HEADS
 from ser_head.personalization.methods import BEST, METHODS, parse_methods
 from ser_head.presets import PRESETS, find_preset
 

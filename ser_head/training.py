@@ -14,12 +14,20 @@ from typing import Any
 import numpy as np
 
 from ser_embed.errors import InputError
-from ser_head.backend import keras
 from ser_head.data.dataset import Dataset
 from ser_head.data.frames import random_cuts
 from ser_head.folds import Casting, Fitted, Fold, training_casting, validation_castings
-from ser_head.heads import HEADS
-from ser_head.networks import BEND, NetworkShape, Regularization, build_network, finished, layer_weights, one_or_all
+from ser_head.heads.backend import keras
+from ser_head.heads.networks import (
+    BEND,
+    NetworkShape,
+    Regularization,
+    build_network,
+    finished,
+    layer_weights,
+    one_or_all,
+)
+from ser_head.heads.registry import HEADS
 from ser_head.settings import TrainSettings
 
 _SCORED_AT_ONCE = 1024  # clips per forward pass outside training

@@ -58,11 +58,11 @@ STAGES = {
         pretraining.features
     """,
     "ser_head": """
-        heads outputs data.splits data.leakage
+        heads.registry outputs data.splits data.leakage
         personalization.normalization personalization.similarity personalization.enrollment personalization.output_adaptation personalization.deviation personalization.methods
         personalization.profiles personalization presets settings data.frames data.dataset data.scaling data.alignment data.power_transform folds
         scoring.temperature scoring.ood scoring.scorer predictions subgroups
-        plan backend framewise networks training classic classic_training search rounds schedule
+        plan heads.backend heads.layers heads.networks training heads.sklearn_heads classic_training search rounds schedule
         bootstrap paired reliability numeric metrics
         runs ensemble results resemblance evidence wording sentences
         figures.style figures.bars figures.certainty figures.curves figures.maps figures.speakers figures.transfer
@@ -70,6 +70,7 @@ STAGES = {
         comparison matrix compare score listening enrolling enroll answers prediction predict
         data
         scoring
+        heads
     """,
 }
 PACKAGES = tuple(STAGES)

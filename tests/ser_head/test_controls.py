@@ -15,8 +15,8 @@ from ser_head import plan, report
 from ser_head.data.alignment import Alignment
 from ser_head.data.splits import Protocol, make_splits
 from ser_head.folds import Casting
+from ser_head.heads.networks import load_head
 from ser_head.metrics import figures
-from ser_head.networks import load_head
 from ser_head.personalization.methods import METHODS, Personalizer, Voices
 from ser_head.personalization.output_adaptation import HeldOut, choose_calibration
 from ser_head.personalization.similarity import most_similar

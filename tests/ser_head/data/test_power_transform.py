@@ -5,9 +5,9 @@ import pytest
 from scipy.stats import skew, yeojohnson
 from sklearn.preprocessing import PowerTransformer
 
-from ser_head.backend import keras
 from ser_head.data.power_transform import EXPONENTS, REACH, fit_power, yeo_johnson
-from ser_head.networks import Bend
+from ser_head.heads.backend import keras
+from ser_head.heads.networks import Bend
 
 
 def skewed(clips: int = 800) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The Keras networks behind `ser_head.heads`, and the scaling in front of them.
+"""The Keras networks behind `ser_head.heads.registry`, and the scaling in front of them.
 
 Every network takes vectors (batch, layers, width), or frames (batch, frames, layers, width) in which a frame that a
 clip does not have is NaN. A personalised one takes a list: vectors, then what its methods tell of the speaker (batch,
@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from ser_embed.errors import InputError
-from ser_head.backend import keras
 from ser_head.data.power_transform import Power
 from ser_head.data.scaling import OUTLIER, Scaling
-from ser_head.framewise import LayerMix, attend, convolve
-from ser_head.heads import HeadSpec
+from ser_head.heads.backend import keras
+from ser_head.heads.layers import LayerMix, attend, convolve
+from ser_head.heads.registry import HeadSpec
 from ser_head.scoring.temperature import SMALLEST_PROBABILITY
 
 NETWORK = "network"  # its name inside a saved head

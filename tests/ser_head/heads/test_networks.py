@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from ser_embed.errors import InputError
-from ser_head.backend import keras
 from ser_head.data.frames import pad_frames
 from ser_head.data.power_transform import fit_power
 from ser_head.data.scaling import Scaling
-from ser_head.heads import HEADS
-from ser_head.networks import BEND, NetworkShape, Regularization, build_network, finished, load_head, load_network
+from ser_head.heads.backend import keras
+from ser_head.heads.networks import BEND, NetworkShape, Regularization, build_network, finished, load_head, load_network
+from ser_head.heads.registry import HEADS
 from ser_head.scoring.temperature import temper
 from ser_head.training import _Average
 

@@ -7,7 +7,7 @@ change nothing: a clip gives the same numbers alone and padded in any batch.
 from collections.abc import Iterator
 from typing import Any
 
-from ser_head.backend import keras
+from ser_head.heads.backend import keras
 
 # Adam moves a logit by about the learning rate per step, however clear the gradient: at 0.0011, a few hundred steps
 # would leave the mix at the plain mean.

@@ -11,9 +11,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import FunctionTransformer
 
 from ser_embed.errors import InputError
-from ser_head.classic import ClassicHead
 from ser_head.data.power_transform import fit_power
 from ser_head.data.scaling import OUTLIER
+from ser_head.heads.sklearn_heads import ClassicHead
 
 KINDS = ("svm", "lda", "forest")
 EVEN = np.ones(3, np.float32)
@@ -24,7 +24,7 @@ SMALLEST = {"svm": 1e-5, "lda": 1e-9, "forest": 1e-5}  # probability of any clas
 @pytest.fixture(scope="module", autouse=True)
 def _few_trees() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ser_head.classic.TREES", 30)
+        patch.setattr("ser_head.heads.sklearn_heads.TREES", 30)
         yield
 
 
