@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ser_head.predictions import PROBABILITY
+from ser_head.evaluation.predictions import PROBABILITY
 
 SILENT = "silent"  # what a window without a voice is called; it has no probabilities
 UNCERTAIN = "uncertain"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from ser_embed.errors import InputError
-from ser_head.paired import paired_difference
+from ser_head.evaluation.significance import paired_difference
 from ser_head.results import Results
 from ser_head.wording import decimal, p_value, signed
 

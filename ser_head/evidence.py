@@ -12,7 +12,7 @@ from sklearn.decomposition import PCA
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
 
 from ser_embed.store.reader import Store
-from ser_head.predictions import PROBABILITY
+from ser_head.evaluation.predictions import PROBABILITY
 
 MOST_POINTS = 2000  # on a map of vectors; more only hide each other
 _ENOUGH_TO_NAME = 0.1  # a class called another less often than this is not worth a sentence

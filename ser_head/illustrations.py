@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from ser_embed.store.reader import Store
+from ser_head.evaluation.predictions import ENROLLED, PLAIN, PROBABILITY, TRANSDUCTIVE, UNKNOWN
 from ser_head.evidence import one_vs_rest, project, speaker_accuracy
 from ser_head.figures.bars import class_counts, clip_lengths, layer_weights
 from ser_head.figures.certainty import coverage_curve, reliability_diagram
@@ -13,7 +14,6 @@ from ser_head.figures.curves import ranking_curves, training_curves
 from ser_head.figures.maps import agreement_scatter, confusion_matrix, vector_map
 from ser_head.figures.speakers import enrolment_curve, gain_bars, speaker_bars
 from ser_head.figures.style import Picture, picture
-from ser_head.predictions import ENROLLED, PLAIN, PROBABILITY, TRANSDUCTIVE, UNKNOWN
 from ser_head.results import PARTS, Results
 
 

@@ -18,7 +18,7 @@ import pandas as pd
 from ser_embed.errors import InputError
 from ser_head.comparison import aligned, bracketed, disagreement, load_runs, run_names
 from ser_head.data.splits import Protocol
-from ser_head.metrics import figures
+from ser_head.evaluation.metrics import figures
 from ser_head.results import Results
 from ser_head.wording import UNKNOWN, decimal
 

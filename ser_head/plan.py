@@ -9,9 +9,9 @@ from ser_embed.store.reader import Store
 from ser_head.data.dataset import Dataset
 from ser_head.data.leakage import Audit, audit, require_disjoint
 from ser_head.data.splits import Clips, Protocol, Split, make_splits
+from ser_head.evaluation.groups import with_groups
 from ser_head.heads.registry import HEADS
 from ser_head.settings import TrainSettings
-from ser_head.subgroups import with_groups
 
 
 @dataclass(frozen=True)

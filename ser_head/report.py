@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 
 from ser_embed.store.reader import Store
+from ser_head.evaluation.predictions import CLOSED, ENROLLED, PLAIN, TRANSDUCTIVE, UNKNOWN
 from ser_head.evidence import frequent_confusions
 from ser_head.figures.style import emotion_colors
 from ser_head.heads.registry import HEADS
 from ser_head.illustrations import illustrate
 from ser_head.pages import render_page
-from ser_head.predictions import CLOSED, ENROLLED, PLAIN, TRANSDUCTIVE, UNKNOWN
 from ser_head.resemblance import resemblances
 from ser_head.results import Results
 from ser_head.runs import Run

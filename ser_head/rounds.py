@@ -23,6 +23,7 @@ import pandas as pd
 from ser_head.data.dataset import Dataset
 from ser_head.data.frames import clip_means
 from ser_head.data.splits import Split
+from ser_head.evaluation.predictions import CLOSED, ENROLLED, PLAIN, TRANSDUCTIVE, UNKNOWN, VALIDATION, prediction_rows
 from ser_head.folds import (
     Fitted,
     Fold,
@@ -42,7 +43,6 @@ from ser_head.personalization.enrollment import (
 )
 from ser_head.personalization.output_adaptation import Calibration, HeldOut, choose_calibration
 from ser_head.personalization.similarity import most_similar
-from ser_head.predictions import CLOSED, ENROLLED, PLAIN, TRANSDUCTIVE, UNKNOWN, VALIDATION, prediction_rows
 from ser_head.scoring.ood import Familiarity, fit_familiarity
 from ser_head.scoring.scorer import ARRAYS, Heard, Scorer, Tempering, save_scorer
 from ser_head.scoring.temperature import fit_temperature, log_of, temper

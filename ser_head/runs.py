@@ -3,7 +3,7 @@
     run.json           settings, the store's spec, classes, layers, versions, and per fold its speakers and head
     head.keras         or fold_K/head.keras: vectors as stored in, probabilities out; the scaling is inside
     fold.npz           beside each head: scaling, training speakers, class shares, what is familiar
-    metrics.json       see `ser_head.metrics`
+    metrics.json       see `ser_head.evaluation.metrics`
     predictions.csv    the scored test clips; validation.csv: those the epoch was chosen by
     search.csv         after a search: every candidate in every fold, see `ser_head.search`
     history.csv        fold, epoch, loss, accuracy, val_loss, val_accuracy

@@ -34,8 +34,8 @@ def score(predictions: str | Path, by: Sequence[str] | str | None = None) -> dic
     Raises:
         InputError: there is no such file, it is no table of predictions, or it has no such column.
     """
-    from ser_head.metrics import scored_figures
-    from ser_head.subgroups import columns_of
+    from ser_head.evaluation.groups import columns_of
+    from ser_head.evaluation.metrics import scored_figures
 
     path = Path(predictions)
     path = path / "predictions.csv" if path.is_dir() else path
@@ -73,14 +73,14 @@ def _cell(figures: dict[str, Any], name: str) -> str:
 
 
 def _read(path: Path) -> "pd.DataFrame":
-    from ser_head.predictions import read_predictions
-    from ser_head.subgroups import read_groups
+    from ser_head.evaluation.groups import read_groups
+    from ser_head.evaluation.predictions import read_predictions
 
     return read_predictions(path).assign(**read_groups(path))
 
 
 def _classes(table: "pd.DataFrame") -> list[str]:
-    from ser_head.predictions import PROBABILITY
+    from ser_head.evaluation.predictions import PROBABILITY
 
     return [name.removeprefix(PROBABILITY) for name in table.columns if name.startswith(PROBABILITY)]
 
@@ -89,7 +89,7 @@ def _require_scored(table: "pd.DataFrame", labels: list[str], path: Path) -> Non
     """Make sure that every row has what figures are made of."""
     import pandas as pd
 
-    from ser_head.predictions import probabilities_of
+    from ser_head.evaluation.predictions import probabilities_of
 
     if table.empty:
         raise InputError(f"expected predictions of clips in {path}, found none")

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ser_head.predictions import CLOSED, ENROLLED, PLAIN, TRANSDUCTIVE, UNKNOWN
+from ser_head.evaluation.predictions import CLOSED, ENROLLED, PLAIN, TRANSDUCTIVE, UNKNOWN
 from ser_head.wording import UNKNOWN as DASH
 from ser_head.wording import count, decimal, of_hundred, percent
 

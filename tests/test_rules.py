@@ -61,9 +61,9 @@ STAGES = {
         heads.registry outputs data.splits data.leakage
         personalization.normalization personalization.similarity personalization.enrollment personalization.output_adaptation personalization.deviation personalization.methods
         personalization.profiles personalization presets settings data.frames data.dataset data.scaling data.alignment data.power_transform folds
-        scoring.temperature scoring.ood scoring.scorer predictions subgroups
+        scoring.temperature scoring.ood scoring.scorer evaluation.predictions evaluation.groups
         plan heads.backend heads.layers heads.networks training heads.sklearn_heads classic_training search rounds schedule
-        bootstrap paired reliability numeric metrics
+        evaluation.bootstrap evaluation.significance evaluation.calibration evaluation.regression evaluation.metrics
         runs ensemble results resemblance evidence wording sentences
         figures.style figures.bars figures.certainty figures.curves figures.maps figures.speakers figures.transfer
         figures illustrations pages report experiment train
@@ -71,6 +71,7 @@ STAGES = {
         data
         scoring
         heads
+        evaluation
     """,
 }
 PACKAGES = tuple(STAGES)

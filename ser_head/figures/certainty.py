@@ -15,7 +15,7 @@ def reliability_diagram(bins: Sequence[Mapping[str, Any]]) -> Figure:
     """Draw how often the head is right against how sure it says it is; a dot's area is its share of the clips.
 
     Args:
-        bins: what `ser_head.reliability.reliability_table` returns.
+        bins: what `ser_head.evaluation.calibration.reliability_table` returns.
     """
     figure, (axes,) = new_figure(HALF_WIDTH, 3.7)
     filled = [each for each in bins if each["n"]]
@@ -37,7 +37,7 @@ def coverage_curve(points: Sequence[Mapping[str, Any]]) -> Figure:
     """Draw the accuracy on the clips the head is surest of, from all clips to the surest tenth.
 
     Args:
-        points: those of `ser_head.reliability.coverage_curve`.
+        points: those of `ser_head.evaluation.calibration.coverage_curve`.
     """
     figure, (axes,) = new_figure(HALF_WIDTH, 3.7)
     covered, right = [each["coverage"] for each in points], [each["accuracy"] for each in points]

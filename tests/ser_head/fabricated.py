@@ -13,10 +13,10 @@ from ser_embed.spec import EmbeddingSpec
 from ser_embed.store.reader import Store
 from ser_embed.store.writer import StoreWriter
 from ser_head.data.alignment import Alignment
-from ser_head.metrics import figures, scored_figures
+from ser_head.evaluation.calibration import calibration_error, coverage_curve, reliability_table
+from ser_head.evaluation.metrics import figures, scored_figures
+from ser_head.evaluation.predictions import probabilities_of
 from ser_head.personalization.methods import Personalizer, Voices
-from ser_head.predictions import probabilities_of
-from ser_head.reliability import calibration_error, coverage_curve, reliability_table
 from ser_head.runs import FORMAT, VERSION
 from ser_head.scoring.scorer import ARRAYS, Scorer, Tempering, save_scorer
 from ser_head.settings import TrainSettings

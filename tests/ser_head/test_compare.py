@@ -13,7 +13,7 @@ from sklearn.metrics import balanced_accuracy_score
 import ser_head
 from ser_embed.errors import InputError
 from ser_head.compare import main
-from ser_head.paired import paired_difference
+from ser_head.evaluation.significance import paired_difference
 from ser_head.wording import count, decimal, p_value, percent, signed
 from tests.ser_head.fabricated import Case, edit_json, fabricate
 

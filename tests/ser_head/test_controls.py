@@ -14,14 +14,14 @@ from ser_embed.store.writer import StoreWriter
 from ser_head import plan, report
 from ser_head.data.alignment import Alignment
 from ser_head.data.splits import Protocol, make_splits
+from ser_head.evaluation.calibration import calibration_error
+from ser_head.evaluation.metrics import figures
+from ser_head.evaluation.predictions import CLOSED, PLAIN, TRANSDUCTIVE, read_predictions
 from ser_head.folds import Casting
 from ser_head.heads.networks import load_head
-from ser_head.metrics import figures
 from ser_head.personalization.methods import METHODS, Personalizer, Voices
 from ser_head.personalization.output_adaptation import HeldOut, choose_calibration
 from ser_head.personalization.similarity import most_similar
-from ser_head.predictions import CLOSED, PLAIN, TRANSDUCTIVE, read_predictions
-from ser_head.reliability import calibration_error
 from ser_head.runs import Run
 from ser_head.scoring.scorer import Heard, Scorer, Tempering
 from ser_head.scoring.temperature import fit_temperature, log_of, temper

@@ -9,10 +9,10 @@ import pytest
 
 import ser_head
 from ser_embed.errors import EXIT_BAD_INPUT, EXIT_DONE, InputError
-from ser_head.metrics import scored_figures
-from ser_head.numeric import numeric_figures
+from ser_head.evaluation.groups import with_groups
+from ser_head.evaluation.metrics import scored_figures
+from ser_head.evaluation.regression import numeric_figures
 from ser_head.score import main
-from ser_head.subgroups import with_groups
 from tests.ser_head.conftest import Recipe, write_store
 
 LABELS = ("sad", "angry", "happy")  # in no canonical order: that of the columns counts

@@ -8,8 +8,8 @@ import pytest
 
 from ser_head.data.leakage import audit
 from ser_head.data.splits import Split
+from ser_head.evaluation.calibration import calibration_error, coverage_curve, reliability_table
 from ser_head.personalization.methods import METHODS
-from ser_head.reliability import calibration_error, coverage_curve, reliability_table
 from ser_head.sentences import (
     certainty_in_words,
     condition_in_words,

@@ -19,10 +19,10 @@ from ser_head import experiment, rounds
 from ser_head.classic_training import ClassicTrainer
 from ser_head.data.dataset import Dataset
 from ser_head.data.splits import Clips, Protocol, make_splits
+from ser_head.evaluation.metrics import figures
+from ser_head.evaluation.predictions import judged, probabilities_of, read_predictions
 from ser_head.folds import Casting, prepare_fold, validation_castings
 from ser_head.heads.networks import load_head
-from ser_head.metrics import figures
-from ser_head.predictions import judged, probabilities_of, read_predictions
 from ser_head.runs import Run
 from ser_head.scoring.scorer import Heard, log_of
 from ser_head.settings import TrainSettings

@@ -16,8 +16,8 @@ from ser_embed.store.writer import StoreWriter
 from ser_head.data.alignment import RIDGE, Alignment, fit_alignment, measured_clips, recoloring
 from ser_head.data.dataset import Dataset
 from ser_head.data.splits import Clips, Protocol, Split, make_splits
+from ser_head.evaluation.predictions import probabilities_of, read_predictions
 from ser_head.heads.sklearn_heads import ClassicHead
-from ser_head.predictions import probabilities_of, read_predictions
 from ser_head.runs import Run
 from ser_head.settings import NORMALIZATIONS, TrainSettings
 from tests.ser_head.conftest import Recipe, rows_of, write_store

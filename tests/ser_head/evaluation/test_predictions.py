@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from ser_head.predictions import judged, judged_first
+from ser_head.evaluation.predictions import judged, judged_first
 
 ROWS = pd.DataFrame({
     "utterance_id": ["a", "b", "a", "b", "c"],

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ser_head.bootstrap import draw, interval
+from ser_head.evaluation.bootstrap import draw, interval
 
 RESAMPLES = 10_000  # the 95 % ends then move by about 0.002 from one seed to another
 

@@ -2,7 +2,7 @@
 
 Every figure is a function of the predictions alone. UAR, the unweighted average recall, is the mean of the per-class
 recalls; it and macro-F1 average over the classes that have clips. Without classes the head answers with a number, and
-the figures are those of `ser_head.numeric`.
+the figures are those of `ser_head.evaluation.regression`.
 """
 
 from collections.abc import Sequence
@@ -18,13 +18,13 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
-from ser_head.bootstrap import draw, interval, speaker_units
-from ser_head.numeric import agreement, numeric_figures
-from ser_head.paired import speaker_gains
-from ser_head.predictions import PLAIN, judged, probabilities_of
-from ser_head.reliability import calibration_error, coverage_curve, reliability_table
+from ser_head.evaluation.bootstrap import draw, interval, speaker_units
+from ser_head.evaluation.calibration import calibration_error, coverage_curve, reliability_table
+from ser_head.evaluation.groups import by_columns
+from ser_head.evaluation.predictions import PLAIN, judged, probabilities_of
+from ser_head.evaluation.regression import agreement, numeric_figures
+from ser_head.evaluation.significance import speaker_gains
 from ser_head.scoring.temperature import temper
-from ser_head.subgroups import by_columns
 
 RESAMPLES = 1000
 _SPREAD = ("accuracy", "uar", "macro_f1", "log_loss", "ece")
@@ -51,7 +51,7 @@ def metrics_document(
         tested: predictions of the test clips of all folds, under every condition.
         validated: predictions of the validation clips of all folds; a clip may come once per fold.
         leakage: what the audit found, `ser_head.data.leakage.Audit.to_dict()`.
-        by: columns to give the figures of the judged clips by; `ser_head.subgroups.with_groups` puts them in `tested`.
+        by: columns to give the figures of the judged clips by; `ser_head.evaluation.groups.with_groups` puts them in `tested`.
 
     Raises:
         InputError: `tested` has no such column.
@@ -100,7 +100,7 @@ def figures(table: pd.DataFrame, labels: Sequence[str]) -> dict[str, Any]:
     """Return the figures of one set of predictions.
 
     Args:
-        table: rows as `ser_head.predictions` has them, one per clip.
+        table: rows as `ser_head.evaluation.predictions` has them, one per clip.
         labels: the classes, in the order of the probabilities; none for a head that answers with a number.
     """
     if not labels:

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import balanced_accuracy_score
 
-from ser_head.paired import speaker_gains
+from ser_head.evaluation.significance import speaker_gains
 
 
 def rows_of(answers):

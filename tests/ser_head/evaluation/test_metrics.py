@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, brier_score_loss, f1_score, log_loss
 
-from ser_head.metrics import figures, metrics_document, speaker_intervals
-from ser_head.numeric import agreement, numeric_figures
-from ser_head.paired import speaker_gains
-from ser_head.predictions import judged, read_predictions
-from ser_head.subgroups import hits, with_groups
+from ser_head.evaluation.groups import hits, with_groups
+from ser_head.evaluation.metrics import figures, metrics_document, speaker_intervals
+from ser_head.evaluation.predictions import judged, read_predictions
+from ser_head.evaluation.regression import agreement, numeric_figures
+from ser_head.evaluation.significance import speaker_gains
 
 LABELS = ("angry", "happy", "sad")
 

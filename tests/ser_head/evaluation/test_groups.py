@@ -7,7 +7,7 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
 from ser_embed.errors import InputError
 from ser_embed.manifest import build_manifest
-from ser_head.subgroups import by_columns, columns_of, hits, read_groups, with_groups
+from ser_head.evaluation.groups import by_columns, columns_of, hits, read_groups, with_groups
 
 EMOTIONS = np.array(["angry", "happy", "sad"])
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ser_head.reliability import calibration_error, coverage_curve, reliability_table
+from ser_head.evaluation.calibration import calibration_error, coverage_curve, reliability_table
 
 
 def answers(seed, num_clips=40):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.stats import pearsonr
 from sklearn.metrics import mean_absolute_error, root_mean_squared_error
 
-from ser_head.numeric import agreement, numeric_figures
+from ser_head.evaluation.regression import agreement, numeric_figures
 
 
 def table_of(label, prediction, speakers=4):
@@ -89,5 +89,7 @@ def test_the_file_gives_back_the_very_figures(tmp_path):
     table = made_up(5)
     table["label"] = table["label"].astype(np.float64) / 3  # a manifest's numbers are float64
     table.to_csv(tmp_path / "predictions.csv", index=False)
-    text = pd.read_csv(tmp_path / "predictions.csv", dtype=object)  # as ser_head.predictions reads both columns
+    text = pd.read_csv(
+        tmp_path / "predictions.csv", dtype=object
+    )  # as ser_head.evaluation.predictions reads both columns
     assert numeric_figures(text) == numeric_figures(table)
