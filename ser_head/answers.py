@@ -14,7 +14,7 @@ SILENT = "silent"  # what a window without a voice is called; it has no probabil
 UNCERTAIN = "uncertain"
 NUMBER = "value"  # the column of a head that answers with a number
 UNFAMILIAR = "unlike anything in training"
-FAMILIAR_UP_TO = 1.0  # see `ser_head.runs.Run.unfamiliarity`
+FAMILIAR_UP_TO = 1.0  # see `ser_head.runs.run.Run.unfamiliarity`
 _STRETCHES = 12  # stretches of one emotion told in a file's line; --output has all windows
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from ser_embed.errors import InputError
 from ser_head.evaluation.significance import paired_difference
-from ser_head.results import Results
+from ser_head.runs.results import Results
 from ser_head.wording import decimal, p_value, signed
 
 if TYPE_CHECKING:

@@ -58,7 +58,7 @@ def enroll(
     from ser_head.listening import load_embedder
     from ser_head.outputs import require_folder
     from ser_head.personalization.profiles import empty_profile, load_profile, require_name, save_profile
-    from ser_head.runs import Run, newest_run
+    from ser_head.runs.run import Run, newest_run
 
     require_name(speaker)
     trained = Run.load(run or newest_run())
@@ -144,7 +144,7 @@ def _deleted(args: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
 def _folder(args: argparse.Namespace) -> Path:
     if args.profiles is not None:
         return Path(args.profiles)
-    from ser_head.runs import Run, newest_run
+    from ser_head.runs.run import Run, newest_run
 
     return Run.load(args.run or newest_run()).profiles
 

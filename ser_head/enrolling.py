@@ -11,7 +11,7 @@ from ser_embed.cli import note
 from ser_embed.errors import InputError
 from ser_head.listening import Hearing, embed_clips, file_digests, find_audio
 from ser_head.personalization.profiles import Profile, empty_profile, load_profile
-from ser_head.runs import Run
+from ser_head.runs.run import Run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Voice:
         return len(self.profile.digests) - bool(self.digests) if self.profile else 0
 
     def speakers(self, files: Sequence[Path]) -> tuple[list[str], dict[str, np.ndarray]]:
-        """Return what `ser_head.runs.Run.probabilities` wants to know.
+        """Return what `ser_head.runs.run.Run.probabilities` wants to know.
 
         Returns:
             A name for the speaker of each file, and float32 (clips, layers, width) enrolled for each of the names.

@@ -13,7 +13,6 @@ import pandas as pd
 from ser_embed.store.reader import Store
 from ser_head.data.dataset import Dataset
 from ser_head.data.splits import Split, are_disjoint
-from ser_head.ensemble import combined_predictions, copy_members, load_members, settings_of_members
 from ser_head.evaluation.groups import columns_of, with_groups
 from ser_head.evaluation.metrics import metrics_document
 from ser_head.evaluation.predictions import judged_first
@@ -21,7 +20,8 @@ from ser_head.heads.backend import keras
 from ser_head.heads.registry import HEADS
 from ser_head.plan import Plan, choose_clips, make_plan
 from ser_head.rounds import Round
-from ser_head.runs import FORMAT, VERSION, RunWriter
+from ser_head.runs.ensemble import combined_predictions, copy_members, load_members, settings_of_members
+from ser_head.runs.run import FORMAT, VERSION, RunWriter
 from ser_head.schedule import Task, do_rounds
 from ser_head.settings import TrainSettings, find_store
 

@@ -14,7 +14,7 @@ from ser_head.figures.curves import ranking_curves, training_curves
 from ser_head.figures.maps import agreement_scatter, confusion_matrix, vector_map
 from ser_head.figures.speakers import enrolment_curve, gain_bars, speaker_bars
 from ser_head.figures.style import Picture, picture
-from ser_head.results import PARTS, Results
+from ser_head.runs.results import PARTS, Results
 
 
 def illustrate(results: Results, store: Store, clips: pd.DataFrame) -> dict[str, Picture]:

@@ -19,7 +19,7 @@ from ser_embed.errors import InputError
 from ser_head.comparison import aligned, bracketed, disagreement, load_runs, run_names
 from ser_head.data.splits import Protocol
 from ser_head.evaluation.metrics import figures
-from ser_head.results import Results
+from ser_head.runs.results import Results
 from ser_head.wording import UNKNOWN, decimal
 
 if TYPE_CHECKING:

@@ -49,7 +49,7 @@ def predict(
     from ser_head.listening import Hearing
     from ser_head.outputs import require_file
     from ser_head.prediction import run_prediction
-    from ser_head.runs import Run, newest_run
+    from ser_head.runs.run import Run, newest_run
 
     how = Hearing(window, hop, **hearing)
     if output is not None:

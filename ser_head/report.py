@@ -16,8 +16,8 @@ from ser_head.heads.registry import HEADS
 from ser_head.illustrations import illustrate
 from ser_head.pages import render_page
 from ser_head.resemblance import resemblances
-from ser_head.results import Results
-from ser_head.runs import Run
+from ser_head.runs.results import Results
+from ser_head.runs.run import Run
 from ser_head.sentences import (
     COPIES,
     certainty_in_words,

@@ -12,7 +12,7 @@ import numpy as np
 from ser_embed.store.reader import Store
 from ser_head.personalization.methods import Personalizer
 from ser_head.personalization.similarity import blend, most_similar
-from ser_head.results import Results
+from ser_head.runs.results import Results
 from ser_head.scoring.scorer import ARRAYS, Scorer, load_scorer
 
 BORROWING = ("embedding", "calibrate")  # methods that make use of training speakers like the new one

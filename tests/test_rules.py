@@ -64,7 +64,7 @@ STAGES = {
         scoring.temperature scoring.ood scoring.scorer evaluation.predictions evaluation.groups
         plan heads.backend heads.layers heads.networks training heads.sklearn_heads classic_training search rounds schedule
         evaluation.bootstrap evaluation.significance evaluation.calibration evaluation.regression evaluation.metrics
-        runs ensemble results resemblance evidence wording sentences
+        runs.run runs.ensemble runs.results resemblance evidence wording sentences
         figures.style figures.bars figures.certainty figures.curves figures.maps figures.speakers figures.transfer
         figures illustrations pages report experiment train
         comparison matrix compare score listening enrolling enroll answers prediction predict
@@ -72,6 +72,7 @@ STAGES = {
         scoring
         heads
         evaluation
+        runs
     """,
 }
 PACKAGES = tuple(STAGES)

@@ -17,7 +17,7 @@ from ser_head.evaluation.calibration import calibration_error, coverage_curve, r
 from ser_head.evaluation.metrics import figures, scored_figures
 from ser_head.evaluation.predictions import probabilities_of
 from ser_head.personalization.methods import Personalizer, Voices
-from ser_head.runs import FORMAT, VERSION
+from ser_head.runs.run import FORMAT, VERSION
 from ser_head.scoring.scorer import ARRAYS, Scorer, Tempering, save_scorer
 from ser_head.settings import TrainSettings
 

@@ -22,7 +22,7 @@ from ser_head.heads.networks import load_head
 from ser_head.personalization.methods import METHODS, Personalizer, Voices
 from ser_head.personalization.output_adaptation import HeldOut, choose_calibration
 from ser_head.personalization.similarity import most_similar
-from ser_head.runs import Run
+from ser_head.runs.run import Run
 from ser_head.scoring.scorer import Heard, Scorer, Tempering
 from ser_head.scoring.temperature import fit_temperature, log_of, temper
 from tests.ser_head.conftest import Recipe, rows_of

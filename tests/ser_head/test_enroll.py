@@ -13,7 +13,7 @@ from ser_embed.errors import InputError
 from ser_embed.store.reader import Store
 from ser_head.enroll import main
 from ser_head.predict import main as predict_main
-from ser_head.runs import Run
+from ser_head.runs.run import Run
 from tests.ser_embed.conftest import write_corpus
 
 

@@ -18,7 +18,7 @@ from ser_head import prediction
 from ser_head.answers import SILENT, UNCERTAIN
 from ser_head.evaluation.predictions import probabilities_of, read_predictions
 from ser_head.predict import main
-from ser_head.runs import Run, newest_run
+from ser_head.runs.run import Run, newest_run
 from tests.ser_embed.conftest import tone, write_corpus
 
 

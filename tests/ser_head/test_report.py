@@ -18,7 +18,7 @@ from ser_embed.errors import InputError
 from ser_embed.store.reader import Store
 from ser_head.evidence import MOST_POINTS, frequent_confusions, one_vs_rest, project, speaker_accuracy
 from ser_head.report import used_clips, write_report
-from ser_head.results import Results
+from ser_head.runs.results import Results
 from tests.ser_head.fabricated import LABELS, SPEC, Case, edit_json, fabricate, make_numeric, personalize
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}

@@ -23,7 +23,7 @@ from ser_head.evaluation.metrics import figures
 from ser_head.evaluation.predictions import judged, probabilities_of, read_predictions
 from ser_head.folds import Casting, prepare_fold, validation_castings
 from ser_head.heads.networks import load_head
-from ser_head.runs import Run
+from ser_head.runs.run import Run
 from ser_head.scoring.scorer import Heard, log_of
 from ser_head.settings import TrainSettings
 from ser_head.train import main, summary

@@ -18,7 +18,7 @@ from ser_head.data.dataset import Dataset
 from ser_head.data.splits import Clips, Protocol, Split, make_splits
 from ser_head.evaluation.predictions import probabilities_of, read_predictions
 from ser_head.heads.sklearn_heads import ClassicHead
-from ser_head.runs import Run
+from ser_head.runs.run import Run
 from ser_head.settings import NORMALIZATIONS, TrainSettings
 from tests.ser_head.conftest import Recipe, rows_of, write_store
 

@@ -9,7 +9,7 @@ from ser_embed.errors import InputError
 from ser_embed.store.reader import Store
 from ser_embed.store.writer import StoreWriter
 from ser_head.personalization.methods import Personalizer, Voices
-from ser_head.runs import Run
+from ser_head.runs.run import Run
 
 SETTINGS = {"protocol": "kfold:3", "epochs": 3}
 

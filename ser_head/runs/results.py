@@ -11,7 +11,7 @@ import pandas as pd
 from ser_embed.errors import InputError
 from ser_head.data.splits import Protocol
 from ser_head.evaluation.predictions import ENROLLED, judged, read_predictions
-from ser_head.runs import Run
+from ser_head.runs.run import Run
 
 PARTS = ("training", "validation", "test")
 _NEEDED = ("protocol", "speaker_disjoint", "labels", "test")

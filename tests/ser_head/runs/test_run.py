@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from ser_embed.errors import InputError
-from ser_head import runs
-from ser_head.runs import Run, RunWriter
+from ser_head.runs import run as runs
+from ser_head.runs.run import Run, RunWriter
 
 
 @pytest.fixture(autouse=True)

@@ -16,7 +16,7 @@ from scipy.special import softmax
 
 from ser_embed.errors import InputError
 from ser_head.evaluation.predictions import PROBABILITY, judged_first, probabilities_of, read_predictions
-from ser_head.runs import Run
+from ser_head.runs.run import Run
 from ser_head.scoring.temperature import fit_temperature, log_of, temper
 from ser_head.settings import TrainSettings
 

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from ser_embed.errors import InputError
-from ser_head.results import Results
+from ser_head.runs.results import Results
 from tests.ser_head.fabricated import Case, edit_json, fabricate, make_numeric, personalize
 
 

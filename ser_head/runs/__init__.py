@@ -1,0 +1,1 @@
+"""Runs: a trained head with all that explains it, in one folder; reading, writing and combining."""
