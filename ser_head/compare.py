@@ -12,8 +12,8 @@ from ser_embed.errors import EXIT_DONE, InputError
 from ser_head.outputs import require_file
 
 if TYPE_CHECKING:
-    from ser_head.comparison import Comparison
-    from ser_head.matrix import Matrix
+    from ser_head.reporting.comparison import Comparison
+    from ser_head.reporting.transfer_matrix import Matrix
 
 Shown = Union["Comparison", "Matrix"]
 
@@ -49,10 +49,10 @@ def compare(runs: Sequence[str | Path] | str | Path, output: str | Path | None =
 
 def _lay_out(runs: Sequence[str | Path], matrix: bool) -> Shown:
     if matrix:
-        from ser_head.matrix import make_matrix
+        from ser_head.reporting.transfer_matrix import make_matrix
 
         return make_matrix(runs)
-    from ser_head.comparison import compare_runs
+    from ser_head.reporting.comparison import compare_runs
 
     return compare_runs(runs)
 
@@ -75,7 +75,7 @@ def _html(shown: Shown) -> bytes:
 
 
 def _png(shown: Shown) -> bytes:
-    from ser_head.figures.style import render
+    from ser_head.reporting.plots.style import render
 
     return render(shown.chart(), "png")
 

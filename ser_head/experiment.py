@@ -92,7 +92,7 @@ def _run_ensemble(settings: TrainSettings) -> Trained:
 
 
 def _reported(folder: Path, store: Path, metrics: dict[str, Any]) -> Trained:
-    from ser_head.report import write_report
+    from ser_head.reporting.run_report import write_report
 
     write_report(folder, store)
     return Trained(folder, metrics)

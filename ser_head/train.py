@@ -15,8 +15,8 @@ from ser_embed.cli import (
 )
 from ser_embed.errors import EXIT_DONE
 from ser_head.presets import listed_presets, with_preset
+from ser_head.reporting.wording import decimal
 from ser_head.settings import TrainSettings
-from ser_head.wording import decimal
 
 if TYPE_CHECKING:
     from ser_head.experiment import Trained
@@ -56,7 +56,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def summary(trained: "Trained") -> str:
     """Return what a person wants to know of a training, in three lines, and one for each kind of copies among clips."""
-    from ser_head.sentences import COPIES, shared_in_words
+    from ser_head.reporting.text import COPIES, shared_in_words
 
     test, disjoint = trained.metrics["test"], trained.metrics["speaker_disjoint"]
     main, name, other = ("uar", "UAR", "accuracy") if trained.metrics["labels"] else ("ccc", "CCC", "mae")

@@ -64,15 +64,16 @@ STAGES = {
         scoring.temperature scoring.ood scoring.scorer evaluation.predictions evaluation.groups
         plan heads.backend heads.layers heads.networks training heads.sklearn_heads classic_training search rounds schedule
         evaluation.bootstrap evaluation.significance evaluation.calibration evaluation.regression evaluation.metrics
-        runs.run runs.ensemble runs.results resemblance evidence wording sentences
-        figures.style figures.bars figures.certainty figures.curves figures.maps figures.speakers figures.transfer
-        figures illustrations pages report experiment train
-        comparison matrix compare score listening enrolling enroll answers prediction predict
+        runs.run runs.ensemble runs.results reporting.speaker_matches reporting.analysis reporting.wording reporting.text
+        reporting.plots.style reporting.plots.bars reporting.plots.certainty reporting.plots.curves reporting.plots.matrices reporting.plots.speakers reporting.plots.transfer
+        reporting.plots reporting.run_plots reporting.html reporting.run_report experiment train
+        reporting.comparison reporting.transfer_matrix compare score listening enrolling enroll answers prediction predict
         data
         scoring
         heads
         evaluation
         runs
+        reporting
     """,
 }
 PACKAGES = tuple(STAGES)

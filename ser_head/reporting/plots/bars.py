@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ser_head.figures.style import (
+from ser_head.reporting.plots.style import (
     BAR_INCHES,
     FIRST,
     FULL_WIDTH,

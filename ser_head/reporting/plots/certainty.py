@@ -5,7 +5,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from ser_head.figures.style import FAINT, FIRST, HALF_WIDTH, MUTED, new_figure, percent_axis, styled
+from ser_head.reporting.plots.style import FAINT, FIRST, HALF_WIDTH, MUTED, new_figure, percent_axis, styled
 
 _LARGEST = 220  # area of the dot that holds most clips, in square points
 

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ser_head.evaluation.predictions import CLOSED, ENROLLED, PLAIN, TRANSDUCTIVE, UNKNOWN
-from ser_head.wording import UNKNOWN as DASH
-from ser_head.wording import count, decimal, of_hundred, percent
+from ser_head.reporting.wording import UNKNOWN as DASH
+from ser_head.reporting.wording import count, decimal, of_hundred, percent
 
 _PROTOCOLS = {
     "speaker": "The speakers were divided into three groups: one to learn from, one to choose the best moment of the "

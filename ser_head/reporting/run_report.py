@@ -10,15 +10,13 @@ import pandas as pd
 
 from ser_embed.store.reader import Store
 from ser_head.evaluation.predictions import CLOSED, ENROLLED, PLAIN, TRANSDUCTIVE, UNKNOWN
-from ser_head.evidence import frequent_confusions
-from ser_head.figures.style import emotion_colors
 from ser_head.heads.registry import HEADS
-from ser_head.illustrations import illustrate
-from ser_head.pages import render_page
-from ser_head.resemblance import resemblances
-from ser_head.runs.results import Results
-from ser_head.runs.run import Run
-from ser_head.sentences import (
+from ser_head.reporting.analysis import frequent_confusions
+from ser_head.reporting.html import render_page
+from ser_head.reporting.plots.style import emotion_colors
+from ser_head.reporting.run_plots import illustrate
+from ser_head.reporting.speaker_matches import resemblances
+from ser_head.reporting.text import (
     COPIES,
     certainty_in_words,
     condition_in_words,
@@ -30,6 +28,8 @@ from ser_head.sentences import (
     shared_in_words,
     unchecked_in_words,
 )
+from ser_head.runs.results import Results
+from ser_head.runs.run import Run
 
 _ORDER = (PLAIN, UNKNOWN, ENROLLED, TRANSDUCTIVE, CLOSED)  # of conditions, by what is known of the speaker
 _MOST_GROUPS = 12  # of one column; more are better read from metrics.json

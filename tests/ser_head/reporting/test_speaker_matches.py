@@ -7,7 +7,7 @@ import pytest
 
 from ser_embed.errors import InputError
 from ser_embed.store.reader import Store
-from ser_head.resemblance import resemblances
+from ser_head.reporting.speaker_matches import resemblances
 from ser_head.runs.results import Results
 from tests.ser_head.fabricated import Case, edit_json, fabricate, personalize
 

@@ -10,7 +10,7 @@ from ser_head.data.leakage import audit
 from ser_head.data.splits import Split
 from ser_head.evaluation.calibration import calibration_error, coverage_curve, reliability_table
 from ser_head.personalization.methods import METHODS
-from ser_head.sentences import (
+from ser_head.reporting.text import (
     certainty_in_words,
     condition_in_words,
     coverage_in_words,

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from ser_head.figures.style import (
+from ser_head.reporting.plots.style import (
     BAR_INCHES,
     FIRST,
     FULL_WIDTH,

@@ -9,8 +9,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from ser_head.evidence import Ranking
-from ser_head.figures.style import FIRST, FULL_WIDTH, INK, MUTED, SECOND, emotion_colors, new_figure, printable, styled
+from ser_head.reporting.analysis import Ranking
+from ser_head.reporting.plots.style import (
+    FIRST,
+    FULL_WIDTH,
+    INK,
+    MUTED,
+    SECOND,
+    emotion_colors,
+    new_figure,
+    printable,
+    styled,
+)
 
 _DASHES = ("-", "--", "-.", ":")  # a second cue beside the colour
 
@@ -56,7 +66,7 @@ def ranking_curves(rankings: Sequence[Ranking]) -> Figure:
     """Draw each class against all others: ROC curves on the left, precision-recall curves on the right.
 
     Args:
-        rankings: what `ser_head.evidence.one_vs_rest` returns.
+        rankings: what `ser_head.reporting.analysis.one_vs_rest` returns.
     """
     figure, (roc, recall) = new_figure(FULL_WIDTH, 3.6, 2)
     colors = emotion_colors(ranking.label for ranking in rankings)

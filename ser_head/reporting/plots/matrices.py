@@ -7,8 +7,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ser_head.evidence import Projection
-from ser_head.figures.style import (
+from ser_head.reporting.analysis import Projection
+from ser_head.reporting.plots.style import (
     FIRST,
     FULL_WIDTH,
     HALF_WIDTH,
@@ -75,7 +75,7 @@ def vector_map(projection: Projection) -> Figure:
     """Draw the clips' first two principal components twice: coloured by emotion, and by speaker.
 
     Args:
-        projection: what `ser_head.evidence.project` returns.
+        projection: what `ser_head.reporting.analysis.project` returns.
     """
     figure, panels = new_figure(FULL_WIDTH, 4.7, 2)
     speakers = sorted(set(projection.speakers))

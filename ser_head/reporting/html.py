@@ -4,7 +4,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from ser_head import wording
+from ser_head.reporting import wording
 
 _WRITTEN_BY = ("percent", "decimal", "signed", "points", "of_hundred", "p_value", "count")
 

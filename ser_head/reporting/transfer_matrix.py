@@ -16,11 +16,11 @@ import numpy as np
 import pandas as pd
 
 from ser_embed.errors import InputError
-from ser_head.comparison import aligned, bracketed, disagreement, load_runs, run_names
 from ser_head.data.splits import Protocol
 from ser_head.evaluation.metrics import figures
+from ser_head.reporting.comparison import aligned, bracketed, disagreement, load_runs, run_names
+from ser_head.reporting.wording import UNKNOWN, decimal
 from ser_head.runs.results import Results
-from ser_head.wording import UNKNOWN, decimal
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -88,15 +88,15 @@ class Matrix:
 
     def chart(self) -> "Figure":
         """Draw the matrix as a heat map."""
-        from ser_head.figures.transfer import transfer_map
+        from ser_head.reporting.plots.transfer import transfer_map
 
         below = [[_details(cell) for cell in cells] for _, cells in self.rows()]
         return transfer_map(self._uar(), below, (self.train, self.test), self.legend())
 
     def page(self) -> str:
         """Return the matrix as an html page."""
-        from ser_head.figures.style import picture
-        from ser_head.pages import render_page
+        from ser_head.reporting.html import render_page
+        from ser_head.reporting.plots.style import picture
 
         chart = picture(self.chart(), "UAR by corpus trained on (rows) and tested on (columns); the table has the same")
         return render_page("matrix.html.j2", matrix=self, chart=chart)

@@ -9,8 +9,8 @@ import pandas as pd
 
 from ser_embed.errors import InputError
 from ser_head.evaluation.significance import paired_difference
+from ser_head.reporting.wording import decimal, p_value, signed
 from ser_head.runs.results import Results
-from ser_head.wording import decimal, p_value, signed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -55,15 +55,15 @@ class Comparison:
 
     def chart(self) -> "Figure":
         """Draw the UAR of each run."""
-        from ser_head.figures.bars import run_bars
+        from ser_head.reporting.plots.bars import run_bars
 
         columns = (self.table[name].to_numpy(float) for name in ("uar", "uar_low", "uar_high"))
         return run_bars(self.table["run"].tolist(), *columns)
 
     def page(self) -> str:
         """Return the comparison as an html page."""
-        from ser_head.figures.style import picture
-        from ser_head.pages import render_page
+        from ser_head.reporting.html import render_page
+        from ser_head.reporting.plots.style import picture
 
         chart = picture(self.chart(), "UAR of each run with its 95 % interval, best first")
         return render_page("compare.html.j2", rows=self.rows(), warnings=self.warnings, chart=chart)

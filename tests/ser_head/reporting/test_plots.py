@@ -10,13 +10,13 @@ import pytest
 from matplotlib.collections import PathCollection
 
 from ser_embed.manifest import EMOTIONS
-from ser_head.evidence import Projection, Ranking
-from ser_head.figures.bars import class_counts, clip_lengths, layer_weights, run_bars
-from ser_head.figures.certainty import coverage_curve, reliability_diagram
-from ser_head.figures.curves import ranking_curves, training_curves
-from ser_head.figures.maps import agreement_scatter, confusion_matrix, vector_map
-from ser_head.figures.speakers import enrolment_curve, gain_bars, speaker_bars
-from ser_head.figures.style import EMOTION_COLORS, emotion_colors, printable, render
+from ser_head.reporting.analysis import Projection, Ranking
+from ser_head.reporting.plots.bars import class_counts, clip_lengths, layer_weights, run_bars
+from ser_head.reporting.plots.certainty import coverage_curve, reliability_diagram
+from ser_head.reporting.plots.curves import ranking_curves, training_curves
+from ser_head.reporting.plots.matrices import agreement_scatter, confusion_matrix, vector_map
+from ser_head.reporting.plots.speakers import enrolment_curve, gain_bars, speaker_bars
+from ser_head.reporting.plots.style import EMOTION_COLORS, emotion_colors, printable, render
 from tests.ser_head.fabricated import Case, history
 
 HOSTILE = ["$x_{$", "<script>alert(1)</script>", "a\x00b\nc", "--", "张三", "x" * 500]

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from ser_head.figures.style import INK, MUTED, new_figure, printable, styled
-from ser_head.wording import UNKNOWN, decimal
+from ser_head.reporting.plots.style import INK, MUTED, new_figure, printable, styled
+from ser_head.reporting.wording import UNKNOWN, decimal
 
 _CELL_WIDTH, _CELL_HEIGHT = 1.75, 1.0  # inches
 _LEGEND_CHARACTERS = 15  # of a line of small print per inch

@@ -16,8 +16,8 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from ser_embed.errors import InputError
 from ser_embed.store.reader import Store
-from ser_head.evidence import MOST_POINTS, frequent_confusions, one_vs_rest, project, speaker_accuracy
-from ser_head.report import used_clips, write_report
+from ser_head.reporting.analysis import MOST_POINTS, frequent_confusions, one_vs_rest, project, speaker_accuracy
+from ser_head.reporting.run_report import used_clips, write_report
 from ser_head.runs.results import Results
 from tests.ser_head.fabricated import LABELS, SPEC, Case, edit_json, fabricate, make_numeric, personalize
 
@@ -78,7 +78,7 @@ def example(tmp_path_factory):
 @pytest.fixture
 def words_alone(monkeypatch):
     """Leave the pictures unpainted, which takes most of a report's time; every figure is still made."""
-    monkeypatch.setattr("ser_head.figures.style.render", lambda figure: b"<svg/>")
+    monkeypatch.setattr("ser_head.reporting.plots.style.render", lambda figure: b"<svg/>")
 
 
 def test_report_is_one_self_contained_file(example):

@@ -1,0 +1,1 @@
+"""Reporting: what a run found, in words, tables, plots and html."""
