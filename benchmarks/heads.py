@@ -24,9 +24,9 @@ from ser_embed.store.reader import Store
 from ser_embed.store.writer import StoreWriter
 from ser_head.data.dataset import Dataset
 from ser_head.data.splits import Split
-from ser_head.folds import prepare_fold
 from ser_head.settings import TrainSettings
-from ser_head.training import NetworkTrainer
+from ser_head.training.fold import prepare_fold
+from ser_head.training.keras_trainer import NetworkTrainer
 
 WIDTH, BATCH = 1024, 150
 EMOTIONS = ("angry", "disgust", "fear", "happy", "neutral", "sad")

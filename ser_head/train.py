@@ -19,7 +19,7 @@ from ser_head.reporting.wording import decimal
 from ser_head.settings import TrainSettings
 
 if TYPE_CHECKING:
-    from ser_head.experiment import Trained
+    from ser_head.training.experiment import Trained
 
 
 @takes_settings(TrainSettings)
@@ -36,7 +36,7 @@ def train(**settings: Any) -> "Trained":
     Raises:
         InputError: what is asked for cannot be done with this store; nothing is written.
     """
-    from ser_head.experiment import run_experiment
+    from ser_head.training.experiment import run_experiment
 
     return run_experiment(TrainSettings(**with_preset(settings)))
 
@@ -80,7 +80,7 @@ def main(argv: list[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
 
     def work() -> int:
-        from ser_head.experiment import run_experiment
+        from ser_head.training.experiment import run_experiment
 
         asked = argparse.Namespace(**with_preset(vars(args)))
         trained = run_experiment(settings_from(asked, TrainSettings))

@@ -60,13 +60,13 @@ STAGES = {
     "ser_head": """
         heads.registry outputs data.splits data.leakage
         personalization.normalization personalization.similarity personalization.enrollment personalization.output_adaptation personalization.deviation personalization.methods
-        personalization.profiles personalization presets settings data.frames data.dataset data.scaling data.alignment data.power_transform folds
+        personalization.profiles personalization presets settings data.frames data.dataset data.scaling data.alignment data.power_transform training.fold
         scoring.temperature scoring.ood scoring.scorer evaluation.predictions evaluation.groups
-        plan heads.backend heads.layers heads.networks training heads.sklearn_heads classic_training search rounds schedule
+        training.plan heads.backend heads.layers heads.networks training.keras_trainer heads.sklearn_heads training.sklearn_trainer training.search training.fold_runner training.parallel
         evaluation.bootstrap evaluation.significance evaluation.calibration evaluation.regression evaluation.metrics
         runs.run runs.ensemble runs.results reporting.speaker_matches reporting.analysis reporting.wording reporting.text
         reporting.plots.style reporting.plots.bars reporting.plots.certainty reporting.plots.curves reporting.plots.matrices reporting.plots.speakers reporting.plots.transfer
-        reporting.plots reporting.run_plots reporting.html reporting.run_report experiment train
+        reporting.plots reporting.run_plots reporting.html reporting.run_report training.experiment train
         reporting.comparison reporting.transfer_matrix compare score listening enrolling enroll answers prediction predict
         data
         scoring
@@ -74,6 +74,7 @@ STAGES = {
         evaluation
         runs
         reporting
+        training
     """,
 }
 PACKAGES = tuple(STAGES)

@@ -1,7 +1,7 @@
 """The table behind every figure of a run: one row per scored clip and condition, kept as predictions.csv.
 
 Columns: utterance_id, speaker, label, prediction, `p_<emotion>` per class, fold, condition (what the head knew of the
-speaker, see `ser_head.rounds`), temperature (that the logits were divided by), and seed, where there are several. **The
+speaker, see `ser_head.training.fold_runner`), temperature (that the logits were divided by), and seed, where there are several. **The
 first row of a clip is the one a run is judged by.** Probabilities stay float32 throughout, so the file gives back the
 very numbers that were scored.
 """

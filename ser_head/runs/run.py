@@ -5,7 +5,7 @@
     fold.npz           beside each head: scaling, training speakers, class shares, what is familiar
     metrics.json       see `ser_head.evaluation.metrics`
     predictions.csv    the scored test clips; validation.csv: those the epoch was chosen by
-    search.csv         after a search: every candidate in every fold, see `ser_head.search`
+    search.csv         after a search: every candidate in every fold, see `ser_head.training.search`
     history.csv        fold, epoch, loss, accuracy, val_loss, val_accuracy
     profiles/          of speakers enrolled later, see `ser_head.personalization.profiles`
 

@@ -15,19 +15,20 @@ import pytest
 import ser_head
 from ser_embed.errors import EXIT_BAD_INPUT, EXIT_DONE, InputError
 from ser_embed.store.reader import Store
-from ser_head import experiment, rounds
-from ser_head.classic_training import ClassicTrainer
 from ser_head.data.dataset import Dataset
 from ser_head.data.splits import Clips, Protocol, make_splits
 from ser_head.evaluation.metrics import figures
 from ser_head.evaluation.predictions import judged, probabilities_of, read_predictions
-from ser_head.folds import Casting, prepare_fold, validation_castings
 from ser_head.heads.networks import load_head
 from ser_head.runs.run import Run
 from ser_head.scoring.scorer import Heard, log_of
 from ser_head.settings import TrainSettings
 from ser_head.train import main, summary
-from ser_head.training import NetworkTrainer
+from ser_head.training import experiment
+from ser_head.training import fold_runner as rounds
+from ser_head.training.fold import Casting, prepare_fold, validation_castings
+from ser_head.training.keras_trainer import NetworkTrainer
+from ser_head.training.sklearn_trainer import ClassicTrainer
 from tests.ser_head.conftest import Recipe, rows_of, write_store
 
 RECIPE = Recipe(layers=("0", "1"), voice=1.0)

@@ -11,7 +11,7 @@ from ser_head.heads.backend import keras
 from ser_head.heads.networks import BEND, NetworkShape, Regularization, build_network, finished, load_head, load_network
 from ser_head.heads.registry import HEADS
 from ser_head.scoring.temperature import temper
-from ser_head.training import _Average
+from ser_head.training.keras_trainer import _Average
 
 REGULARIZATION = Regularization(dropout=0.3, noise=0.2)
 SHAPES = [

@@ -18,12 +18,12 @@ from ser_head.evaluation.metrics import metrics_document
 from ser_head.evaluation.predictions import judged_first
 from ser_head.heads.backend import keras
 from ser_head.heads.registry import HEADS
-from ser_head.plan import Plan, choose_clips, make_plan
-from ser_head.rounds import Round
 from ser_head.runs.ensemble import combined_predictions, copy_members, load_members, settings_of_members
 from ser_head.runs.run import FORMAT, VERSION, RunWriter
-from ser_head.schedule import Task, do_rounds
 from ser_head.settings import TrainSettings, find_store
+from ser_head.training.fold_runner import Round
+from ser_head.training.parallel import Task, do_rounds
+from ser_head.training.plan import Plan, choose_clips, make_plan
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,7 @@ class Fitted:
         history: one row per epoch: epoch, loss, accuracy, val_loss, val_accuracy. Losses are weighted by class. Empty
             for a head that is not trained in epochs.
         best_epoch: the epoch with the lowest validation loss; the first is 1, None without epochs.
-        tried: one row per candidate of a search: see `ser_head.search`.
+        tried: one row per candidate of a search: see `ser_head.training.search`.
     """
 
     history: list[dict[str, float]]
@@ -75,7 +75,7 @@ class Fitted:
 
 
 class Trainer(Protocol):
-    """Trains one fold after another; see `ser_head.training`, `ser_head.classic_training`, `ser_head.search`."""
+    """Trains one fold after another; see `ser_head.training.keras_trainer`, `ser_head.training.sklearn_trainer`, `ser_head.training.search`."""
 
     settings: TrainSettings
 

@@ -11,13 +11,11 @@ import ser_head
 from ser_embed.errors import InputError
 from ser_embed.store.reader import Store
 from ser_embed.store.writer import StoreWriter
-from ser_head import plan
 from ser_head.data.alignment import Alignment
 from ser_head.data.splits import Protocol, make_splits
 from ser_head.evaluation.calibration import calibration_error
 from ser_head.evaluation.metrics import figures
 from ser_head.evaluation.predictions import CLOSED, PLAIN, TRANSDUCTIVE, read_predictions
-from ser_head.folds import Casting
 from ser_head.heads.networks import load_head
 from ser_head.personalization.methods import METHODS, Personalizer, Voices
 from ser_head.personalization.output_adaptation import HeldOut, choose_calibration
@@ -26,6 +24,8 @@ from ser_head.reporting import run_report as report
 from ser_head.runs.run import Run
 from ser_head.scoring.scorer import Heard, Scorer, Tempering
 from ser_head.scoring.temperature import fit_temperature, log_of, temper
+from ser_head.training import plan
+from ser_head.training.fold import Casting
 from tests.ser_head.conftest import Recipe, rows_of
 
 pytestmark = pytest.mark.timeout(120)

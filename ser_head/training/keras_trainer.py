@@ -16,7 +16,6 @@ import numpy as np
 from ser_embed.errors import InputError
 from ser_head.data.dataset import Dataset
 from ser_head.data.frames import random_cuts
-from ser_head.folds import Casting, Fitted, Fold, training_casting, validation_castings
 from ser_head.heads.backend import keras
 from ser_head.heads.networks import (
     BEND,
@@ -29,6 +28,7 @@ from ser_head.heads.networks import (
 )
 from ser_head.heads.registry import HEADS
 from ser_head.settings import TrainSettings
+from ser_head.training.fold import Casting, Fitted, Fold, training_casting, validation_castings
 
 _SCORED_AT_ONCE = 1024  # clips per forward pass outside training
 _SMALLEST_PROBABILITY = 1e-7  # float32's resolution; keeps one sure mistake from making a loss infinite

@@ -24,15 +24,6 @@ from ser_head.data.dataset import Dataset
 from ser_head.data.frames import clip_means
 from ser_head.data.splits import Split
 from ser_head.evaluation.predictions import CLOSED, ENROLLED, PLAIN, TRANSDUCTIVE, UNKNOWN, VALIDATION, prediction_rows
-from ser_head.folds import (
-    Fitted,
-    Fold,
-    Trainer,
-    learns_the_same,
-    prepare_fold,
-    validation_castings,
-    without_personalization,
-)
 from ser_head.heads.registry import HEADS
 from ser_head.personalization.enrollment import (
     SIZES,
@@ -46,8 +37,17 @@ from ser_head.personalization.similarity import most_similar
 from ser_head.scoring.ood import Familiarity, fit_familiarity
 from ser_head.scoring.scorer import ARRAYS, Heard, Scorer, Tempering, save_scorer
 from ser_head.scoring.temperature import fit_temperature, log_of, temper
-from ser_head.search import SearchTrainer, searched
 from ser_head.settings import TrainSettings
+from ser_head.training.fold import (
+    Fitted,
+    Fold,
+    Trainer,
+    learns_the_same,
+    prepare_fold,
+    validation_castings,
+    without_personalization,
+)
+from ser_head.training.search import SearchTrainer, searched
 
 _ENROLMENT = 1  # what a fold's generator is asked for: it does not depend on the training
 _SCORED_AT_ONCE = 1024  # clips of the sessions scored together
@@ -63,7 +63,7 @@ class Round:
         tested: predictions of the test clips under every condition; the first of a clip is what the run is judged by.
         validated: predictions of the validation clips.
         history: one row per epoch.
-        tried: one row per candidate of a search, see `ser_head.folds.Fitted`.
+        tried: one row per candidate of a search, see `ser_head.training.fold.Fitted`.
         about: the fold's entry in run.json.
     """
 
@@ -257,10 +257,10 @@ def _make_trainer(data: Dataset, settings: TrainSettings, rows: int) -> Trainer:
     if settings.search:
         return SearchTrainer(data, settings, lambda each: _make_trainer(data, each, rows))
     if HEADS[settings.head].kind == "classic":
-        from ser_head.classic_training import ClassicTrainer
+        from ser_head.training.sklearn_trainer import ClassicTrainer
 
         return ClassicTrainer(data, settings)
-    from ser_head.training import NetworkTrainer
+    from ser_head.training.keras_trainer import NetworkTrainer
 
     told = {"embedding": rows, "features": data.shape[1]}
     return NetworkTrainer(data, settings, {name: told[name] for name in settings.personalized if name in told})

@@ -12,10 +12,10 @@ from tqdm import tqdm
 from ser_embed.store.reader import Store
 from ser_head.data.dataset import Dataset
 from ser_head.data.splits import Split
-from ser_head.plan import choose_clips
-from ser_head.rounds import Round, Rounds
-from ser_head.search import candidates
 from ser_head.settings import TrainSettings
+from ser_head.training.fold_runner import Round, Rounds
+from ser_head.training.plan import choose_clips
+from ser_head.training.search import candidates
 
 
 @dataclass(frozen=True)

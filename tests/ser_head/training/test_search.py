@@ -10,11 +10,11 @@ import pytest
 import ser_head
 from ser_embed.errors import EXIT_DONE
 from ser_embed.store.reader import Store
-from ser_head.plan import choose_clips, make_plan
-from ser_head.rounds import Rounds
-from ser_head.search import SPACE, LogUniform, OneOf, Uniform, candidates, searched
 from ser_head.settings import TrainSettings
 from ser_head.train import main
+from ser_head.training.fold_runner import Rounds
+from ser_head.training.plan import choose_clips, make_plan
+from ser_head.training.search import SPACE, LogUniform, OneOf, Uniform, candidates, searched
 
 CANDIDATES = 2
 

@@ -1,0 +1,1 @@
+"""Training: from a store and a config to the fitted folds of a run."""
