@@ -54,8 +54,8 @@ def enroll(
         InputError: no such run, a name that cannot be one, a profile of another encoder, no clip that can be read,
             or profiles that cannot be written.
     """
-    from ser_head.enrolling import extend
-    from ser_head.listening import load_embedder
+    from ser_head.inference.audio import load_embedder
+    from ser_head.inference.speaker_context import extend
     from ser_head.outputs import require_folder
     from ser_head.personalization.profiles import empty_profile, load_profile, require_name, save_profile
     from ser_head.runs.run import Run, newest_run

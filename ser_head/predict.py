@@ -9,7 +9,7 @@ from ser_embed.cli import CommandModule, CommandParser, note, print_json, run_co
 from ser_embed.errors import EXIT_DONE, EXIT_SOME_UNREADABLE, InputError
 
 if TYPE_CHECKING:
-    from ser_head.answers import Predictions
+    from ser_head.inference.prediction_table import Predictions
 
 OUTPUTS = (".csv", ".json")
 _MIN_CONFIDENCE = (
@@ -35,7 +35,7 @@ def predict(
         hop: seconds from one window to the next; half a window if None.
         output: a .csv or .json file to write as well.
         **hearing: `speaker`, `enroll`, `profiles`, `corpus`, `min_confidence`, `device` and `model`; see
-            `ser_head.listening.Hearing`.
+            `ser_head.inference.audio.Hearing`.
 
     Returns:
         A table with a row per file or window, and the files that could not be read.
@@ -46,9 +46,9 @@ def predict(
     """
     if output is not None and Path(output).suffix.lower() not in OUTPUTS:
         raise InputError(f"--output has to end in {' or '.join(OUTPUTS)}, not {str(output)!r}")
-    from ser_head.listening import Hearing
+    from ser_head.inference.audio import Hearing
+    from ser_head.inference.predictor import run_prediction
     from ser_head.outputs import require_file
-    from ser_head.prediction import run_prediction
     from ser_head.runs.run import Run, newest_run
 
     how = Hearing(window, hop, **hearing)

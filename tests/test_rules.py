@@ -67,7 +67,7 @@ STAGES = {
         runs.run runs.ensemble runs.results reporting.speaker_matches reporting.analysis reporting.wording reporting.text
         reporting.plots.style reporting.plots.bars reporting.plots.certainty reporting.plots.curves reporting.plots.matrices reporting.plots.speakers reporting.plots.transfer
         reporting.plots reporting.run_plots reporting.html reporting.run_report training.experiment train
-        reporting.comparison reporting.transfer_matrix compare score listening enrolling enroll answers prediction predict
+        reporting.comparison reporting.transfer_matrix compare score inference.audio inference.speaker_context enroll inference.prediction_table inference.predictor predict
         data
         scoring
         heads
@@ -75,6 +75,7 @@ STAGES = {
         runs
         reporting
         training
+        inference
     """,
 }
 PACKAGES = tuple(STAGES)
@@ -86,7 +87,7 @@ ORDER = [
 
 # What of stage 1 needs no torch, and the module of stage 2 that may reach for more, when it is called.
 SHARED = {"errors", "cli", "files", "manifest", "spec", "store", "__version__"}
-LISTENERS = {"ser_head.listening"}
+LISTENERS = {"ser_head.inference.audio"}
 STAGE_1_ONLY = {"torch", "torchaudio", "transformers", "safetensors", "soundfile", "soxr", "librosa", "opensmile"}
 CLUSTERING = "ser_embed.pretraining.clustering"  # may reach for scikit-learn, when it is called
 STAGE_2_ONLY = {"ser_head", "keras", "tensorflow", "sklearn", "matplotlib", "jinja2"}

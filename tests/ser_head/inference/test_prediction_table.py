@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ser_head.answers import SILENT, UNCERTAIN, UNFAMILIAR, Predictions, emotions_of
+from ser_head.inference.prediction_table import SILENT, UNCERTAIN, UNFAMILIAR, Predictions, emotions_of
 
 LABELS = ("angry", "happy", "sad")
 

@@ -14,10 +14,10 @@ import pandas as pd
 
 from ser_embed.cli import note
 from ser_embed.errors import InputError
-from ser_head.answers import NUMBER, UNFAMILIAR, Predictions, emotions_of
-from ser_head.enrolling import Voice, find_voice
 from ser_head.evaluation.predictions import PROBABILITY
-from ser_head.listening import AT_ONCE, Hearing, Piece, find_audio, listen, load_embedder
+from ser_head.inference.audio import AT_ONCE, Hearing, Piece, find_audio, listen, load_embedder
+from ser_head.inference.prediction_table import NUMBER, UNFAMILIAR, Predictions, emotions_of
+from ser_head.inference.speaker_context import Voice, find_voice
 from ser_head.runs.ensemble import ensemble_probabilities
 from ser_head.runs.run import Run
 

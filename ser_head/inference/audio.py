@@ -34,7 +34,7 @@ class Hearing:
         enroll: a file or folder of unlabelled clips of who speaks, used this once; or None.
         profiles: where the profiles are; None for the run's own.
         corpus: what the audio is from, of the corpora that the run standardises each by itself; None for none of them.
-        min_confidence: below this probability the answer is "uncertain"; see `ser_head.answers.emotions_of`.
+        min_confidence: below this probability the answer is "uncertain"; see `ser_head.inference.prediction_table.emotions_of`.
         device: where the encoder runs.
         model: where the encoder is, if not where it was in training.
     """

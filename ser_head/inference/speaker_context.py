@@ -9,7 +9,7 @@ import numpy as np
 
 from ser_embed.cli import note
 from ser_embed.errors import InputError
-from ser_head.listening import Hearing, embed_clips, file_digests, find_audio
+from ser_head.inference.audio import Hearing, embed_clips, file_digests, find_audio
 from ser_head.personalization.profiles import Profile, empty_profile, load_profile
 from ser_head.runs.run import Run
 
@@ -52,7 +52,7 @@ def extend(profile: Profile, embedder: Any, paths: Iterable[Path]) -> tuple[Prof
 
     Args:
         profile: of the speaker.
-        embedder: makes vectors of the profile's spec; see `ser_head.listening.load_embedder`.
+        embedder: makes vectors of the profile's spec; see `ser_head.inference.audio.load_embedder`.
         paths: files, and folders that are searched for audio.
 
     Returns:

@@ -14,9 +14,9 @@ import ser_head
 from ser_embed.encoders import features
 from ser_embed.errors import InputError
 from ser_embed.store.reader import Store
-from ser_head import prediction
-from ser_head.answers import SILENT, UNCERTAIN
 from ser_head.evaluation.predictions import probabilities_of, read_predictions
+from ser_head.inference import predictor as prediction
+from ser_head.inference.prediction_table import SILENT, UNCERTAIN
 from ser_head.predict import main
 from ser_head.runs.run import Run, newest_run
 from tests.ser_embed.conftest import tone, write_corpus
