@@ -22,9 +22,9 @@ from ser_embed.manifest import build_manifest
 from ser_embed.spec import EmbeddingSpec
 from ser_embed.store.reader import Store
 from ser_embed.store.writer import StoreWriter
+from ser_head.config import TrainSettings
 from ser_head.data.dataset import Dataset
 from ser_head.data.splits import Split
-from ser_head.settings import TrainSettings
 from ser_head.training.fold import prepare_fold
 from ser_head.training.keras_trainer import NetworkTrainer
 

@@ -14,9 +14,9 @@ from ser_embed.cli import (
     takes_settings,
 )
 from ser_embed.errors import EXIT_DONE
+from ser_head.config import TrainSettings
 from ser_head.presets import listed_presets, with_preset
 from ser_head.reporting.wording import decimal
-from ser_head.settings import TrainSettings
 
 if TYPE_CHECKING:
     from ser_head.training.experiment import Trained
@@ -27,7 +27,7 @@ def train(**settings: Any) -> "Trained":
     """Train a head and write its run folder.
 
     Args:
-        **settings: fields of `ser_head.settings.TrainSettings`, such as `store`, `protocol` or `personalized`; with
+        **settings: fields of `ser_head.config.TrainSettings`, such as `store`, `protocol` or `personalized`; with
             `preset`, those that are not given are the preset's.
 
     Returns:

@@ -60,7 +60,7 @@ STAGES = {
     "ser_head": """
         heads.registry outputs data.splits data.leakage
         personalization.normalization personalization.similarity personalization.enrollment personalization.output_adaptation personalization.deviation personalization.methods
-        personalization.profiles personalization presets settings data.frames data.dataset data.scaling data.alignment data.power_transform training.fold
+        personalization.profiles personalization presets config data.frames data.dataset data.scaling data.alignment data.power_transform training.fold
         scoring.temperature scoring.ood scoring.scorer evaluation.predictions evaluation.groups
         training.plan heads.backend heads.layers heads.networks training.keras_trainer heads.sklearn_heads training.sklearn_trainer training.search training.fold_runner training.parallel
         evaluation.bootstrap evaluation.significance evaluation.calibration evaluation.regression evaluation.metrics

@@ -15,10 +15,10 @@ import pandas as pd
 from scipy.special import softmax
 
 from ser_embed.errors import InputError
+from ser_head.config import TrainSettings
 from ser_head.evaluation.predictions import PROBABILITY, judged_first, probabilities_of, read_predictions
 from ser_head.runs.run import Run
 from ser_head.scoring.temperature import fit_temperature, log_of, temper
-from ser_head.settings import TrainSettings
 
 _KEY = ["utterance_id", "fold", "condition"]
 _HAS_TO_AGREE = ("protocol",)  # of the settings; that the folds are the same shows in the predictions

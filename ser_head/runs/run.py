@@ -25,10 +25,10 @@ import numpy as np
 
 from ser_embed.errors import InputError
 from ser_embed.spec import EmbeddingSpec
+from ser_head.config import RUNS, TrainSettings
 from ser_head.data.frames import average_neighbours, pad_frames
 from ser_head.outputs import writing
 from ser_head.scoring.scorer import ARRAYS, Heard, Predict, Scorer, load_scorer
-from ser_head.settings import RUNS, TrainSettings
 
 FORMAT = "ser-run"
 VERSION = 1

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from ser_embed.store.reader import Store
+from ser_head.config import TrainSettings, find_store
 from ser_head.data.dataset import Dataset
 from ser_head.data.splits import Split, are_disjoint
 from ser_head.evaluation.groups import columns_of, with_groups
@@ -20,7 +21,6 @@ from ser_head.heads.backend import keras
 from ser_head.heads.registry import HEADS
 from ser_head.runs.ensemble import combined_predictions, copy_members, load_members, settings_of_members
 from ser_head.runs.run import FORMAT, VERSION, RunWriter
-from ser_head.settings import TrainSettings, find_store
 from ser_head.training.fold_runner import Round
 from ser_head.training.parallel import Task, do_rounds
 from ser_head.training.plan import Plan, choose_clips, make_plan

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ser_embed.errors import InputError
+from ser_head.config import TrainSettings
 from ser_head.data.alignment import Alignment, fit_alignment
 from ser_head.data.dataset import Dataset
 from ser_head.data.power_transform import Power, fit_power
@@ -22,7 +23,6 @@ from ser_head.personalization.enrollment import (
     training_sessions,
 )
 from ser_head.personalization.methods import Card, Personalizer, Voices, parse_methods
-from ser_head.settings import TrainSettings
 
 VALIDATION_SIZES = (0, *SIZES, ALL)  # clips enrolled: an epoch is chosen by the mean over what tests will ask
 

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ser_head.config import TrainSettings
 from ser_head.data.dataset import Dataset
 from ser_head.data.frames import clip_means
 from ser_head.data.splits import Split
@@ -37,7 +38,6 @@ from ser_head.personalization.similarity import most_similar
 from ser_head.scoring.ood import Familiarity, fit_familiarity
 from ser_head.scoring.scorer import ARRAYS, Heard, Scorer, Tempering, save_scorer
 from ser_head.scoring.temperature import fit_temperature, log_of, temper
-from ser_head.settings import TrainSettings
 from ser_head.training.fold import (
     Fitted,
     Fold,

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ser_embed.errors import InputError
+from ser_head.config import TrainSettings
 from ser_head.data.dataset import Dataset
 from ser_head.data.frames import random_cuts
 from ser_head.heads.backend import keras
@@ -27,7 +28,6 @@ from ser_head.heads.networks import (
     one_or_all,
 )
 from ser_head.heads.registry import HEADS
-from ser_head.settings import TrainSettings
 from ser_head.training.fold import Casting, Fitted, Fold, training_casting, validation_castings
 
 _SCORED_AT_ONCE = 1024  # clips per forward pass outside training

@@ -10,9 +10,9 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ser_embed.store.reader import Store
+from ser_head.config import TrainSettings
 from ser_head.data.dataset import Dataset
 from ser_head.data.splits import Split
-from ser_head.settings import TrainSettings
 from ser_head.training.fold_runner import Round, Rounds
 from ser_head.training.plan import choose_clips
 from ser_head.training.search import candidates

@@ -6,12 +6,12 @@ import numpy as np
 
 from ser_embed.errors import InputError
 from ser_embed.store.reader import Store
+from ser_head.config import TrainSettings
 from ser_head.data.dataset import Dataset
 from ser_head.data.leakage import Audit, audit, require_disjoint
 from ser_head.data.splits import Clips, Protocol, Split, make_splits
 from ser_head.evaluation.groups import with_groups
 from ser_head.heads.registry import HEADS
-from ser_head.settings import TrainSettings
 
 
 @dataclass(frozen=True)

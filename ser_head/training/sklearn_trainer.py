@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ser_head.config import TrainSettings
 from ser_head.data.dataset import Dataset
 from ser_head.heads.sklearn_heads import ClassicHead
-from ser_head.settings import TrainSettings
 from ser_head.training.fold import Fitted, Fold, training_casting
 
 FILE = "head.skops"

@@ -12,6 +12,7 @@ from ser_embed.manifest import build_manifest
 from ser_embed.spec import EmbeddingSpec
 from ser_embed.store.reader import Store
 from ser_embed.store.writer import StoreWriter
+from ser_head.config import TrainSettings
 from ser_head.data.alignment import Alignment
 from ser_head.evaluation.calibration import calibration_error, coverage_curve, reliability_table
 from ser_head.evaluation.metrics import figures, scored_figures
@@ -19,7 +20,6 @@ from ser_head.evaluation.predictions import probabilities_of
 from ser_head.personalization.methods import Personalizer, Voices
 from ser_head.runs.run import FORMAT, VERSION
 from ser_head.scoring.scorer import ARRAYS, Scorer, Tempering, save_scorer
-from ser_head.settings import TrainSettings
 
 LABELS = ("angry", "happy", "neutral", "sad")
 SPEC = EmbeddingSpec(

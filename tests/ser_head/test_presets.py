@@ -6,8 +6,8 @@ import json
 import pytest
 
 from ser_embed.errors import EXIT_BAD_INPUT, EXIT_DONE, InputError
+from ser_head.config import TrainSettings
 from ser_head.presets import PRESETS, with_preset
-from ser_head.settings import TrainSettings
 from ser_head.train import build_parser, main
 from tests.ser_head.conftest import Recipe, write_store
 

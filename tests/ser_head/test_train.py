@@ -15,6 +15,7 @@ import pytest
 import ser_head
 from ser_embed.errors import EXIT_BAD_INPUT, EXIT_DONE, InputError
 from ser_embed.store.reader import Store
+from ser_head.config import TrainSettings
 from ser_head.data.dataset import Dataset
 from ser_head.data.splits import Clips, Protocol, make_splits
 from ser_head.evaluation.metrics import figures
@@ -22,7 +23,6 @@ from ser_head.evaluation.predictions import judged, probabilities_of, read_predi
 from ser_head.heads.networks import load_head
 from ser_head.runs.run import Run
 from ser_head.scoring.scorer import Heard, log_of
-from ser_head.settings import TrainSettings
 from ser_head.train import main, summary
 from ser_head.training import experiment
 from ser_head.training import fold_runner as rounds

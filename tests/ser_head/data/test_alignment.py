@@ -13,13 +13,13 @@ from ser_embed.errors import InputError
 from ser_embed.manifest import build_manifest
 from ser_embed.store.reader import Store
 from ser_embed.store.writer import StoreWriter
+from ser_head.config import NORMALIZATIONS, TrainSettings
 from ser_head.data.alignment import RIDGE, Alignment, fit_alignment, measured_clips, recoloring
 from ser_head.data.dataset import Dataset
 from ser_head.data.splits import Clips, Protocol, Split, make_splits
 from ser_head.evaluation.predictions import probabilities_of, read_predictions
 from ser_head.heads.sklearn_heads import ClassicHead
 from ser_head.runs.run import Run
-from ser_head.settings import NORMALIZATIONS, TrainSettings
 from tests.ser_head.conftest import Recipe, rows_of, write_store
 
 RECIPE = Recipe(corpora=("a", "b"), speakers=6, takes=6, width=8, signal=1.0)

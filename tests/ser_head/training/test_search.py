@@ -10,7 +10,7 @@ import pytest
 import ser_head
 from ser_embed.errors import EXIT_DONE
 from ser_embed.store.reader import Store
-from ser_head.settings import TrainSettings
+from ser_head.config import TrainSettings
 from ser_head.train import main
 from ser_head.training.fold_runner import Rounds
 from ser_head.training.plan import choose_clips, make_plan

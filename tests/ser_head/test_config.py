@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ser_embed.errors import InputError
-from ser_head.settings import TrainSettings, find_store
+from ser_head.config import TrainSettings, find_store
 
 
 @pytest.mark.parametrize(
