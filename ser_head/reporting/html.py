@@ -10,7 +10,7 @@ _WRITTEN_BY = ("percent", "decimal", "signed", "points", "of_hundred", "p_value"
 
 
 def render_page(template: str, **context: Any) -> str:
-    """Fill in a template of `ser_head/templates`.
+    """Fill in a template of `ser_head/reporting/templates`.
 
     Args:
         template: its file name.
@@ -20,7 +20,7 @@ def render_page(template: str, **context: Any) -> str:
         One self-contained html page.
     """
     pages = Environment(
-        loader=PackageLoader("ser_head"),
+        loader=PackageLoader("ser_head.reporting"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
