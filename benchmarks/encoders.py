@@ -23,7 +23,7 @@ def random_mini(folder: Path) -> Path:
     import torch
     import transformers
 
-    from ser_embed.pretraining.configs import CONFIGS
+    from ser_embed.pretraining.config import CONFIGS
 
     torch.manual_seed(0)
     transformers.HubertModel(transformers.HubertConfig(**CONFIGS["mini"])).save_pretrained(folder)

@@ -71,7 +71,7 @@ def machine() -> str:
     import torch
     import transformers
 
-    from ser_embed.encoders.transformer import has_amx
+    from ser_embed.encoders.device import has_amx
 
     name = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")

@@ -28,12 +28,13 @@ from benchmarks.measure import (
     table,
 )
 from ser_embed.audio.decode import Preparation, load_clip
-from ser_embed.encoders import EncoderOptions, load_encoder
-from ser_embed.encoders.batch_pool import encode_all
+from ser_embed.encoders.base import EncoderOptions
+from ser_embed.encoders.batching import encode_all
+from ser_embed.encoders.device import choose_dtype
 from ser_embed.encoders.huggingface import quiet_transformers
 from ser_embed.encoders.kernels.conv_frontend import FrontEnd
 from ser_embed.encoders.pooling import pool_batch
-from ser_embed.encoders.transformer import choose_dtype
+from ser_embed.encoders.registry import load_encoder
 from ser_embed.manifest import build_manifest
 from ser_embed.store.parts import PartFolder
 

@@ -27,10 +27,11 @@ from benchmarks.measure import (
     ratio,
     table,
 )
-from ser_embed.encoders import Encoder, EncoderOptions, load_encoder
-from ser_embed.encoders.batch_pool import encode_all
+from ser_embed.encoders.base import Encoder, EncoderOptions
+from ser_embed.encoders.batching import encode_all
+from ser_embed.encoders.device import choose_dtype
 from ser_embed.encoders.huggingface import quiet_transformers
-from ser_embed.encoders.transformer import choose_dtype
+from ser_embed.encoders.registry import load_encoder
 
 
 def plain_loop(folder: Path, clips: list[np.ndarray], batch: int, dtype: torch.dtype) -> Callable[[], list[np.ndarray]]:
@@ -82,7 +83,7 @@ def engine(encoder: Encoder, clips: list[np.ndarray], lanes: int | None = None) 
 def corpus_clips(data: Path, corpus: str, count: int) -> list[np.ndarray]:
     """Read clips of a corpus, spread evenly over it."""
     from ser_embed.audio.decode import Preparation, load_clip
-    from ser_embed.corpora import scan_data
+    from ser_embed.corpora.scan import scan_data
 
     paths = scan_data(data, [corpus]).manifest["path"]
     chosen = paths.iloc[np.linspace(0, len(paths) - 1, min(count, len(paths))).astype(int)]

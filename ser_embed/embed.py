@@ -9,97 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ser_embed.cli import CommandModule
-from ser_embed.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from ser_embed.encoders import EncoderOptions
-    from ser_embed.spec import EmbeddingSpec
-
-
-class Embedder:
-    """An encoder with the reading of audio in front, loaded once for many clips.
-
-    Attributes:
-        spec: what its vectors are.
-        max_clip_s: the longest clip the encoder takes.
-    """
-
-    def __init__(self, model: str, options: "EncoderOptions | None" = None) -> None:
-        """Load an encoder by name, Hub id or folder.
-
-        Raises:
-            InputError: there is no such model, or an option does not fit it.
-        """
-        from ser_embed.encoders import EncoderOptions, load_encoder
-
-        self._encoder = load_encoder(model, options or EncoderOptions())
-        self.spec = self._encoder.spec
-        self.max_clip_s = self._encoder.max_clip_s
-
-    @classmethod
-    def of(cls, spec: "EmbeddingSpec", model: str | None = None, device: str = "auto") -> "Embedder":
-        """Load the encoder that makes vectors of `spec`.
-
-        Args:
-            spec: what the vectors have to be, for example a run's.
-            model: where the encoder is, if not where the spec's name says.
-            device: where to compute.
-
-        Raises:
-            InputError: the encoder found makes other vectors; the message says in what they differ.
-        """
-        from ser_embed.encoders import EncoderOptions
-
-        try:
-            embedder = cls(model or spec.model, EncoderOptions.of(spec, device))
-        except InputError as error:
-            if model is None:
-                raise
-            raise InputError(
-                f"the run needs vectors of {spec.model}, and {model} does not make them: {error}"
-            ) from error
-        spec.require_same(embedder.spec, "the run")
-        return embedder
-
-    def embed_files(self, paths: Sequence[str | Path]) -> "np.ndarray":
-        """Embed audio files; see `embed_waveforms` for the result and `ser_embed.audio.decode.load_clip` for the errors."""
-        from ser_embed.audio.decode import Preparation, load_clip
-
-        preparation = Preparation(self.spec.trim_db, self.spec.level_db)
-        return self._embed([load_clip(Path(path), preparation)[0] for path in paths])
-
-    def embed_waveforms(self, waveforms: "Sequence[np.ndarray]") -> "np.ndarray":
-        """Embed waveforms.
-
-        Args:
-            waveforms: float32 (samples,) each, mono at 16 kHz.
-
-        Returns:
-            float32 (clips, layers, width); with frames pooling an object array of (frames, layers, width).
-
-        Raises:
-            ClipError: a waveform is silent, too short, or not finite.
-        """
-        from ser_embed.audio.decode import Preparation, check_waveform
-
-        for waveform in waveforms:
-            check_waveform(waveform)
-        preparation = Preparation(self.spec.trim_db, self.spec.level_db)
-        return self._embed([preparation.apply(waveform) for waveform in waveforms])
-
-    def _embed(self, waveforms: "list[np.ndarray]") -> "np.ndarray":
-        import numpy as np
-
-        from ser_embed.encoders.batch_pool import encode_all
-
-        vectors = encode_all(self._encoder, waveforms)
-        if self.spec.pooling != "frames":
-            return np.stack(vectors)
-        ragged = np.empty(len(vectors), dtype=object)
-        ragged[:] = vectors
-        return ragged
+    from ser_embed.encoders.base import EncoderOptions
 
 
 def embed(
@@ -119,6 +33,8 @@ def embed(
         InputError: there is no such model.
         ClipError: a clip cannot be used.
     """
+    from ser_embed.encoders.embedder import Embedder
+
     embedder = Embedder(model, options)
     if any(isinstance(clip, (str, Path)) for clip in clips):
         return embedder.embed_files([Path(clip) for clip in clips])  # type: ignore[arg-type]

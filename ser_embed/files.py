@@ -1,6 +1,14 @@
-"""One process at a time on a store, or on a folder that is written to for long."""
+"""Files: atomic writes, exclusive locks, hashes, and destinations that are checked before the work begins.
+
+Whatever the library writes appears whole or not at all: it is written under a temporary name beside its destination,
+flushed to disk, and renamed. Temporary names are hidden and end in `.tmp-<process id>`.
+"""
 
 import contextlib
+import hashlib
+import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,30 +16,139 @@ from filelock import FileLock, Timeout
 
 from ser_embed.errors import InputError
 
+_HASHED_AT_ONCE = 1 << 20  # bytes
+
+
+def temporary_path(path: Path) -> Path:
+    """Return the name under which this process writes `path` before renaming it."""
+    return path.with_name(f".{path.name}.tmp-{os.getpid()}")
+
 
 @contextlib.contextmanager
-def only_writer(store: Path, work: str = "extraction", flag: str = "--store") -> Iterator[None]:
+def atomic_write(path: Path) -> Iterator[Path]:
+    """Write a file in one piece: give a temporary path to write to, and rename it to `path` when the block ends.
+
+    If the block raises, the temporary file is removed, and what `path` held before is untouched.
+
+    >>> with atomic_write(Path("answers.csv")) as draft:  # doctest: +SKIP
+    ...     table.to_csv(draft)
+    """
+    draft = temporary_path(path)
+    try:
+        yield draft
+        flush_to_disk(draft)
+        os.replace(draft, path)
+        flush_to_disk(path.parent)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def atomic_folder(folder: Path) -> Iterator[Path]:
+    """Write a folder in one piece: give a new empty one to fill, which takes the place of `folder` when the block ends.
+
+    If the block raises, the temporary folder is removed, and what `folder` held before is untouched.
+    """
+    draft = temporary_path(folder)
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    try:
+        yield draft
+        shutil.rmtree(folder, ignore_errors=True)
+        draft.rename(folder)
+        flush_to_disk(folder.parent)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def flush_to_disk(path: Path) -> None:
+    """Make the operating system write a file, or a folder's list of names, to the disk before going on."""
+    if os.name == "nt" and path.is_dir():
+        return  # Windows has no such call for folders
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def exclusive_lock(path: Path, work: str = "extraction", flag: str = "--store") -> Iterator[None]:
     """Hold the lock of a store or folder while writing to it; a killed process lets go of it by dying.
 
     Args:
-        store: what is written to.
-        work: what the other process does, for the message.
-        flag: how to choose another place, for the message.
+        path: the store or folder.
+        work: what another process that holds it is doing, for the message.
+        flag: the option that chooses another place, for the message.
 
     Raises:
-        InputError: another process holds it, or the folder cannot be written to.
+        InputError: another process holds the lock, or the folder cannot be written to.
     """
-    path = store.with_name(store.name + ".lock")
+    lock_path = path.with_name(path.name + ".lock")
     try:
-        store.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(lock_path)
         lock.acquire(timeout=0)
     except Timeout as error:
-        raise InputError(f"another {work} is writing to {store}; wait for it or choose another {flag}") from error
+        raise InputError(f"another {work} is writing to {path}; wait for it or choose another {flag}") from error
     except OSError as error:
-        raise InputError(f"cannot write in {store.parent}: {error.strerror or error}") from error
+        raise InputError(f"cannot write in {path.parent}: {error.strerror or error}") from error
     try:
         yield
     finally:
-        path.unlink(missing_ok=True)
+        lock_path.unlink(missing_ok=True)
         lock.release()
+
+
+@contextlib.contextmanager
+def input_error_on_write(path: Path) -> Iterator[None]:
+    """Turn a failed write into an error that names the destination.
+
+    Raises:
+        InputError: in place of any OSError raised in the block.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"cannot write to {path}: {error.strerror or error}") from error
+
+
+def require_writable_folder(folder: Path) -> None:
+    """Check that files can be written to a folder, which need not exist yet; nothing is left there.
+
+    Raises:
+        InputError: they cannot.
+    """
+    with input_error_on_write(folder):
+        nearest = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+        tempfile.TemporaryFile(dir=nearest).close()
+
+
+def require_writable_file(path: Path) -> None:
+    """Check that a file can be written, new or in place of an old one, which stays as it is.
+
+    Raises:
+        InputError: it cannot.
+    """
+    with input_error_on_write(path):
+        if path.exists():
+            path.open("ab").close()
+        require_writable_folder(path.parent)
+
+
+def digest_of(data: bytes) -> str:
+    """Return a 128-bit BLAKE2b hash in hexadecimal."""
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+def digest_of_file(path: Path) -> str:
+    """Return the hash `digest_of` gives a file's bytes, read a block at a time.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    with path.open("rb") as file:
+        while block := file.read(_HASHED_AT_ONCE):
+            digest.update(block)
+    return digest.hexdigest()

@@ -14,6 +14,8 @@ import pandas as pd
 from ser_embed.errors import InputError
 
 COLUMNS = ("utterance_id", "path", "corpus", "speaker", "emotion", "duration_s", "digest", "audio_digest")
+UNREADABLE_COLUMNS = ("utterance_id", "path", "reason")  # of the table of clips that could not be read
+FRAME_COLUMNS = ("frame_start", "frame_count")  # in a store of frames: which rows of /vectors are a clip's
 NUMBERS = ("duration_s",)
 EMOTIONS = ("angry", "bored", "calm", "disgust", "fear", "happy", "neutral", "sad", "surprise")
 

@@ -17,8 +17,7 @@ from typing import Any
 
 from ser_embed.corpora.audio_files import as_on_disk
 from ser_embed.errors import InputError
-from ser_embed.manifest import COLUMNS, canonical_emotion, safe_path
-from ser_embed.store.reader import FRAME_COLUMNS
+from ser_embed.manifest import COLUMNS, FRAME_COLUMNS, canonical_emotion, safe_path
 
 MANIFEST = "manifest.csv"
 REQUIRED = ("path", "emotion", "speaker")

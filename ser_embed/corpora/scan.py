@@ -8,15 +8,12 @@ from typing import Any
 
 import pandas as pd
 
-from ser_embed.corpora.audio_files import SUFFIXES, audio_files, printable
+from ser_embed.corpora.audio_files import SUFFIXES, audio_files, one_file_each, printable
 from ser_embed.corpora.base import Corpus
-from ser_embed.corpora.copies import one_file_each
-from ser_embed.corpora.find import Place, find_corpora, pick_corpora
 from ser_embed.corpora.manifest_csv import MANIFEST, UnusableCorpus, read_manifest
-from ser_embed.corpora.registry import CORPORA
+from ser_embed.corpora.registry import CORPORA, Place, find_corpora, pick_corpora
 from ser_embed.errors import InputError
-from ser_embed.manifest import EMOTIONS, build_manifest, combine
-from ser_embed.store.reader import UNREADABLE_COLUMNS
+from ser_embed.manifest import EMOTIONS, UNREADABLE_COLUMNS, build_manifest, combine
 
 _LABELS = 5  # unknown labels named in a note
 

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ser_embed.audio.decode import digest_of
 from ser_embed.encoders.base import EncoderOptions, choose_layers
 from ser_embed.encoders.pooling import pool_clip, pooled_width
 from ser_embed.errors import InputError
+from ser_embed.files import digest_of
 from ser_embed.spec import POOLINGS, RATE_HZ, EmbeddingSpec
 
 LAYER = "features"

@@ -5,7 +5,6 @@ has only a pickled checkpoint is served by the safetensors conversion the Hub ke
 """
 
 import contextlib
-import dataclasses
 import hashlib
 import json
 import logging
@@ -18,39 +17,35 @@ import torch
 
 from ser_embed.cli import note, quiet
 from ser_embed.encoders.base import EncoderOptions
-from ser_embed.encoders.registry import SHIPPED, SHIPPED_POOLING, source_of
 from ser_embed.encoders.transformer import TransformerEncoder
 from ser_embed.errors import InputError
 
 FAMILIES = ("hubert", "wav2vec2", "wavlm")
 
 
-def load_transformer(model: str, options: EncoderOptions) -> TransformerEncoder:
+def load_transformer(source: str, name: str, options: EncoderOptions) -> TransformerEncoder:
     """Load an encoder.
 
     Args:
-        model: a name of the catalogue, a Hub id or a local folder.
+        source: a local folder or a Hub id.
+        name: what its spec calls it: what loads the encoder again.
         options: layers, pooling, device and arithmetic.
 
     Raises:
         InputError: there is no such model, it is of another family, or its weights are missing or incomplete.
     """
-    network, normalize, notes = load_network(model)
+    network, normalize, notes = load_network(source)
     revision = getattr(network.config, "_commit_hash", None) or ""
-    named = model in SHIPPED or not Path(source_of(model)).is_dir()
-    name = model if named else str(Path(model).resolve())  # what loads it from anywhere
-    if model in SHIPPED:
-        options = dataclasses.replace(options, pooling=options.pooling or SHIPPED_POOLING)
     encoder = TransformerEncoder(network, name, revision, weights_digest(network), normalize, options)
     encoder.notes = notes
     return encoder
 
 
-def load_network(model: str) -> tuple[Any, bool, tuple[str, ...]]:
+def load_network(source: str) -> tuple[Any, bool, tuple[str, ...]]:
     """Load a transformers model.
 
     Args:
-        model: a name of the catalogue, a Hub id or a local folder.
+        source: a local folder or a Hub id; see `ser_embed.encoders.registry.source_of`.
 
     Returns:
         The HubertModel, Wav2Vec2Model or WavLMModel in float32, whether it expects waveforms of zero mean and unit
@@ -59,7 +54,6 @@ def load_network(model: str) -> tuple[Any, bool, tuple[str, ...]]:
     Raises:
         InputError: there is no such model, it is of another family, or its weights are missing or incomplete.
     """
-    source = source_of(model)
     with quiet_transformers():
         cached_only = not Path(source).is_dir() and not _hub_answers(source)
         config = _load_config(source, cached_only)

@@ -1,9 +1,18 @@
-"""The encoders known by name. No framework is loaded here."""
+"""Encoder registry: the names users give, and the family of encoders that each one belongs to.
 
+A family is one module with a loader and one entry of `FAMILIES`. No framework is imported before a loader is called.
+"""
+
+import dataclasses
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ser_embed.errors import InputError
+
+if TYPE_CHECKING:
+    from ser_embed.encoders.base import Encoder, EncoderOptions
 
 HUB_IDS = {
     "hubert-base": "facebook/hubert-base-ls960",
@@ -17,11 +26,62 @@ HUB_IDS = {
 }
 # Encoders that come with the library, each in a folder of its own with a model card.
 SHIPPED = {"hubert-mini": Path(__file__).parent / "hubert_mini"}
-# They were made for mean and deviation; of the published ones the mean is what the literature reports.
+# Theirs were trained for mean and deviation; for the published encoders the literature reports the mean.
 SHIPPED_POOLING = "mean+std"
 FEATURE_SETS = ("mfcc", "egemaps")
-NAMES = (*SHIPPED, *HUB_IDS, *FEATURE_SETS)
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+
+
+@dataclasses.dataclass(frozen=True)
+class EncoderFamily:
+    """Encoders that are loaded in the same way.
+
+    Attributes:
+        names: encoders of the family that are known by name.
+        accepts: tells whether a model, as the user names it, is of this family.
+        load: loads such a model.
+    """
+
+    names: tuple[str, ...]
+    accepts: Callable[[str], bool]
+    load: Callable[[str, "EncoderOptions"], "Encoder"]
+
+
+def load_encoder(model: str, options: "EncoderOptions | None" = None) -> "Encoder":
+    """Load an encoder by name, Hub id or local folder.
+
+    Args:
+        model: a name such as "hubert-large", "mfcc" or "mfcc+egemaps", a Hub id, or the folder of a saved model.
+        options: layers, pooling, device and arithmetic; the defaults if None.
+
+    Raises:
+        InputError: there is no such model, or an option does not fit it.
+    """
+    from ser_embed.encoders.base import EncoderOptions
+
+    return find_family(model).load(model, options or EncoderOptions())
+
+
+def find_family(model: str) -> EncoderFamily:
+    """Return the family that `model` belongs to; nothing is loaded.
+
+    Raises:
+        InputError: `model` is no known name, no folder, and does not look like a Hub id.
+    """
+    for family in FAMILIES.values():
+        if family.accepts(model):
+            return family
+    if Path(model).exists():
+        raise InputError(f"expected a model's folder, but {model} is a file")
+    raise InputError(
+        f"unknown model {model!r}; expected one of {', '.join(known_names())}, "
+        "feature sets joined by +, a local folder or a Hub id"
+    )
+
+
+def known_names() -> tuple[str, ...]:
+    """Return every encoder that is known by name."""
+    return tuple(name for family in FAMILIES.values() for name in family.names)
 
 
 def feature_sets(model: str) -> tuple[str, ...]:
@@ -35,27 +95,50 @@ def feature_sets(model: str) -> tuple[str, ...]:
 
 
 def source_of(model: str) -> str:
-    """Return where a transformer's weights are: a folder, or else a Hub id.
+    """Return where the weights of a transformer are: a folder, or else a Hub id.
 
     Raises:
         InputError: `model` is no known name, no folder, and does not look like a Hub id.
     """
+    if not _is_transformer(model):
+        find_family(model)  # raises for what is no model at all
+        raise InputError(f"expected a transformer, but {model!r} is a feature set")
     if model in SHIPPED:
         return str(SHIPPED[model])
-    if model in HUB_IDS:
-        return HUB_IDS[model]
-    if Path(model).is_dir():
-        return model
-    if Path(model).exists():
-        raise InputError(f"expected a model's folder, but {model} is a file")
-    if _HUB_ID.fullmatch(model):
-        return model
-    raise InputError(
-        f"unknown model {model!r}; expected one of {', '.join(NAMES)}, "
-        "feature sets joined by +, a local folder or a Hub id"
-    )
+    return HUB_IDS.get(model, model)
 
 
 def short_name(model: str) -> str:
     """Return the name a model's store goes by: `hubert-large`, or the last part of a folder or Hub id."""
     return Path(model).resolve().name if Path(model).is_dir() else model.rsplit("/", 1)[-1]
+
+
+def _is_transformer(model: str) -> bool:
+    if feature_sets(model):
+        return False
+    if model in SHIPPED or model in HUB_IDS or Path(model).is_dir():
+        return True
+    return not Path(model).exists() and bool(_HUB_ID.fullmatch(model))
+
+
+def _load_transformer(model: str, options: "EncoderOptions") -> "Encoder":
+    from ser_embed.encoders.huggingface import load_transformer
+
+    source = source_of(model)
+    is_local = model not in SHIPPED and Path(source).is_dir()
+    name = str(Path(model).resolve()) if is_local else model  # in the spec: what loads it from anywhere
+    if model in SHIPPED:
+        options = dataclasses.replace(options, pooling=options.pooling or SHIPPED_POOLING)
+    return load_transformer(source, name, options)
+
+
+def _load_features(model: str, options: "EncoderOptions") -> "Encoder":
+    from ser_embed.encoders.features import load_features
+
+    return load_features(feature_sets(model), options)
+
+
+FAMILIES = {
+    "transformer": EncoderFamily((*SHIPPED, *HUB_IDS), _is_transformer, _load_transformer),
+    "features": EncoderFamily(FEATURE_SETS, lambda model: bool(feature_sets(model)), _load_features),
+}

@@ -17,8 +17,8 @@ import numpy as np
 import pandas as pd
 
 from ser_embed.audio.decode import FACTS, ClipFacts, Preparation, load_clip
-from ser_embed.encoders import Encoder
-from ser_embed.encoders.batch_pool import Lanes
+from ser_embed.encoders.base import Encoder
+from ser_embed.encoders.batching import Lanes
 from ser_embed.errors import ClipError
 from ser_embed.spec import RATE_HZ
 from ser_embed.store.parts import PartFolder

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from ser_embed.cli import check_numbers, option
-from ser_embed.encoders.registry import NAMES, short_name
+from ser_embed.encoders.registry import known_names, short_name
 from ser_embed.errors import InputError
 from ser_embed.spec import POOLINGS
 
@@ -16,7 +16,7 @@ class ExtractSettings:
     """What to extract, with what, into which store. The fields are the command's flags; see their help."""
 
     model: str = option(
-        help=f"encoder: {', '.join(NAMES)}, sets joined as in mfcc+egemaps, a Hub id, or a saved model's folder",
+        help=f"encoder: {', '.join(known_names())}, sets joined as in mfcc+egemaps, a Hub id, or a saved model's folder",
         metavar="NAME",
     )
     data: Path = option(Path("data"), help="folder that holds the corpora", parse=Path, metavar="DIR")

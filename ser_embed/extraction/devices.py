@@ -10,7 +10,8 @@ import sys
 from collections.abc import Callable, Sequence
 from multiprocessing.queues import Queue
 
-from ser_embed.encoders import Encoder, EncoderOptions, load_encoder
+from ser_embed.encoders.base import Encoder, EncoderOptions
+from ser_embed.encoders.registry import load_encoder
 from ser_embed.errors import SerError
 from ser_embed.extraction.chunks import Advance, Chunk, Reading, encode_chunks
 from ser_embed.store.parts import PartFolder

@@ -14,20 +14,21 @@ from tqdm import tqdm
 from ser_embed import __version__
 from ser_embed.audio.decode import Preparation
 from ser_embed.cli import note, quiet
-from ser_embed.corpora import Scan, scan_data
-from ser_embed.encoders import Encoder, EncoderOptions, load_encoder
-from ser_embed.encoders.registry import feature_sets, source_of
+from ser_embed.corpora.scan import Scan, scan_data
+from ser_embed.encoders.base import Encoder, EncoderOptions
+from ser_embed.encoders.registry import find_family, load_encoder
 from ser_embed.encoders.speaker_embeddings import stored_speakers
 from ser_embed.errors import InputError
 from ser_embed.extraction.chunks import Chunk, Reading, cut_chunks
 from ser_embed.extraction.config import ExtractSettings
 from ser_embed.extraction.devices import encode_on
-from ser_embed.files import only_writer
+from ser_embed.files import exclusive_lock
+from ser_embed.manifest import UNREADABLE_COLUMNS
 from ser_embed.spec import EmbeddingSpec
 from ser_embed.store.cache import SOURCE, Cache
 from ser_embed.store.merge import merged_clips, merged_unreadable, says_already, write_merged
 from ser_embed.store.parts import PartFolder
-from ser_embed.store.reader import UNREADABLE_COLUMNS, Store
+from ser_embed.store.reader import Store
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,13 +81,12 @@ def run_extraction(settings: ExtractSettings) -> ExtractReport:
         OSError: something could not be written; the old store and finished parts are untouched.
     """
     path = settings.store_path
-    if not feature_sets(settings.model):
-        source_of(settings.model)  # a misspelt name is told at once
+    find_family(settings.model)  # a misspelt name is told at once
     scan = scan_data(settings.data, settings.corpus)
     if path.exists():
         Store(path).close()  # and so is a file of another format
     encoder, others = _load_encoders(settings)
-    with only_writer(path):
+    with exclusive_lock(path):
         return _extract_into(path, encoder, others, scan, settings)
 
 

@@ -7,8 +7,6 @@ renaming, so a killed run leaves none that is half full.
 
 import dataclasses
 import json
-import os
-import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,9 +15,10 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from ser_embed.audio.decode import Preparation, digest_of, load_clip
+from ser_embed.audio.decode import Preparation, load_clip
 from ser_embed.cli import quiet
 from ser_embed.errors import ClipError, InputError
+from ser_embed.files import atomic_folder, digest_of
 from ser_embed.pretraining.features.frames import HOP, WINDOW, num_frames
 
 FULL_SCALE = 32_767.0
@@ -101,12 +100,6 @@ def load_waveforms(data: Path, clips: pd.DataFrame, folder: Path, workers: int) 
     return Waveforms(samples, starts, counts, table["speaker"].to_numpy(str), tuple(about["unreadable"]), key)
 
 
-def normalized(waveforms: np.ndarray) -> np.ndarray:
-    """Bring clips to zero mean and unit variance, as Wav2Vec2FeatureExtractor does: float32 (..., samples)."""
-    centred = waveforms - waveforms.mean(axis=-1, keepdims=True)
-    return centred / np.sqrt(np.square(centred).mean(axis=-1, keepdims=True) + np.float32(1e-7))
-
-
 def _key(data: Path, clips: pd.DataFrame) -> str:
     """Hash names, speakers and sizes; a file replaced by another of the very same size goes unnoticed."""
     sizes = [(data / path).stat().st_size if (data / path).is_file() else -1 for path in clips["path"]]
@@ -115,20 +108,13 @@ def _key(data: Path, clips: pd.DataFrame) -> str:
 
 
 def _decode_all(data: Path, clips: pd.DataFrame, folder: Path, workers: int, key: str) -> None:
-    draft = folder.with_name(f"{folder.name}.draft-{os.getpid()}")
-    shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir(parents=True)
-    try:
+    with atomic_folder(folder) as draft:
         rows, unreadable = _decode_into(draft / "samples.i16", data, clips, workers)
         if not rows:
             first = unreadable[0]
             raise InputError(f"no clip in {data} can be read, such as {first['path']}: {first['reason']}")
         pd.DataFrame(rows).to_csv(draft / "clips.csv", index=False)
         (draft / "source.json").write_text(json.dumps({"key": key, "unreadable": unreadable}), "utf-8")
-        shutil.rmtree(folder, ignore_errors=True)
-        draft.rename(folder)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
 
 
 def _decode_into(

@@ -15,12 +15,35 @@ import numpy as np
 
 from ser_embed.audio.augmentation import disturb
 from ser_embed.errors import InputError
-from ser_embed.pretraining.audio_cache import FULL_SCALE, Waveforms, normalized
-from ser_embed.pretraining.features.frames import HOP, num_frames, num_samples
+from ser_embed.pretraining.audio_cache import FULL_SCALE, Waveforms
+from ser_embed.pretraining.features.frames import HOP, normalized, num_frames, num_samples
 from ser_embed.pretraining.features.functionals import functionals
-from ser_embed.pretraining.masking import span_mask
 from ser_embed.pretraining.pseudo_labels import LabelSets
 from ser_embed.spec import RATE_HZ
+
+
+def span_mask(rng: np.random.Generator, shape: tuple[int, int], probability: float, length: int) -> np.ndarray:
+    """Draw masked spans, as many in every clip of a batch.
+
+    Args:
+        rng: where chance comes from.
+        shape: clips, frames.
+        probability: number of spans times their length, over frames. Spans may overlap, so fewer frames are masked.
+        length: frames of a span. In a clip of less than twice that, spans are half the clip.
+
+    Returns:
+        bool (clips, frames), True where a frame is hidden.
+    """
+    clips, frames = shape
+    length = max(1, min(length, frames // 2))
+    places = frames - length + 1
+    spans = min(places, max(1, int(probability * frames / length + rng.random())))
+    starts = rng.random((clips, places)).argpartition(spans - 1, axis=1)[:, :spans]  # without a start twice
+    hidden = (starts[:, :, np.newaxis] + np.arange(length)).reshape(clips, -1)
+    mask = np.zeros(shape, dtype=bool)
+    np.put_along_axis(mask, hidden, True, axis=1)
+    return mask
+
 
 _EPOCH, _STEP, _VALIDATION = range(3)  # what a generator is for
 _AHEAD = 4  # batches cut while the network works on one

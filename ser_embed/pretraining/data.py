@@ -10,11 +10,10 @@ from ser_embed.encoders.speaker_embeddings import speaker_names
 from ser_embed.errors import InputError
 from ser_embed.pretraining.audio_cache import Waveforms, load_waveforms
 from ser_embed.pretraining.batches import Batches, Cutting
-from ser_embed.pretraining.clips import find_clips
+from ser_embed.pretraining.clips import find_clips, split
 from ser_embed.pretraining.config import AUTO, PretrainSettings
 from ser_embed.pretraining.initialization import takes_saved_targets
 from ser_embed.pretraining.pseudo_labels import LabelSets, load_clusterings, load_labels, make_labels, save_labels
-from ser_embed.pretraining.splitting import split
 from ser_embed.pretraining.targets import DEFAULT, measure, parse_targets
 from ser_embed.pretraining.trainer import Data
 
@@ -96,7 +95,7 @@ def _labels(settings: PretrainSettings, waveforms: Waveforms, training: np.ndarr
         sets = make_labels(waveforms, training.tolist(), targets, known, device, settings.seed)
         if settings.functionals:
             sets = dataclasses.replace(sets, contours=measure(waveforms))
-        for left in settings.output.glob("labels.draft-*"):
+        for left in settings.output.glob(".labels.tmp-*"):
             shutil.rmtree(left)
         save_labels(sets, folder)
     return load_labels(folder)

@@ -4,9 +4,10 @@ A batch is the same however many processes share it, so that the number of devic
 and by which crop meets which dropout.
 """
 
+import dataclasses
 import multiprocessing
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,8 +15,43 @@ import torch
 from torch import distributed
 
 from ser_embed.errors import SerError
+from ser_embed.pretraining.batches import Batch
 from ser_embed.pretraining.config import PretrainSettings
-from ser_embed.pretraining.trainer import Machine
+from ser_embed.spec import RATE_HZ
+
+
+@dataclasses.dataclass(frozen=True)
+class Machine:
+    """Where and in what arithmetic to compute.
+
+    Attributes:
+        device: a torch device.
+        dtype: bfloat16 for matrix products in it, by autocast; float32 for none.
+        part_seconds: audio that goes through the network at once.
+        workers: threads that cut batches.
+        rank: which of several processes this is.
+        world: how many there are.
+    """
+
+    device: str
+    dtype: torch.dtype
+    part_seconds: float
+    workers: int
+    rank: int = 0
+    world: int = 1
+
+    def autocast(self) -> torch.autocast:
+        """Return the context of a forward pass."""
+        return torch.autocast(self.device.partition(":")[0], torch.bfloat16, enabled=self.dtype == torch.bfloat16)
+
+    def parts(self, batch: Batch) -> list[Batch]:
+        """Return this process's share of a batch, in parts."""
+        return list(self.cut(batch.share(self.rank, self.world)))
+
+    def cut(self, batch: Batch) -> Iterator[Batch]:
+        """Yield a batch in parts, whosever share they are."""
+        return batch.parts(max(1, int(self.part_seconds * RATE_HZ / batch.waveforms.shape[1])))
+
 
 Result = TypeVar("Result")
 Work = Callable[[PretrainSettings, Machine], Result]
@@ -57,3 +93,14 @@ def _join(work: Work[Result], settings: PretrainSettings, machine: Machine, plac
         return work(settings, machine)
     finally:
         distributed.destroy_process_group()
+
+
+def add_up(tensors: Sequence[torch.Tensor]) -> None:
+    """Replace each tensor by its sum over all processes; all go in one message, since most of them are small."""
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return
+    flat = torch.cat([tensor.flatten() for tensor in tensors])
+    carried = flat.cuda() if distributed.get_backend() == "nccl" else flat.cpu()
+    distributed.all_reduce(carried)
+    for tensor, total in zip(tensors, carried.split([tensor.numel() for tensor in tensors]), strict=True):
+        tensor.copy_(total.view_as(tensor))

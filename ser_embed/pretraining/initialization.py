@@ -9,16 +9,16 @@ import torch
 
 from ser_embed.cli import note
 from ser_embed.encoders.huggingface import load_network
+from ser_embed.encoders.registry import source_of
 from ser_embed.encoders.speaker_embeddings import SPEAKERS_FILE
 from ser_embed.errors import InputError
-from ser_embed.pretraining.config import AUTO, PretrainSettings
-from ser_embed.pretraining.configs import CONFIGS
+from ser_embed.pretraining.checkpoint import HEADS_FILE, load_heads, load_speakers
+from ser_embed.pretraining.config import AUTO, CONFIGS, PretrainSettings
 from ser_embed.pretraining.fast_conv import speed_up
 from ser_embed.pretraining.features.frames import check_frames
 from ser_embed.pretraining.features.functionals import COUNT
 from ser_embed.pretraining.model import MaskedPrediction
 from ser_embed.pretraining.pseudo_labels import CLUSTERS_FILE
-from ser_embed.pretraining.saving import HEADS_FILE, load_heads, load_speakers
 from ser_embed.pretraining.targets import Target, shares
 
 _SPEC_AUGMENT = 0.05  # transformers' own default, without which a model has no vector for masked frames
@@ -72,7 +72,7 @@ def takes_saved_targets(settings: PretrainSettings) -> bool:
 
 
 def _continued(model: str) -> tuple[Any, bool]:
-    network, normalize, notes = load_network(model)
+    network, normalize, notes = load_network(source_of(model))
     for line in notes:
         note(line)
     if network.config.model_type != "hubert":

@@ -11,21 +11,21 @@ from typing import Any
 import torch
 
 from ser_embed import __version__
+from ser_embed.encoders.device import choose_device, choose_dtype
 from ser_embed.encoders.kernels.positional_conv import keep_exact
 from ser_embed.encoders.registry import source_of
-from ser_embed.encoders.transformer import choose_device, choose_dtype
 from ser_embed.errors import InputError
-from ser_embed.files import only_writer
+from ser_embed.files import atomic_write, exclusive_lock
 from ser_embed.pretraining.checkpoint import FILE as CHECKPOINT_FILE
+from ser_embed.pretraining.checkpoint import save_model
 from ser_embed.pretraining.config import AUTO, PretrainSettings
 from ser_embed.pretraining.data import prepare
-from ser_embed.pretraining.distributed import on_all
+from ser_embed.pretraining.distributed import Machine, on_all
 from ser_embed.pretraining.features.frames import check_frames
 from ser_embed.pretraining.initialization import begin, read_config
 from ser_embed.pretraining.pseudo_labels import CLUSTERS_FILE, save_clusterings
-from ser_embed.pretraining.saving import save_model
 from ser_embed.pretraining.targets import parse_targets
-from ser_embed.pretraining.trainer import Machine, Schedule, train
+from ser_embed.pretraining.trainer import Schedule, train
 from ser_embed.pretraining.training_log import Log
 from ser_embed.spec import RATE_HZ
 
@@ -101,7 +101,7 @@ def run_pretraining(settings: PretrainSettings) -> PretrainReport:
     """
     machines = _machines(settings)
     _check(settings)
-    with only_writer(settings.output, "pre-training", "--output"):
+    with exclusive_lock(settings.output, "pre-training", "--output"):
         about = _open_folder(settings)
         if about.get("report"):
             return PretrainReport.from_json(about["report"], settings.output)
@@ -175,13 +175,12 @@ def _open_folder(settings: PretrainSettings) -> dict[str, Any]:
 
 def _is_preparation(path: Path) -> bool:
     """Return whether this is what a process leaves that was stopped before it began to learn."""
-    return any((path / name).is_file() for name in ("source.json", CLUSTERS_FILE)) or ".draft-" in path.name
+    return any((path / name).is_file() for name in ("source.json", CLUSTERS_FILE)) or ".tmp-" in path.name
 
 
 def _write_about(folder: Path, about: dict[str, Any]) -> None:
-    draft = folder / f"{ABOUT_FILE}.draft"
-    draft.write_text(json.dumps(about, indent=2, allow_nan=False) + "\n", "utf-8")
-    draft.replace(folder / ABOUT_FILE)
+    with atomic_write(folder / ABOUT_FILE) as draft:
+        draft.write_text(json.dumps(about, indent=2, allow_nan=False) + "\n", "utf-8")
 
 
 def _learn(settings: PretrainSettings, machine: Machine) -> PretrainReport:

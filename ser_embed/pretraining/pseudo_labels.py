@@ -6,8 +6,6 @@ functionals are worked out from, `labels/contours.npy`, so that a run which was 
 
 import dataclasses
 import json
-import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,9 +14,9 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from ser_embed.errors import InputError
+from ser_embed.files import atomic_folder
 from ser_embed.pretraining.audio_cache import Waveforms
-from ser_embed.pretraining.clustering import Clustering
-from ser_embed.pretraining.targets import Target, cluster, features_of, label, parse_targets
+from ser_embed.pretraining.targets import Clustering, Target, cluster, features_of, label, parse_targets
 
 CLUSTERS_FILE = "clusters.safetensors"
 _CONTOURS_FILE = "contours.npy"
@@ -74,14 +72,11 @@ def make_labels(
 
 def save_labels(sets: LabelSets, folder: Path) -> None:
     """Write label sets into a new folder, which appears by renaming."""
-    draft = folder.with_name(f"{folder.name}.draft-{os.getpid()}")
-    draft.mkdir(parents=True)
-    np.save(draft / "labels.npy", sets.labels)
-    if sets.contours is not None:
-        np.save(draft / _CONTOURS_FILE, sets.contours)
-    save_clusterings(sets, draft)
-    shutil.rmtree(folder, ignore_errors=True)
-    draft.rename(folder)
+    with atomic_folder(folder) as draft:
+        np.save(draft / "labels.npy", sets.labels)
+        if sets.contours is not None:
+            np.save(draft / _CONTOURS_FILE, sets.contours)
+        save_clusterings(sets, draft)
 
 
 def load_labels(folder: Path) -> LabelSets:

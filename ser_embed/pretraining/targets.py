@@ -14,12 +14,58 @@ from tqdm import tqdm
 
 from ser_embed.cli import quiet
 from ser_embed.errors import InputError
-from ser_embed.pretraining.audio_cache import Waveforms, normalized
-from ser_embed.pretraining.clustering import Clustering, fit_clusters
+from ser_embed.pretraining.audio_cache import Waveforms
+from ser_embed.pretraining.features.frames import normalized
 from ser_embed.pretraining.features.functionals import clip_contours
-from ser_embed.pretraining.features.manner import NAMES, PER_CONTOUR, manner
 from ser_embed.pretraining.features.mfcc import cepstra
-from ser_embed.pretraining.features.prosody import prosody
+from ser_embed.pretraining.features.prosody import MANNER_NAMES, PER_CONTOUR, manner, prosody
+
+
+@dataclasses.dataclass(frozen=True)
+class Clustering:
+    """Clusters of frames, each the nearest to its centroid.
+
+    Attributes:
+        centroids: float32 (clusters, features), in units of `scale` around `mean`.
+        mean: float32 (features,).
+        scale: float32 (features,).
+    """
+
+    centroids: np.ndarray
+    mean: np.ndarray
+    scale: np.ndarray
+
+    def assign(self, features: np.ndarray) -> np.ndarray:
+        """Return the cluster of each frame: float (frames, features) to uint16 (frames,)."""
+        scaled = (features - self.mean) / self.scale
+        nearness = scaled @ self.centroids.T - np.square(self.centroids).sum(axis=1) / 2  # (frames, clusters)
+        return nearness.argmax(axis=1).astype(np.uint16)
+
+
+def fit_clusters(features: np.ndarray, clusters: int, standardize: bool, seed: int) -> Clustering:
+    """Cluster frames by scikit-learn's MiniBatchKMeans.
+
+    Args:
+        features: float32 (frames, features).
+        clusters: how many clusters.
+        standardize: bring every feature to unit variance first, for features of different units.
+        seed: of the first centroids.
+
+    Raises:
+        InputError: scikit-learn is not installed, or there are fewer frames than clusters.
+    """
+    try:
+        from sklearn.cluster import MiniBatchKMeans
+    except ModuleNotFoundError as error:
+        raise InputError("clusters need scikit-learn; install it with: pip install 'twostage-ser[pretrain]'") from error
+    if len(features) < clusters:
+        raise InputError(f"{clusters} clusters need as many frames of 20 ms at least, found {len(features)}")
+    mean = features.mean(axis=0)
+    scale = np.maximum(features.std(axis=0), 1e-6) if standardize else np.ones_like(mean)
+    model = MiniBatchKMeans(clusters, batch_size=10_000, n_init=3, max_no_improvement=30, random_state=seed)
+    model.fit((features - mean) / scale)
+    return Clustering(model.cluster_centers_.astype(np.float32), mean, scale)
+
 
 DEFAULT = "mfcc"
 MAX_CLUSTERS = 65_536  # labels are kept in 16 bits
@@ -77,7 +123,7 @@ class Target:
         """Which of the features are clustered."""
         if self.kind == self.name:
             return slice(None)
-        first = PER_CONTOUR * NAMES.index(self.name.removeprefix("manner."))
+        first = PER_CONTOUR * MANNER_NAMES.index(self.name.removeprefix("manner."))
         return slice(first, first + PER_CONTOUR)
 
     @property
@@ -101,7 +147,7 @@ def parse_targets(text: str) -> tuple[Target, ...]:
 def _parse(text: str) -> list[Target]:
     match = _NAME.fullmatch(text)
     name = match["name"] if match else ""
-    contours = [f"manner.{contour}" for contour in NAMES]
+    contours = [f"manner.{contour}" for contour in MANNER_NAMES]
     if name not in (*_KINDS, *contours) and not re.fullmatch(r".+@\d+", name):
         raise InputError(f"targets have to be {', '.join(_KINDS)} or MODEL@LAYER, such as runs/one@4, not {text!r}")
     names = contours if name == "manner" else [name]
@@ -131,8 +177,9 @@ def features_of(kind: str, device: str) -> Features:
 
 
 def _layer(model: str, layer: str, device: str) -> Features:
-    from ser_embed.encoders import EncoderOptions, load_encoder
-    from ser_embed.encoders.batch_pool import encode_all
+    from ser_embed.encoders.base import EncoderOptions
+    from ser_embed.encoders.batching import encode_all
+    from ser_embed.encoders.registry import load_encoder
 
     encoder = load_encoder(model, EncoderOptions(layers=layer, pooling="frames", device=device))
     return lambda waveforms: [frames[:, 0] for frames in encode_all(encoder, waveforms)]  # the only layer

@@ -6,7 +6,6 @@ loss is a sum over hidden frames divided by their number in the batch. Small par
 
 import dataclasses
 import time
-from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -15,10 +14,9 @@ from tqdm import tqdm
 from ser_embed.cli import quiet
 from ser_embed.pretraining.batches import Batch, Batches
 from ser_embed.pretraining.checkpoint import load_checkpoint, save_checkpoint
-from ser_embed.pretraining.gathering import add_up
+from ser_embed.pretraining.distributed import Machine, add_up
 from ser_embed.pretraining.model import MaskedPrediction
 from ser_embed.pretraining.training_log import Log, Validation
-from ser_embed.spec import RATE_HZ
 
 BETAS = (0.9, 0.98)
 EPSILON = 1e-6
@@ -66,39 +64,6 @@ class Data:
 
     training: Batches
     held_out: Batches | None
-
-
-@dataclasses.dataclass(frozen=True)
-class Machine:
-    """Where and in what arithmetic to compute.
-
-    Attributes:
-        device: a torch device.
-        dtype: bfloat16 for matrix products in it, by autocast; float32 for none.
-        part_seconds: audio that goes through the network at once.
-        workers: threads that cut batches.
-        rank: which of several processes this is.
-        world: how many there are.
-    """
-
-    device: str
-    dtype: torch.dtype
-    part_seconds: float
-    workers: int
-    rank: int = 0
-    world: int = 1
-
-    def autocast(self) -> torch.autocast:
-        """Return the context of a forward pass."""
-        return torch.autocast(self.device.partition(":")[0], torch.bfloat16, enabled=self.dtype == torch.bfloat16)
-
-    def parts(self, batch: Batch) -> list[Batch]:
-        """Return this process's share of a batch, in parts."""
-        return list(self.cut(batch.share(self.rank, self.world)))
-
-    def cut(self, batch: Batch) -> Iterator[Batch]:
-        """Yield a batch in parts, whosever share they are."""
-        return batch.parts(max(1, int(self.part_seconds * RATE_HZ / batch.waveforms.shape[1])))
 
 
 def make_optimizer(model: MaskedPrediction, schedule: Schedule) -> torch.optim.Optimizer:

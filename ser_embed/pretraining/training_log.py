@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ser_embed.files import atomic_write
 from ser_embed.pretraining.targets import Target, shares
 
 FILE = "log.csv"
@@ -77,9 +78,8 @@ class Log:
     def write(self) -> None:
         """Write `log.csv`."""
         self._end_row()
-        draft = self.folder / f"{FILE}.draft"
-        pd.DataFrame(self.rows).to_csv(draft, index=False)
-        draft.replace(self.folder / FILE)
+        with atomic_write(self.folder / FILE) as draft:
+            pd.DataFrame(self.rows).to_csv(draft, index=False)
 
     def _end_row(self) -> None:
         if self._steps:

@@ -9,10 +9,12 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from ser_embed.audio.decode import AWAY, FACTS, digest_of, read_bytes
+from ser_embed.audio.decode import AWAY, FACTS, read_bytes
 from ser_embed.cli import quiet
 from ser_embed.errors import ClipError
-from ser_embed.store.reader import UNREADABLE_COLUMNS, Store
+from ser_embed.files import digest_of
+from ser_embed.manifest import UNREADABLE_COLUMNS
+from ser_embed.store.reader import Store
 
 # The file a clip's vectors are in, and which of its clips they are: names that no manifest column can have.
 SOURCE = ("/source", "/row")

@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 
 from ser_embed.encoders.speaker_embeddings import same_speakers
-from ser_embed.manifest import combine
+from ser_embed.manifest import FRAME_COLUMNS, UNREADABLE_COLUMNS, combine
 from ser_embed.spec import EmbeddingSpec
 from ser_embed.store.cache import SOURCE, Cache, placed
-from ser_embed.store.reader import FRAME_COLUMNS, UNREADABLE_COLUMNS, Store
+from ser_embed.store.reader import Store
 from ser_embed.store.writer import CLIPS_PER_CHUNK, StoreWriter
 
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from ser_embed.audio.decode import digest_of
 from ser_embed.errors import InputError
+from ser_embed.files import digest_of, flush_to_disk
 from ser_embed.spec import EmbeddingSpec
 from ser_embed.store.reader import Store
-from ser_embed.store.writer import StoreWriter, flush_to_disk
+from ser_embed.store.writer import StoreWriter
 
 
 class PartFolder:

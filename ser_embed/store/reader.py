@@ -29,14 +29,12 @@ import numpy as np
 import pandas as pd
 
 from ser_embed.errors import InputError
-from ser_embed.manifest import tidy
+from ser_embed.manifest import UNREADABLE_COLUMNS, tidy
 from ser_embed.spec import EmbeddingSpec
 
 FORMAT = "ser-embeddings"
 VERSION = 1
-UNREADABLE_COLUMNS = ("utterance_id", "path", "reason")
 _FEW_CHUNKS = 30  # up to so many HDF5 locates sooner one by one (0.3 ms each) than all at once (60 ms for 10 000)
-FRAME_COLUMNS = ("frame_start", "frame_count")  # with frames pooling: which rows of /vectors are a clip's
 
 
 class Store:

@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from ser_embed.audio.decode import digest_of, read_bytes
+from ser_embed.audio.decode import read_bytes
 from ser_embed.cli import quiet
 from ser_embed.errors import ClipError
+from ser_embed.files import digest_of
 from ser_embed.store.reader import Store, checksum
 
 

@@ -11,9 +11,10 @@ import h5py
 import numpy as np
 import pandas as pd
 
-from ser_embed.manifest import build_manifest, tidy
+from ser_embed.files import flush_to_disk, temporary_path
+from ser_embed.manifest import UNREADABLE_COLUMNS, build_manifest, tidy
 from ser_embed.spec import EmbeddingSpec
-from ser_embed.store.reader import FORMAT, UNREADABLE_COLUMNS, VERSION, checksum
+from ser_embed.store.reader import FORMAT, VERSION, checksum
 
 CLIPS_PER_CHUNK = 100  # one part file's worth of clips
 FRAMES_PER_CHUNK = 1000  # 20 s of HuBERT frames
@@ -33,7 +34,7 @@ class StoreWriter:
             OSError: the folder cannot be written to.
         """
         self.path = path
-        self._temporary = path.with_name(f"{path.name}.tmp-{os.getpid()}")
+        self._temporary = temporary_path(path)
         self._frames = spec.pooling == "frames"
         self._disk = _CheckedFile(self._temporary, "w+")
         self._file = h5py.File(self._disk, "w")
@@ -136,17 +137,6 @@ class _CheckedFile(io.FileIO):
         except OSError as error:
             self.error = self.error or error
             return size or 0
-
-
-def flush_to_disk(path: Path) -> None:
-    """Make the operating system write a file, or a folder's list of names, to the disk before going on."""
-    if os.name == "nt" and path.is_dir():
-        return  # Windows has no such call for folders
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _write_table(group: h5py.Group, table: pd.DataFrame) -> None:

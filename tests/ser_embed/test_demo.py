@@ -12,8 +12,9 @@ import pytest
 import soundfile
 
 import ser_embed
-from ser_embed.corpora import CORPORA, scan_data
 from ser_embed.corpora.demo import MARKER
+from ser_embed.corpora.registry import CORPORA
+from ser_embed.corpora.scan import scan_data
 from ser_embed.demo import main
 from ser_embed.errors import InputError
 from ser_embed.synthesis import corpus, espeak

@@ -5,8 +5,8 @@ import pytest
 import soundfile
 
 import ser_embed
-from ser_embed.embed import Embedder
-from ser_embed.encoders import EncoderOptions
+from ser_embed.encoders.base import EncoderOptions
+from ser_embed.encoders.embedder import Embedder
 from ser_embed.errors import ClipError, InputError
 from ser_embed.store.reader import Store
 from tests.ser_embed.conftest import tone

@@ -13,7 +13,7 @@ from ser_embed.spec import EmbeddingSpec
 from ser_embed.store.reader import Store
 from ser_embed.store.writer import StoreWriter
 from ser_head.config import TrainSettings
-from ser_head.data.alignment import Alignment
+from ser_head.data.scaling import Alignment
 from ser_head.evaluation.calibration import calibration_error, coverage_curve, reliability_table
 from ser_head.evaluation.metrics import figures, scored_figures
 from ser_head.evaluation.predictions import probabilities_of

@@ -14,7 +14,7 @@ import ser_head
 from ser_embed.errors import InputError
 from ser_head.compare import main
 from ser_head.evaluation.significance import paired_difference
-from ser_head.reporting.wording import count, decimal, p_value, percent, signed
+from ser_head.reporting.text import count, decimal, p_value, percent, signed
 from tests.ser_head.fabricated import Case, edit_json, fabricate
 
 HEADER = "utterance_id,speaker,label,prediction,fold,condition\n"

@@ -26,7 +26,8 @@ from ser_head.scoring.scorer import Heard, log_of
 from ser_head.train import main, summary
 from ser_head.training import experiment
 from ser_head.training import fold_runner as rounds
-from ser_head.training.fold import Casting, prepare_fold, validation_castings
+from ser_head.training.fold import prepare_fold
+from ser_head.training.inputs import Casting, validation_castings
 from ser_head.training.keras_trainer import NetworkTrainer
 from ser_head.training.sklearn_trainer import ClassicTrainer
 from tests.ser_head.conftest import Recipe, rows_of, write_store

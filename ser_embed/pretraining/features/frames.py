@@ -32,3 +32,9 @@ def check_frames(config: Any) -> None:
         hop *= stride
     if (hop, window) != (HOP, WINDOW):
         raise InputError(f"frames have to be {WINDOW} samples every {HOP}, not {window} every {hop}")
+
+
+def normalized(waveforms: np.ndarray) -> np.ndarray:
+    """Bring clips to zero mean and unit variance, as Wav2Vec2FeatureExtractor does: float32 (..., samples)."""
+    centred = waveforms - waveforms.mean(axis=-1, keepdims=True)
+    return centred / np.sqrt(np.square(centred).mean(axis=-1, keepdims=True) + np.float32(1e-7))

@@ -8,8 +8,8 @@ follow from its frames, relative to its own level, since a crop is brought to un
 
 import numpy as np
 
-from ser_embed.pretraining.audio_cache import normalized
 from ser_embed.pretraining.features.contours import NUM_MELS, contours, voiced_weight
+from ser_embed.pretraining.features.frames import normalized
 from ser_embed.pretraining.features.mfcc import NUM_BANDS, NUM_MFCC, cepstra
 
 _CONTOURS = ("pitch", "voicing", "level", "tilt", "hammarberg", "slope", "flux")

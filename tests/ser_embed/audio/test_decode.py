@@ -7,7 +7,8 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ser_embed.audio.decode import Preparation, check_waveform, decode, load_clip, to_16k_mono, windows
+from ser_embed.audio.decode import Preparation, check_waveform, decode, load_clip, to_16k_mono
+from ser_embed.audio.windows import windows
 from ser_embed.errors import ClipError, InputError, SilentClipError
 from tests.ser_embed.conftest import tone
 

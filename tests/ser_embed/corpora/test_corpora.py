@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from ser_embed.corpora import CORPORA, scan_data
 from ser_embed.corpora.demo import MARKER
+from ser_embed.corpora.registry import CORPORA
+from ser_embed.corpora.scan import scan_data
 from ser_embed.errors import InputError
 from ser_embed.manifest import COLUMNS
 

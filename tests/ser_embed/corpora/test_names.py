@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ser_embed.corpora import CORPORA, crema_d, demo, emodb, ravdess, savee, tess
+from ser_embed.corpora import crema_d, demo, emodb, ravdess, savee, tess
+from ser_embed.corpora.registry import CORPORA
 from ser_embed.manifest import EMOTIONS, canonical_emotion
 
 SUFFIXES = st.sampled_from([".wav", ".flac", ".mp3", ".WAV"])

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from ser_embed.encoders import EncoderOptions, load_encoder
-from ser_embed.encoders.batch_pool import Lanes, encode_all
+from ser_embed.encoders.base import EncoderOptions
+from ser_embed.encoders.batching import Lanes, encode_all
+from ser_embed.encoders.registry import load_encoder
 from tests.ser_embed.conftest import tone
 
 CLIPS = [tone(400 + 777 * (index * 7 % 10)) for index in range(10)]

@@ -11,12 +11,12 @@ import pytest
 import torch
 import transformers
 
-from ser_embed.encoders import EncoderOptions, load_encoder
-from ser_embed.encoders.base import choose_layers
+from ser_embed.encoders.base import EncoderOptions, choose_layers
+from ser_embed.encoders.device import AMX_BATCH_S, CPU_BATCH_S
 from ser_embed.encoders.kernels.conv_frontend import FrontEnd
 from ser_embed.encoders.kernels.positional_conv import FourierConv, PaddedConv, keep_exact
 from ser_embed.encoders.kernels.ragged import ALIKE, ALONE, group_clips
-from ser_embed.encoders.transformer import AMX_BATCH_S, CPU_BATCH_S
+from ser_embed.encoders.registry import load_encoder
 from ser_embed.errors import InputError
 from tests.ser_embed.conftest import FAMILIES, SHAPES, tone
 
@@ -278,7 +278,7 @@ def test_combined_feature_sets_are_their_vectors_side_by_side() -> None:
 def test_egemaps_works_where_tensorflow_was_loaded_before() -> None:
     pytest.importorskip("opensmile")
     code = (
-        "import tensorflow, numpy as np; from ser_embed.encoders import load_encoder;"
+        "import tensorflow, numpy as np; from ser_embed.encoders.registry import load_encoder;"
         "wave = np.sin(np.arange(16_000) / 20).astype('f');"
         "print(load_encoder('egemaps').encode([wave])()[0].shape)"
     )
@@ -299,6 +299,6 @@ def test_egemaps_works_where_tensorflow_was_loaded_before() -> None:
 def test_amx_is_given_larger_batches(
     models: dict[str, Path], monkeypatch: pytest.MonkeyPatch, amx: bool, dtype: str, seconds: float
 ) -> None:
-    monkeypatch.setattr("ser_embed.encoders.transformer.has_amx", lambda: amx)
+    monkeypatch.setattr("ser_embed.encoders.device.has_amx", lambda: amx)
     encoder = load_encoder(str(models["hubert-large"]), EncoderOptions(device="cpu", dtype=dtype))
     assert encoder.batch_seconds == seconds

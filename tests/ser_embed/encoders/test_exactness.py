@@ -7,7 +7,8 @@ import pytest
 import torch
 import transformers
 
-from ser_embed.encoders import Encoder, EncoderOptions, load_encoder
+from ser_embed.encoders.base import Encoder, EncoderOptions
+from ser_embed.encoders.registry import load_encoder
 from tests.ser_embed.conftest import tone
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]

@@ -7,8 +7,8 @@ import numpy as np
 import transformers
 from safetensors import safe_open
 
-from ser_embed.encoders import EncoderOptions, load_encoder
-from ser_embed.encoders.registry import SHIPPED
+from ser_embed.encoders.base import EncoderOptions
+from ser_embed.encoders.registry import SHIPPED, load_encoder
 from tests.ser_embed.conftest import tone
 
 FOLDER = SHIPPED["hubert-mini"]

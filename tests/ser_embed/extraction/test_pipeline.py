@@ -17,7 +17,7 @@ import soundfile
 from filelock import FileLock
 
 import ser_embed
-from ser_embed.encoders import EncoderOptions
+from ser_embed.encoders.base import EncoderOptions
 from ser_embed.encoders.features import FeatureEncoder
 from ser_embed.errors import InputError, SerError
 from ser_embed.extract import main

@@ -9,12 +9,11 @@ from hypothesis import strategies as st
 
 from ser_embed.audio.augmentation import _band, _clipping, _noise, _room, _telephone, disturb
 from ser_embed.errors import InputError
-from ser_embed.pretraining.batches import Batches, Cutting, normalized
+from ser_embed.pretraining.batches import Batches, Cutting, normalized, span_mask
+from ser_embed.pretraining.clips import split
 from ser_embed.pretraining.features.frames import HOP, num_frames
 from ser_embed.pretraining.features.functionals import WIDTH, functionals
-from ser_embed.pretraining.masking import span_mask
 from ser_embed.pretraining.pseudo_labels import LabelSets
-from ser_embed.pretraining.splitting import split
 from tests.ser_embed.conftest import tone
 from tests.ser_embed.pretraining.conftest import tones, waveforms_of
 

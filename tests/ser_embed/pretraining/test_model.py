@@ -9,11 +9,12 @@ import transformers
 
 from ser_embed.encoders.kernels.positional_conv import keep_exact
 from ser_embed.pretraining.batches import Batch
+from ser_embed.pretraining.distributed import Machine
 from ser_embed.pretraining.fast_conv import speed_up
 from ser_embed.pretraining.features.frames import num_samples
 from ser_embed.pretraining.model import FUNCTIONALS_WEIGHT, MaskedPrediction, Outcome
 from ser_embed.pretraining.targets import parse_targets, shares
-from ser_embed.pretraining.trainer import Machine, Schedule, _step, make_optimizer
+from ser_embed.pretraining.trainer import Schedule, _step, make_optimizer
 from tests.ser_embed.pretraining.conftest import STILL, TINY
 
 CLUSTERS = (7, 5)

@@ -14,16 +14,17 @@ import transformers
 from safetensors.torch import load_file
 
 import ser_embed
-from ser_embed.encoders import EncoderOptions, load_encoder
+from ser_embed.encoders.base import EncoderOptions
+from ser_embed.encoders.registry import load_encoder
 from ser_embed.encoders.speaker_embeddings import speaker_names, speaker_vectors
 from ser_embed.errors import InputError
 from ser_embed.pretrain import main
 from ser_embed.pretraining import pipeline as run
 from ser_embed.pretraining import trainer as training
 from ser_embed.pretraining.audio_cache import PIECE, load_waveforms
+from ser_embed.pretraining.checkpoint import save_model
 from ser_embed.pretraining.clips import find_clips
 from ser_embed.pretraining.model import MaskedPrediction
-from ser_embed.pretraining.saving import save_model
 from tests.ser_embed.conftest import tone
 from tests.ser_embed.pretraining.conftest import STILL, TINY
 

@@ -14,8 +14,8 @@ from ser_embed.manifest import build_manifest
 from ser_embed.store.reader import Store
 from ser_embed.store.writer import StoreWriter
 from ser_head.config import NORMALIZATIONS, TrainSettings
-from ser_head.data.alignment import RIDGE, Alignment, fit_alignment, measured_clips, recoloring
 from ser_head.data.dataset import Dataset
+from ser_head.data.scaling import RIDGE, Alignment, fit_alignment, measured_clips, recoloring
 from ser_head.data.splits import Clips, Protocol, Split, make_splits
 from ser_head.evaluation.predictions import probabilities_of, read_predictions
 from ser_head.heads.sklearn_heads import ClassicHead

@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ser_embed.audio.decode import Preparation, digest_of, load_clip
+from ser_embed.audio.decode import Preparation, load_clip
 from ser_embed.corpora.scan import scan_data
 from ser_embed.errors import InputError
+from ser_embed.files import digest_of
 from ser_embed.manifest import build_manifest
 from ser_head.data.leakage import audit, require_disjoint
 from ser_head.data.splits import Clips, Protocol, Split, make_splits

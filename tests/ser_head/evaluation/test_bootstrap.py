@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ser_head.evaluation.bootstrap import draw, interval, speaker_units
+from ser_head.evaluation.significance import draw, interval, speaker_units
 
 
 def test_clips_of_a_speaker_are_drawn_together_and_those_of_an_unknown_one_alone():

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ser_head.personalization.deviation import borrowed_moments, moments, rescale
+from ser_head.personalization.output_adaptation import borrowed_moments, moments, rescale
 
 numbers = st.lists(st.floats(-100, 100), min_size=1, max_size=30).map(np.array)
 # Apart by more than rounding, so that there is a deviation to speak of.

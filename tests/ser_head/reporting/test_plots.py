@@ -12,8 +12,7 @@ from matplotlib.collections import PathCollection
 from ser_embed.manifest import EMOTIONS
 from ser_head.reporting.analysis import Projection, Ranking
 from ser_head.reporting.plots.bars import class_counts, clip_lengths, layer_weights, run_bars
-from ser_head.reporting.plots.certainty import coverage_curve, reliability_diagram
-from ser_head.reporting.plots.curves import ranking_curves, training_curves
+from ser_head.reporting.plots.curves import coverage_curve, ranking_curves, reliability_diagram, training_curves
 from ser_head.reporting.plots.matrices import agreement_scatter, confusion_matrix, vector_map
 from ser_head.reporting.plots.speakers import enrolment_curve, gain_bars, speaker_bars
 from ser_head.reporting.plots.style import EMOTION_COLORS, emotion_colors, printable, render

@@ -11,7 +11,7 @@ import ser_head
 from ser_embed.errors import InputError
 from ser_head.compare import main
 from ser_head.evaluation.predictions import read_predictions
-from ser_head.reporting.plots.transfer import transfer_map
+from ser_head.reporting.plots.matrices import transfer_map
 from tests.ser_head.fabricated import LABELS, edit_json, fabricate
 
 SHARED = ("angry", "happy", "sad")

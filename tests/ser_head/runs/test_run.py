@@ -7,7 +7,8 @@ import pytest
 
 from ser_embed.errors import InputError
 from ser_head.runs import run as runs
-from ser_head.runs.run import Run, RunWriter
+from ser_head.runs.run import Run
+from ser_head.runs.writer import RunWriter
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,7 @@ import ser_head
 from ser_embed.errors import InputError
 from ser_embed.store.reader import Store
 from ser_embed.store.writer import StoreWriter
-from ser_head.data.alignment import Alignment
+from ser_head.data.scaling import Alignment
 from ser_head.data.splits import Protocol, make_splits
 from ser_head.evaluation.calibration import calibration_error
 from ser_head.evaluation.metrics import figures
@@ -25,7 +25,7 @@ from ser_head.runs.run import Run
 from ser_head.scoring.scorer import Heard, Scorer, Tempering
 from ser_head.scoring.temperature import fit_temperature, log_of, temper
 from ser_head.training import plan
-from ser_head.training.fold import Casting
+from ser_head.training.inputs import Casting
 from tests.ser_head.conftest import Recipe, rows_of
 
 pytestmark = pytest.mark.timeout(120)

@@ -10,16 +10,13 @@ import transformers
 from sklearn.cluster import KMeans
 
 from ser_embed.errors import InputError
-from ser_embed.pretraining.clustering import Clustering, fit_clusters
 from ser_embed.pretraining.features.contours import contours
 from ser_embed.pretraining.features.frames import HOP, WINDOW, check_frames, num_frames, num_samples
 from ser_embed.pretraining.features.functionals import COUNT, WIDTH, clip_contours, functionals
-from ser_embed.pretraining.features.manner import NAMES as NAMES_OF_MANNER
-from ser_embed.pretraining.features.manner import manner
 from ser_embed.pretraining.features.mfcc import NUM_MFCC, cepstra
-from ser_embed.pretraining.features.prosody import NAMES, prosody
+from ser_embed.pretraining.features.prosody import MANNER_NAMES, PROSODY_NAMES, manner, prosody
 from ser_embed.pretraining.pseudo_labels import load_labels, make_labels, save_labels
-from ser_embed.pretraining.targets import features_of, measure, parse_targets
+from ser_embed.pretraining.targets import Clustering, features_of, fit_clusters, measure, parse_targets
 from tests.ser_embed.conftest import tone
 from tests.ser_embed.pretraining.conftest import TINY, tones, waveforms_of
 
@@ -101,7 +98,7 @@ def test_pitch_follows_a_glide_and_noise_has_none() -> None:
 def test_prosody_says_what_its_names_say() -> None:
     time = np.arange(32_000) / 16_000
     voice = np.sign(np.sin(2 * np.pi * 150 * time)) * np.where(time < 1, 0.05, 0.5)
-    found = dict(zip(NAMES, prosody(voice.astype(np.float32)).T, strict=True))
+    found = dict(zip(PROSODY_NAMES, prosody(voice.astype(np.float32)).T, strict=True))
     assert found["level"][75] - found["level"][25] == pytest.approx(20, abs=0.5)
     assert found["level slope"][49] > 10 * abs(found["level slope"][25])
     assert found["level spread"][49] > 5
@@ -115,7 +112,7 @@ def test_manner_says_what_its_names_say() -> None:
     lively = np.sign(np.sin(2 * np.pi * np.cumsum(pitch_hz) / 16_000)).astype(np.float32)
     flat = np.sign(np.sin(2 * np.pi * 150 * time)).astype(np.float32)
     dull = np.convolve(flat, np.hanning(33) / 16, "same").astype(np.float32)  # no edge: little above 1 kHz
-    lively, flat, dull = (dict(zip(NAMES_OF_MANNER, manner(each)[100].reshape(-1, 3), strict=True))
+    lively, flat, dull = (dict(zip(MANNER_NAMES, manner(each)[100].reshape(-1, 3), strict=True))
                           for each in (lively, flat, dull))  # fmt: skip
     assert flat["pitch"][0] == pytest.approx(np.log2(150), abs=0.02)
     assert lively["pitch"][1] == pytest.approx(0.25 / np.sqrt(2), rel=0.1)
@@ -154,7 +151,7 @@ def test_labels_are_those_of_each_clip_alone_and_come_back_from_disk(tmp_path: P
     targets = parse_targets("mfcc=6,manner=4,prosody=4")
     sets = make_labels(waveforms, [0, 1, 3], targets, (), "cpu", seed=0)
     sets = dataclasses.replace(sets, contours=measure(waveforms))
-    assert sets.labels.shape == (2 + len(NAMES_OF_MANNER), waveforms.frame_counts.sum())
+    assert sets.labels.shape == (2 + len(MANNER_NAMES), waveforms.frame_counts.sum())
     for target, clustering, labels in zip(sets.targets, sets.clusterings, sets.labels, strict=True):
         features = features_of(target.kind, "cpu")
         for row, (start, count) in enumerate(zip(waveforms.frame_starts, waveforms.frame_counts, strict=True)):
@@ -171,7 +168,8 @@ def test_labels_are_those_of_each_clip_alone_and_come_back_from_disk(tmp_path: P
 
 
 def test_a_layer_is_a_target(models: dict[str, Path]) -> None:
-    from ser_embed.encoders import EncoderOptions, load_encoder
+    from ser_embed.encoders.base import EncoderOptions
+    from ser_embed.encoders.registry import load_encoder
 
     (target,) = parse_targets(f"{models['hubert-base']}@2=5")
     waveforms = tones([4_000, 8_123, 5_000])
