@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Union
 
 from ser_embed.cli import CommandModule, CommandParser, note, print_json, run_command
 from ser_embed.errors import EXIT_DONE, InputError
-from ser_head.outputs import require_file
+from ser_embed.files import require_writable_file
 
 if TYPE_CHECKING:
     from ser_head.reporting.comparison import Comparison
@@ -38,7 +38,7 @@ def compare(runs: Sequence[str | Path] | str | Path, output: str | Path | None =
     if path and path.suffix.lower() not in _WRITERS:
         raise InputError(f"expected an output file ending in {', '.join(_WRITERS)}, found {str(path)!r}")
     if path:
-        require_file(path)
+        require_writable_file(path)
     shown = _lay_out([runs] if isinstance(runs, (str, Path)) else list(runs), matrix)
     if path:
         content = _WRITERS[path.suffix.lower()](shown)

@@ -54,9 +54,9 @@ def enroll(
         InputError: no such run, a name that cannot be one, a profile of another encoder, no clip that can be read,
             or profiles that cannot be written.
     """
+    from ser_embed.files import require_writable_folder
     from ser_head.inference.audio import load_embedder
     from ser_head.inference.speaker_context import extend
-    from ser_head.outputs import require_folder
     from ser_head.personalization.profiles import empty_profile, load_profile, require_name, save_profile
     from ser_head.runs.run import Run, newest_run
 
@@ -69,7 +69,7 @@ def enroll(
     if not trained.settings.personalized:
         note(f"the run {trained.folder} is not personalised: a profile makes no difference to it")
     folder = trained.profiles if profiles is None else Path(profiles)
-    require_folder(folder)
+    require_writable_folder(folder)
     old = load_profile(folder, speaker, trained.spec) or empty_profile(speaker, trained.spec)
     embedder = load_embedder(trained.spec, model, device)
     paths = [clips] if isinstance(clips, (str, Path)) else clips

@@ -46,14 +46,14 @@ def predict(
     """
     if output is not None and Path(output).suffix.lower() not in OUTPUTS:
         raise InputError(f"--output has to end in {' or '.join(OUTPUTS)}, not {str(output)!r}")
+    from ser_embed.files import require_writable_file
     from ser_head.inference.audio import Hearing
     from ser_head.inference.predictor import run_prediction
-    from ser_head.outputs import require_file
     from ser_head.runs.run import Run, newest_run
 
     how = Hearing(window, hop, **hearing)
     if output is not None:
-        require_file(Path(output))
+        require_writable_file(Path(output))
     paths = [audio] if isinstance(audio, (str, Path)) else audio
     predictions = run_prediction(Run.load(run or newest_run()), [Path(path) for path in paths], how)
     if output is not None:

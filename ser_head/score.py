@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ser_embed.cli import CommandModule, CommandParser, print_json, run_command
 from ser_embed.errors import EXIT_DONE, InputError
-from ser_head.reporting.wording import count, decimal
+from ser_head.reporting.text import count, decimal
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -16,7 +16,7 @@ from ser_embed.cli import (
 from ser_embed.errors import EXIT_DONE
 from ser_head.config import TrainSettings
 from ser_head.presets import listed_presets, with_preset
-from ser_head.reporting.wording import decimal
+from ser_head.reporting.text import decimal
 
 if TYPE_CHECKING:
     from ser_head.training.experiment import Trained

@@ -18,12 +18,11 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
-from ser_head.evaluation.bootstrap import draw, interval, speaker_units
 from ser_head.evaluation.calibration import calibration_error, coverage_curve, reliability_table
 from ser_head.evaluation.groups import by_columns
 from ser_head.evaluation.predictions import PLAIN, judged, probabilities_of
 from ser_head.evaluation.regression import agreement, numeric_figures
-from ser_head.evaluation.significance import speaker_gains
+from ser_head.evaluation.significance import draw, interval, speaker_gains, speaker_units
 from ser_head.scoring.temperature import temper
 
 RESAMPLES = 1000

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ser_head.evaluation.bootstrap import draw, interval, speaker_units
+from ser_head.evaluation.significance import draw, interval, speaker_units
 
 RESAMPLES = 1000
 

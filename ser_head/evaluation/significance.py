@@ -10,7 +10,30 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ser_head.evaluation.bootstrap import draw, interval
+
+def speaker_units(table: pd.DataFrame) -> tuple[np.ndarray, int]:
+    """Number what is drawn together.
+
+    Args:
+        table: columns utterance_id and speaker, one row per clip.
+
+    Returns:
+        The unit of each row, int (rows,), and how many units there are.
+    """
+    names = table["speaker"].where(table["speaker"] != "", table["utterance_id"])
+    units, unit = np.unique(names.to_numpy(object), return_inverse=True)
+    return unit, len(units)
+
+
+def draw(num_units: int, resamples: int, seed: int) -> np.ndarray:
+    """Draw as many units as there are, with replacement, and return how often each came, int (resamples, units)."""
+    return np.random.default_rng(seed).multinomial(num_units, np.full(num_units, 1 / num_units), size=resamples)
+
+
+def interval(values: np.ndarray) -> list[float]:
+    """Return the 95 % percentile interval of a figure from its resamples; those in which it is NaN do not count."""
+    return np.nanquantile(values, [0.025, 0.975]).tolist()
+
 
 RESAMPLES = 10_000  # the 95 % ends then move by about 0.002 from one seed to another
 

@@ -4,8 +4,8 @@ The one way from stage 2 to the encoders of stage 1, taken when called. What is 
 {"file", "reason"} each; the others go on.
 """
 
+import contextlib
 import dataclasses
-import hashlib
 from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
 from numbers import Real
@@ -17,10 +17,10 @@ from tqdm import tqdm
 
 from ser_embed.cli import quiet
 from ser_embed.errors import ClipError, InputError, SilentClipError
+from ser_embed.files import digest_of_file
 from ser_embed.spec import EmbeddingSpec
 
 AT_ONCE = 32  # waveforms held in memory
-_BLOCK = 1 << 20  # bytes hashed at a time
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +95,7 @@ class Clips:
 
 
 def load_embedder(spec: EmbeddingSpec, model: str | None, device: str) -> Any:
-    """Return the `ser_embed.embed.Embedder` that makes vectors of `spec`.
+    """Return the `ser_embed.encoders.embedder.Embedder` that makes vectors of `spec`.
 
     Args:
         spec: what the vectors have to be.
@@ -105,7 +105,7 @@ def load_embedder(spec: EmbeddingSpec, model: str | None, device: str) -> Any:
     Raises:
         InputError: the encoder cannot be had, or makes other vectors.
     """
-    from ser_embed.embed import Embedder
+    from ser_embed.encoders.embedder import Embedder
 
     return Embedder.of(spec, model, device)
 
@@ -163,14 +163,8 @@ def file_digests(files: Iterable[Path]) -> dict[Path, str]:
     """Return the hashes of files as `embed_clips` has them; a file that cannot be read has none."""
     digests = {}
     for path in files:
-        hashed = hashlib.blake2b(digest_size=16)  # as ser_embed.audio.decode.digest_of, a block at a time
-        try:
-            with path.open("rb") as file:
-                while block := file.read(_BLOCK):
-                    hashed.update(block)
-        except OSError:  # told when the file is to be scored
-            continue
-        digests[path] = hashed.hexdigest()
+        with contextlib.suppress(OSError):  # told when the file is to be scored
+            digests[path] = digest_of_file(path)
     return digests
 
 
@@ -215,7 +209,8 @@ def _whole(file: Path, longest_s: float) -> Iterator[Piece]:
 
 
 def _windows(file: Path, window_s: float, hop_s: float | None) -> Iterator[Piece]:
-    from ser_embed.audio.decode import check_waveform, windows
+    from ser_embed.audio.decode import check_waveform
+    from ser_embed.audio.windows import windows
 
     silent: list[Piece] = []  # held back until a voice is heard: a file without any is not scored at all
     heard = False

@@ -11,7 +11,6 @@ import dataclasses
 import hashlib
 import io
 import json
-import os
 import unicodedata
 from collections.abc import Collection, Sequence
 from datetime import datetime, timezone
@@ -21,8 +20,8 @@ from typing import Any
 import numpy as np
 
 from ser_embed.errors import InputError
+from ser_embed.files import atomic_write, input_error_on_write
 from ser_embed.spec import EmbeddingSpec
-from ser_head.outputs import writing
 
 FORMAT = "ser-profile"
 VERSION = 1
@@ -141,8 +140,10 @@ def save_profile(folder: Path, profile: Profile) -> Path:
     np.savez(held, vectors=profile.vectors)
     path, vectors = folder / f"{profile.name}.json", _vectors_path(folder, profile.name, profile.digests)
     old = _vectors_path(folder, profile.name, _read(path)["digests"]) if path.is_file() else vectors
-    _replace(vectors, held.getvalue())
-    _replace(path, (json.dumps(about, indent=2, ensure_ascii=False) + "\n").encode())
+    with atomic_write(vectors) as draft:
+        draft.write_bytes(held.getvalue())
+    with atomic_write(path) as draft:
+        draft.write_text(json.dumps(about, indent=2, ensure_ascii=False) + "\n", "utf-8")
     if old != vectors:
         old.unlink(missing_ok=True)
     return path
@@ -171,7 +172,7 @@ def delete_profile(folder: Path, name: str) -> None:
     files = sorted(folder.glob(f"{name}.*"))  # the .json first: what is half deleted is no profile any more
     if not files:
         raise InputError(f"expected a profile of {name!r} in {folder}, found none; --list names those there are")
-    with writing(folder):
+    with input_error_on_write(folder):
         for path in files:
             path.unlink(missing_ok=True)
 
@@ -191,16 +192,3 @@ def _read(path: Path) -> dict[str, Any]:
 def _vectors_path(folder: Path, name: str, digests: Sequence[str]) -> Path:
     key = hashlib.blake2b("\n".join(digests).encode(), digest_size=8).hexdigest()
     return folder / f"{name}.{key}.npz"
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Write a file in one piece: a temporary one, on disk before it is renamed."""
-    temporary = path.with_name(f"{path.stem}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

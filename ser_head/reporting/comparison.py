@@ -9,7 +9,7 @@ import pandas as pd
 
 from ser_embed.errors import InputError
 from ser_head.evaluation.significance import paired_difference
-from ser_head.reporting.wording import decimal, p_value, signed
+from ser_head.reporting.text import aligned, decimal, p_value, signed
 from ser_head.runs.results import Results
 
 if TYPE_CHECKING:
@@ -191,13 +191,3 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
 def bracketed(low: float | None, high: float | None, write: Callable[[float], str]) -> str:
     """Return an interval to stand behind a figure, or nothing if it is not known."""
     return "" if low is None or high is None else f" [{write(low)}, {write(high)}]"
-
-
-def aligned(rows: Sequence[Sequence[str]], *, markdown: bool = False) -> str:
-    """Lay out a table in columns of even width; the first row is the heading."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in rows]
-    if not markdown:
-        return "\n".join("  ".join(line).rstrip() for line in lines)
-    lines.insert(1, ["-" * width for width in widths])
-    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)

@@ -4,7 +4,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from ser_head.reporting import wording
+from ser_head.reporting import text
 
 _WRITTEN_BY = ("percent", "decimal", "signed", "points", "of_hundred", "p_value", "count")
 
@@ -26,5 +26,5 @@ def render_page(template: str, **context: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    pages.filters |= {name: getattr(wording, name) for name in _WRITTEN_BY}
+    pages.filters |= {name: getattr(text, name) for name in _WRITTEN_BY}
     return pages.get_template(template).render(**context)

@@ -9,8 +9,7 @@ from ser_embed.store.reader import Store
 from ser_head.evaluation.predictions import ENROLLED, PLAIN, PROBABILITY, TRANSDUCTIVE, UNKNOWN
 from ser_head.reporting.analysis import one_vs_rest, project, speaker_accuracy
 from ser_head.reporting.plots.bars import class_counts, clip_lengths, layer_weights
-from ser_head.reporting.plots.certainty import coverage_curve, reliability_diagram
-from ser_head.reporting.plots.curves import ranking_curves, training_curves
+from ser_head.reporting.plots.curves import coverage_curve, ranking_curves, reliability_diagram, training_curves
 from ser_head.reporting.plots.matrices import agreement_scatter, confusion_matrix, vector_map
 from ser_head.reporting.plots.speakers import enrolment_curve, gain_bars, speaker_bars
 from ser_head.reporting.plots.style import Picture, picture

@@ -1,6 +1,5 @@
 """The report of a run: one html file that explains it to a person who does not program, and shows the evidence."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ser_embed.files import atomic_write
 from ser_embed.store.reader import Store
 from ser_head.evaluation.predictions import CLOSED, ENROLLED, PLAIN, TRANSDUCTIVE, UNKNOWN
 from ser_head.heads.registry import HEADS
@@ -53,9 +53,8 @@ def write_report(run: str | Path, store: str | Path) -> Path:
         results.run.require_spec(opened.spec)
         page = render_page("report.html.j2", **_context(results, opened))
     path = results.run.folder / "report.html"
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(page, "utf-8")
-    os.replace(temporary, path)
+    with atomic_write(path) as draft:
+        draft.write_text(page, "utf-8")
     return path
 
 

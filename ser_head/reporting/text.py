@@ -1,11 +1,63 @@
 """What a run's figures say, in sentences for people who do not program."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ser_head.evaluation.predictions import CLOSED, ENROLLED, PLAIN, TRANSDUCTIVE, UNKNOWN
-from ser_head.reporting.wording import UNKNOWN as DASH
-from ser_head.reporting.wording import count, decimal, of_hundred, percent
+
+if TYPE_CHECKING:
+    pass
+
+UNKNOWN_VALUE = "–"
+_SMALLEST_P = 0.001  # what ten thousand resamples can still tell from 0
+
+
+def percent(share: float | None, digits: int = 1) -> str:
+    """Return a share of 1 in percent."""
+    return UNKNOWN_VALUE if share is None else f"{100 * share:.{digits}f} %"
+
+
+def decimal(value: float | None, digits: int = 3) -> str:
+    """Return a number with a fixed number of digits."""
+    return UNKNOWN_VALUE if value is None else f"{value:.{digits}f}"
+
+
+def signed(difference: float | None, digits: int = 3) -> str:
+    """Return a difference with its sign."""
+    return UNKNOWN_VALUE if difference is None else f"{difference:+.{digits}f}"
+
+
+def points(difference: float | None, digits: int = 1) -> str:
+    """Return a difference between two shares of 1 in percentage points, with its sign.
+
+    >>> points(0.0314)
+    '+3.1'
+    """
+    return UNKNOWN_VALUE if difference is None else f"{100 * difference:+.{digits}f}"
+
+
+def of_hundred(share: float) -> str:
+    """Return a share of 1 as a whole number of 100.
+
+    >>> of_hundred(0.704)
+    '70 of 100'
+    """
+    return f"{100 * share:.0f} of 100"
+
+
+def p_value(value: float | None) -> str:
+    """Return a p-value.
+
+    >>> p_value(0.0002), p_value(0.04)
+    ('<0.001', '0.040')
+    """
+    return f"<{_SMALLEST_P}" if value is not None and value < _SMALLEST_P else decimal(value)
+
+
+def count(number: float) -> str:
+    """Return a whole number, its thousands set apart by thin spaces."""
+    return f"{number:,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+
 
 _PROTOCOLS = {
     "speaker": "The speakers were divided into three groups: one to learn from, one to choose the best moment of the "
@@ -157,6 +209,16 @@ def in_words(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         if isinstance(value, bool):
             yield name, "yes" if value else "no"
         elif isinstance(value, list | tuple):
-            yield name, ", ".join(map(str, value)) or DASH
+            yield name, ", ".join(map(str, value)) or UNKNOWN_VALUE
         else:
-            yield name, DASH if value in (None, "") else str(value)
+            yield name, UNKNOWN_VALUE if value in (None, "") else str(value)
+
+
+def aligned(rows: Sequence[Sequence[str]], *, markdown: bool = False) -> str:
+    """Lay out a table in columns of even width; the first row is the heading."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in rows]
+    if not markdown:
+        return "\n".join("  ".join(line).rstrip() for line in lines)
+    lines.insert(1, ["-" * width for width in widths])
+    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)

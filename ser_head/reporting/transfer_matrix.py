@@ -18,8 +18,8 @@ import pandas as pd
 from ser_embed.errors import InputError
 from ser_head.data.splits import Protocol
 from ser_head.evaluation.metrics import figures
-from ser_head.reporting.comparison import aligned, bracketed, disagreement, load_runs, run_names
-from ser_head.reporting.wording import UNKNOWN, decimal
+from ser_head.reporting.comparison import bracketed, disagreement, load_runs, run_names
+from ser_head.reporting.text import UNKNOWN_VALUE, aligned, decimal
 from ser_head.runs.results import Results
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class Matrix:
 
     def chart(self) -> "Figure":
         """Draw the matrix as a heat map."""
-        from ser_head.reporting.plots.transfer import transfer_map
+        from ser_head.reporting.plots.matrices import transfer_map
 
         below = [[_details(cell) for cell in cells] for _, cells in self.rows()]
         return transfer_map(self._uar(), below, (self.train, self.test), self.legend())
@@ -185,7 +185,7 @@ def _cautions(names: Sequence[str], runs: Sequence[Results]) -> Iterator[str]:
 
 
 def _in_words(cell: dict[str, Any] | None) -> str:
-    return UNKNOWN if cell is None else f"{_figure(cell)}, {cell['n_test']}, {cell['labels']}"
+    return UNKNOWN_VALUE if cell is None else f"{_figure(cell)}, {cell['n_test']}, {cell['labels']}"
 
 
 def _figure(cell: dict[str, Any]) -> str:

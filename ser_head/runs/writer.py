@@ -4,17 +4,13 @@ import itertools
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any
-import numpy as np
+
 from ser_embed.errors import InputError
 from ser_embed.files import input_error_on_write, temporary_path
-from ser_embed.spec import EmbeddingSpec
-from ser_head.config import RUNS, TrainSettings
-from ser_head.data.frames import average_neighbours, pad_frames
-from ser_head.scoring.scorer import ARRAYS, Heard, Predict, Scorer, load_scorer
+from ser_head.config import RUNS
+
 
 class RunWriter:
     """Writes a new run in one piece: its folder appears with `commit`, whole, or not at all.

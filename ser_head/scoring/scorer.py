@@ -12,11 +12,18 @@ from typing import Any
 import numpy as np
 
 from ser_embed.errors import InputError
-from ser_head.data.alignment import Alignment
 from ser_head.data.frames import clip_means
-from ser_head.personalization.deviation import borrowed_moments, moments, rescale
+from ser_head.data.scaling import Alignment
 from ser_head.personalization.methods import Card, Personalizer, Voices
-from ser_head.personalization.output_adaptation import Calibration, borrowed_bias, borrowed_prior, shift
+from ser_head.personalization.output_adaptation import (
+    Calibration,
+    borrowed_bias,
+    borrowed_moments,
+    borrowed_prior,
+    moments,
+    rescale,
+    shift,
+)
 from ser_head.personalization.similarity import most_similar
 from ser_head.scoring.ood import Familiarity
 from ser_head.scoring.temperature import log_of, temper

@@ -20,7 +20,8 @@ from ser_head.evaluation.predictions import judged_first
 from ser_head.heads.backend import keras
 from ser_head.heads.registry import HEADS
 from ser_head.runs.ensemble import combined_predictions, copy_members, load_members, settings_of_members
-from ser_head.runs.run import FORMAT, VERSION, RunWriter
+from ser_head.runs.run import FORMAT, VERSION
+from ser_head.runs.writer import RunWriter
 from ser_head.training.fold_runner import Round
 from ser_head.training.parallel import Task, do_rounds
 from ser_head.training.plan import Plan, choose_clips, make_plan

@@ -1,6 +1,6 @@
 """A fold: the clips of a split with what is measured on them, and how heads are given them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -9,22 +9,12 @@ import numpy as np
 
 from ser_embed.errors import InputError
 from ser_head.config import TrainSettings
-from ser_head.data.alignment import Alignment, fit_alignment
 from ser_head.data.dataset import Dataset
 from ser_head.data.power_transform import Power, fit_power
+from ser_head.data.scaling import Alignment, fit_alignment
 from ser_head.data.splits import Split
-from ser_head.personalization.deviation import moments
-from ser_head.personalization.enrollment import (
-    ALL,
-    SIZES,
-    Session,
-    enrolment_sessions,
-    known_sessions,
-    training_sessions,
-)
-from ser_head.personalization.methods import Card, Personalizer, Voices, parse_methods
-
-VALIDATION_SIZES = (0, *SIZES, ALL)  # clips enrolled: an epoch is chosen by the mean over what tests will ask
+from ser_head.personalization.methods import Personalizer, Voices, parse_methods
+from ser_head.personalization.output_adaptation import moments
 
 _MEASURED_FOR_POWER = 1000  # clips; 25 layers of 1024 numbers take as many some seconds
 
@@ -35,7 +25,7 @@ class Fold:
 
     Attributes:
         split: the clips.
-        scaling: mean and variance of the training vectors, or of each corpus; see `ser_head.data.alignment`.
+        scaling: mean and variance of the training vectors, or of each corpus; see `ser_head.data.scaling`.
         weights: weight of each class in the loss, float32 (classes,).
         personalizer: what is made of speakers.
         seen: what is made of training clips: that, and where settings augment, speakers normalised as if enrolled.
@@ -151,82 +141,6 @@ def learns_the_same(data: Dataset, fold: Fold, settings: TrainSettings) -> bool:
 def _seen_methods(settings: TrainSettings) -> tuple[str, ...]:
     """Return what is made of the speakers of training clips."""
     return parse_methods([*settings.personalized, *(["normalize"] if settings.augments else [])])
-
-
-class Casting:
-    """Says of each clip by what sessions its speaker is known, and reads clips as the network takes them."""
-
-    def __init__(
-        self,
-        data: Dataset,
-        fold: Fold,
-        sessions: Sequence[Session],
-        personalizer: Personalizer,
-        training: bool = False,
-    ) -> None:
-        """Take the sessions.
-
-        Args:
-            data: the clips.
-            fold: whose scaling to use.
-            sessions: each clip that will be asked for is scored in one of them; none if nothing is made of speakers.
-            personalizer: what is made of them.
-            training: a speaker of whom some clips are enrolled has its own row in the speaker table.
-        """
-        self._data, self._fold, self._sessions = data, fold, sessions
-        self._personalizer, self._training = personalizer, training
-        self._cards: dict[int, Card] = {}
-        self._session_of = np.zeros(len(data), np.int64)
-        for place, session in enumerate(sessions):
-            self._session_of[session.scored] = place
-
-    def inputs(self, clips: np.ndarray) -> list[np.ndarray]:
-        """Return the network's inputs for the clips at these positions, in that order."""
-        vectors = self._fold.scaling.read(self._data, clips)
-        if not self._sessions:
-            return [vectors]
-        present, card_of = np.unique(self._session_of[clips], return_inverse=True)
-        return self._personalizer.inputs(vectors, [self._card(place) for place in present.tolist()], card_of)
-
-    def answers(self, predict: Callable[[list[np.ndarray]], np.ndarray], clips: np.ndarray) -> np.ndarray:
-        """Return what a network answers to the clips at these positions, ascending, read a window at a time."""
-        return np.concatenate([predict(self.inputs(window)) for window in self._data.windows(clips)])
-
-    def _card(self, place: int) -> Card:
-        if place not in self._cards:
-            self._cards[place] = self._make_card(self._sessions[place])
-        return self._cards[place]
-
-    def _make_card(self, session: Session) -> Card:
-        personalizer = self._personalizer
-        tells = self._fold.personalizer.methods  # else nobody is known, though training may have shown voices
-        if tells and not self._training and personalizer.voices.row(session.speaker):
-            return personalizer.known_card(session.speaker)
-        enrolled = self._fold.scaling.read(self._data, session.enrolled)
-        if self._training:
-            return personalizer.training_card(enrolled, session.speaker)
-        return personalizer.card(enrolled, speaker=session.speaker if len(enrolled) else "")
-
-
-def training_casting(data: Dataset, fold: Fold, clips: np.ndarray, random: np.random.Generator) -> Casting:
-    """Enrol the speakers of training `clips` with samples of every size, so that training meets what tests will."""
-    sessions = training_sessions(data.speakers, clips, random) if fold.seen.listens else []
-    return Casting(data, fold, sessions, fold.seen, training=True)
-
-
-def validation_castings(
-    data: Dataset, fold: Fold, personalizer: Personalizer, random: np.random.Generator
-) -> list[Casting]:
-    """Let validation speakers be known if they train, and be enrolled in every size otherwise, one casting per size."""
-    if not personalizer.listens:
-        return [Casting(data, fold, [], personalizer)]
-    clips = fold.split.validation
-    heard = np.isin(data.speakers[clips], personalizer.voices.names) & bool(fold.personalizer.methods)
-    known = known_sessions(data.speakers, clips[heard], fold.split.train)
-    return [
-        Casting(data, fold, [*known, *enrolment_sessions(data.speakers, clips[~heard], size, random)], personalizer)
-        for size in VALIDATION_SIZES
-    ]
 
 
 def _numbers(data: Dataset, split: Split) -> tuple[float, float] | None:

@@ -38,15 +38,8 @@ from ser_head.personalization.similarity import most_similar
 from ser_head.scoring.ood import Familiarity, fit_familiarity
 from ser_head.scoring.scorer import ARRAYS, Heard, Scorer, Tempering, save_scorer
 from ser_head.scoring.temperature import fit_temperature, log_of, temper
-from ser_head.training.fold import (
-    Fitted,
-    Fold,
-    Trainer,
-    learns_the_same,
-    prepare_fold,
-    validation_castings,
-    without_personalization,
-)
+from ser_head.training.fold import Fitted, Fold, Trainer, learns_the_same, prepare_fold, without_personalization
+from ser_head.training.inputs import validation_castings
 from ser_head.training.search import SearchTrainer, searched
 
 _ENROLMENT = 1  # what a fold's generator is asked for: it does not depend on the training

@@ -1,17 +1,10 @@
 """Inputs of a head: clips of a fold, and what is known of their speakers, session by session."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any, Protocol
+
 import numpy as np
-from ser_embed.errors import InputError
-from ser_head.config import TrainSettings
-from ser_head.data.scaling import Alignment, fit_alignment
+
 from ser_head.data.dataset import Dataset
-from ser_head.data.power_transform import Power, fit_power
-from ser_head.data.splits import Split
-from ser_head.personalization.output_adaptation import moments
 from ser_head.personalization.enrollment import (
     ALL,
     SIZES,
@@ -20,7 +13,8 @@ from ser_head.personalization.enrollment import (
     known_sessions,
     training_sessions,
 )
-from ser_head.personalization.methods import Card, Personalizer, Voices, parse_methods
+from ser_head.personalization.methods import Card, Personalizer
+from ser_head.training.fold import Fold
 
 VALIDATION_SIZES = (0, *SIZES, ALL)  # clips enrolled: an epoch is chosen by the mean over what tests will ask
 

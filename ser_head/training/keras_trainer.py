@@ -28,7 +28,8 @@ from ser_head.heads.networks import (
     one_or_all,
 )
 from ser_head.heads.registry import HEADS
-from ser_head.training.fold import Casting, Fitted, Fold, training_casting, validation_castings
+from ser_head.training.fold import Fitted, Fold
+from ser_head.training.inputs import Casting, training_casting, validation_castings
 
 _SCORED_AT_ONCE = 1024  # clips per forward pass outside training
 _SMALLEST_PROBABILITY = 1e-7  # float32's resolution; keeps one sure mistake from making a loss infinite

@@ -25,7 +25,8 @@ from ser_head.config import TrainSettings
 from ser_head.data.dataset import Dataset
 from ser_head.heads.registry import HEADS
 from ser_head.scoring.temperature import SMALLEST_PROBABILITY, fit_temperature, temper
-from ser_head.training.fold import Casting, Fitted, Fold, Trainer, validation_castings
+from ser_head.training.fold import Fitted, Fold, Trainer
+from ser_head.training.inputs import Casting, validation_castings
 
 _JUDGING = 2  # what a fold's generator is asked for: the same enrolments for every candidate
 

@@ -8,7 +8,8 @@ import numpy as np
 from ser_head.config import TrainSettings
 from ser_head.data.dataset import Dataset
 from ser_head.heads.sklearn_heads import ClassicHead
-from ser_head.training.fold import Fitted, Fold, training_casting
+from ser_head.training.fold import Fitted, Fold
+from ser_head.training.inputs import training_casting
 
 FILE = "head.skops"
 # A network meets a speaker under another enrolment in every epoch; these heads see all clips at once, this often.
