@@ -36,14 +36,14 @@ def extract_with_stub(data: Path, store: Path) -> None:
     """Extract with an encoder that costs nothing."""
     from ser_embed.encoders.features import FeatureEncoder
     from ser_embed.extraction import pipeline
-    from ser_embed.extraction.config import ExtractSettings
+    from ser_embed.extraction.config import ExtractConfig
     from ser_embed.spec import EmbeddingSpec
 
     spec = EmbeddingSpec("stub", "", "stub", ("0",), "mean", WIDTH, 16_000, "none", None, None, "float32")
     encoder = FeatureEncoder(spec, lambda waveform: np.full((1, WIDTH), waveform[0], np.float32))
     pipeline.load_encoder = lambda model, options: encoder  # type: ignore[assignment]
     started = time.perf_counter()
-    report = pipeline.run_extraction(ExtractSettings(model="mfcc", data=data, store=store))
+    report = pipeline.run_extraction(ExtractConfig(model="mfcc", data=data, store=store))
     print(report.clips, time.perf_counter() - started)
 
 

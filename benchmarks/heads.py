@@ -22,11 +22,11 @@ from ser_embed.manifest import build_manifest
 from ser_embed.spec import EmbeddingSpec
 from ser_embed.store.reader import Store
 from ser_embed.store.writer import StoreWriter
-from ser_head.config import TrainSettings
+from ser_head.config import TrainConfig
 from ser_head.data.dataset import Dataset
 from ser_head.data.splits import Split
 from ser_head.training.fold import prepare_fold
-from ser_head.training.keras_trainer import NetworkTrainer
+from ser_head.training.keras_trainer import KerasTrainer
 
 WIDTH, BATCH = 1024, 150
 EMOTIONS = ("angry", "disgust", "fear", "happy", "neutral", "sad")
@@ -58,13 +58,13 @@ def run(num_clips: int = 4_465, epochs: int = 20, rounds: int = 3) -> list[Row]:
     """Measure and return the rows."""
     with tempfile.TemporaryDirectory() as name:
         write_store(Path(name) / "s.h5", num_clips + 200)
-        settings = TrainSettings(epochs=epochs, patience=1.0)
+        config = TrainConfig(epochs=epochs, patience=1.0)
         with Store(Path(name) / "s.h5") as store:
             data = Dataset(store, "last", (), shared=False)
             everything = np.arange(num_clips + 200)
             split = Split(1, everything[:num_clips], everything[-200:], everything[-200:])
-            fold = prepare_fold(data, split, settings)
-            sides = {name: _fit(data, split, replace(settings, augment=name)) for name in ("speakers", "none")}
+            fold = prepare_fold(data, split, config)
+            sides = {name: _fit(data, split, replace(config, augment=name)) for name in ("speakers", "none")}
             vectors = fold.scaling.apply(data.read(split.train))[:, 0]
             targets = data.targets[split.train]
 
@@ -90,8 +90,8 @@ def run(num_clips: int = 4_465, epochs: int = 20, rounds: int = 3) -> list[Row]:
     ]
 
 
-def _fit(data: Dataset, split: Split, settings: TrainSettings) -> Callable[[], object]:
-    trainer, fold = NetworkTrainer(data, settings, {}), prepare_fold(data, split, settings)
+def _fit(data: Dataset, split: Split, config: TrainConfig) -> Callable[[], object]:
+    trainer, fold = KerasTrainer(data, config, {}), prepare_fold(data, split, config)
     return lambda: trainer.fit(fold, lambda: None)
 
 

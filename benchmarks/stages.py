@@ -27,12 +27,12 @@ from benchmarks.measure import (
     ratio,
     table,
 )
-from ser_embed.audio.decode import Preparation, load_clip
+from ser_embed.audio.decode import AudioPreprocessing, load_clip
 from ser_embed.encoders.base import EncoderOptions
 from ser_embed.encoders.batching import encode_all
 from ser_embed.encoders.device import choose_dtype
 from ser_embed.encoders.huggingface import quiet_transformers
-from ser_embed.encoders.kernels.conv_frontend import FrontEnd
+from ser_embed.encoders.kernels.conv_frontend import ConvFrontend
 from ser_embed.encoders.pooling import pool_batch
 from ser_embed.encoders.registry import load_encoder
 from ser_embed.manifest import build_manifest
@@ -64,7 +64,7 @@ def run(num_clips: int = 16, rounds: int = 3) -> list[Row]:
         model = random_hubert(folder)
         with quiet_transformers():
             network = transformers.AutoModel.from_pretrained(model).eval().to(dtype)
-        front_end = FrontEnd(network.feature_extractor)
+        front_end = ConvFrontend(network.feature_extractor)
         encoder = load_encoder(str(model), EncoderOptions())
         for index, clip in enumerate(clips):
             soundfile.write(folder / f"{index}.wav", clip, 16_000)
@@ -81,7 +81,7 @@ def run(num_clips: int = 16, rounds: int = 3) -> list[Row]:
         parts = PartFolder(folder / "s.h5")
         taken = in_turn(
             {
-                "decode": lambda: [load_clip(folder / f"{i}.wav", Preparation()) for i in range(num_clips)],
+                "decode": lambda: [load_clip(folder / f"{i}.wav", AudioPreprocessing()) for i in range(num_clips)],
                 "front end": lambda: [front_end(waveform) for waveform in waveforms],
                 THEIRS: lambda: [network.feature_extractor(w[None].to(dtype)) for w in waveforms],
                 "pooling": lambda: [pool_batch(clip, None, "mean") for clip in hidden for _ in range(LAYERS + 2)],

@@ -82,12 +82,12 @@ def engine(encoder: Encoder, clips: list[np.ndarray], lanes: int | None = None) 
 
 def corpus_clips(data: Path, corpus: str, count: int) -> list[np.ndarray]:
     """Read clips of a corpus, spread evenly over it."""
-    from ser_embed.audio.decode import Preparation, load_clip
+    from ser_embed.audio.decode import AudioPreprocessing, load_clip
     from ser_embed.corpora.scan import scan_data
 
     paths = scan_data(data, [corpus]).manifest["path"]
     chosen = paths.iloc[np.linspace(0, len(paths) - 1, min(count, len(paths))).astype(int)]
-    return [load_clip(data / path, Preparation())[0] for path in chosen]
+    return [load_clip(data / path, AudioPreprocessing())[0] for path in chosen]
 
 
 def run(num_clips: int = 24, rounds: int = 3, data: Path | None = None, corpus: str = "emodb") -> list[Row]:

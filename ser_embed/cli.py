@@ -1,7 +1,7 @@
 """What every command shares: flags made from a settings dataclass, one line for an error, exit codes.
 
 A settings dataclass is the only home of its defaults. Its fields are declared with `option`, which carries the
-help text; `add_options` turns them into flags and `settings_from` turns the parsed flags back into the dataclass.
+help text; `add_options` turns them into flags and `config_from_args` turns the parsed flags back into the dataclass.
 """
 
 import argparse
@@ -66,9 +66,9 @@ def option(default: Any = dataclasses.MISSING, *, help: str, parse: Callable[[st
     return dataclasses.field(default=default, metadata={"help": help, "parse": parse, "flag": flag})
 
 
-def add_options(parser: argparse.ArgumentParser, settings: type) -> None:
+def add_options(parser: argparse.ArgumentParser, config: type) -> None:
     """Add one flag to `parser` for each field of the dataclass `settings` declared with `option`."""
-    for field in dataclasses.fields(settings):
+    for field in dataclasses.fields(config):
         if not field.metadata:
             continue
         flag = dict(field.metadata["flag"])
@@ -85,7 +85,7 @@ def add_options(parser: argparse.ArgumentParser, settings: type) -> None:
         parser.add_argument(name, default=argparse.SUPPRESS, help=text.replace("%", "%%"), **flag)
 
 
-def takes_settings(settings: type) -> Callable[[Function], Function]:
+def with_config_signature(config: type) -> Callable[[Function], Function]:
     """Show the fields of the dataclass `settings` in the signature of a function that takes them as keywords."""
 
     def shown(function: Function) -> Function:
@@ -93,7 +93,7 @@ def takes_settings(settings: type) -> Callable[[Function], Function]:
         own = [each for each in signature.parameters.values() if each.kind is not each.VAR_KEYWORD]
         fields = [
             each.replace(kind=each.KEYWORD_ONLY)
-            for each in inspect.signature(settings).parameters.values()
+            for each in inspect.signature(config).parameters.values()
             if each.name not in signature.parameters
         ]
         function.__signature__ = signature.replace(parameters=[*own, *fields])  # type: ignore[attr-defined]
@@ -102,27 +102,27 @@ def takes_settings(settings: type) -> Callable[[Function], Function]:
     return shown
 
 
-def settings_from(args: argparse.Namespace, settings: type[Settings]) -> Settings:
+def config_from_args(args: argparse.Namespace, config: type[Settings]) -> Settings:
     """Build the dataclass `settings` from parsed flags; a flag not given keeps the dataclass's default."""
-    names = {field.name for field in dataclasses.fields(settings)}  # type: ignore[arg-type]
+    names = {field.name for field in dataclasses.fields(config)}  # type: ignore[arg-type]
     given = {name: value for name, value in vars(args).items() if name in names}
-    return settings(**{name: tuple(value) if isinstance(value, list) else value for name, value in given.items()})
+    return config(**{name: tuple(value) if isinstance(value, list) else value for name, value in given.items()})
 
 
-def check_numbers(settings: Any) -> None:
+def check_numbers(config: Any) -> None:
     """Check that the fields of a settings dataclass that are numbers as flags are numbers in Python too, made plain.
 
     Raises:
         InputError: a field is something else, or a fraction where a whole number is wanted.
     """
-    for field in dataclasses.fields(settings):
-        number, value = field.metadata.get("parse"), getattr(settings, field.name)
+    for field in dataclasses.fields(config):
+        number, value = field.metadata.get("parse"), getattr(config, field.name)
         if number is None or number not in _NUMBERS or (value is None and field.default is None):
             continue
         kind, expected = _NUMBERS[number]
         if not isinstance(value, kind):
             raise InputError(f"--{field.name.replace('_', '-')} has to be {expected}, not {value!r}")
-        object.__setattr__(settings, field.name, number(value))
+        object.__setattr__(config, field.name, number(value))
 
 
 def print_json(document: Any) -> None:

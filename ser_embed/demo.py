@@ -15,25 +15,25 @@ from ser_embed.cli import (
     CommandModule,
     CommandParser,
     add_options,
+    config_from_args,
     print_json,
     run_command,
-    settings_from,
-    takes_settings,
+    with_config_signature,
 )
 from ser_embed.errors import EXIT_DONE, InputError
-from ser_embed.synthesis.config import DemoSettings
+from ser_embed.synthesis.config import DemoConfig
 
 if TYPE_CHECKING:
     from ser_embed.synthesis.corpus import DemoReport
 
 
-@takes_settings(DemoSettings)
-def demo(folder: str | Path, **settings: Any) -> "DemoReport":
+@with_config_signature(DemoConfig)
+def demo(folder: str | Path, **config: Any) -> "DemoReport":
     """Write the demo corpus.
 
     Args:
         folder: the corpus folder, for example "data/demo". An earlier demo corpus in it is replaced.
-        **settings: fields of `ser_embed.synthesis.config.DemoSettings`: speakers, sentences, seed.
+        **config: fields of `ser_embed.synthesis.config.DemoConfig`: speakers, sentences, seed.
 
     Returns:
         What was written.
@@ -42,7 +42,7 @@ def demo(folder: str | Path, **settings: Any) -> "DemoReport":
         InputError: the folder holds something else, a setting is out of range, or the extra `demo` is not installed.
             Nothing was written.
     """
-    chosen = DemoSettings(**settings)
+    chosen = DemoConfig(**config)
     try:
         from ser_embed.synthesis.corpus import write_corpus
     except ModuleNotFoundError as error:
@@ -58,7 +58,7 @@ def build_parser() -> argparse.ArgumentParser:
         "python -m ser_embed.demo", description="Write a small synthetic corpus, spoken by espeak-ng."
     )
     parser.add_argument("folder", metavar="DIR", type=Path, help="folder to write it to, for example data/demo")
-    add_options(parser, DemoSettings)
+    add_options(parser, DemoConfig)
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a summary")
     return parser
 
@@ -68,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
 
     def work() -> int:
-        report = demo(args.folder, **dataclasses.asdict(settings_from(args, DemoSettings)))
+        report = demo(args.folder, **dataclasses.asdict(config_from_args(args, DemoConfig)))
         if args.json:
             print_json(dataclasses.asdict(report))
         else:

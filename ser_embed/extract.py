@@ -7,14 +7,14 @@ from ser_embed.cli import (
     CommandModule,
     CommandParser,
     add_options,
+    config_from_args,
     note,
     print_json,
     run_command,
-    settings_from,
-    takes_settings,
+    with_config_signature,
 )
 from ser_embed.errors import EXIT_DONE, EXIT_SOME_UNREADABLE
-from ser_embed.extraction.config import ExtractSettings
+from ser_embed.extraction.config import ExtractConfig
 
 if TYPE_CHECKING:
     from ser_embed.extraction.pipeline import ExtractReport
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 _LISTED = 20  # unreadable clips named on the terminal; all of them are in the store
 
 
-@takes_settings(ExtractSettings)
-def extract(model: str, **settings: Any) -> "ExtractReport":
+@with_config_signature(ExtractConfig)
+def extract(model: str, **config: Any) -> "ExtractReport":
     """Turn corpora into a store of vectors, extracting only what is new or has changed.
 
     Args:
         model: encoder name, Hub id, or folder of a saved model.
-        **settings: the fields of `ser_embed.extraction.config.ExtractSettings`, which are also the command's flags.
+        **config: the fields of `ser_embed.extraction.config.ExtractConfig`, which are also the command's flags.
 
     Returns:
         What was done: the store's path, counts, unreadable clips, speed.
@@ -40,13 +40,13 @@ def extract(model: str, **settings: Any) -> "ExtractReport":
     """
     from ser_embed.extraction.pipeline import run_extraction
 
-    return run_extraction(ExtractSettings(model=model, **settings))
+    return run_extraction(ExtractConfig(model=model, **config))
 
 
 def build_parser() -> CommandParser:
     """Return the command's parser."""
     parser = CommandParser("python -m ser_embed.extract", description="Turn corpora into a store of encoder vectors.")
-    add_options(parser, ExtractSettings)
+    add_options(parser, ExtractConfig)
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a summary")
     return parser
 
@@ -58,7 +58,7 @@ def main(argv: list[str] | None = None) -> int:
     def work() -> int:
         from ser_embed.extraction.pipeline import run_extraction
 
-        report = run_extraction(settings_from(args, ExtractSettings))
+        report = run_extraction(config_from_args(args, ExtractConfig))
         if args.json:
             print_json(report.to_json())
         else:

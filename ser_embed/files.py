@@ -50,15 +50,23 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
     If the block raises, the temporary folder is removed, and what `folder` held before is untouched.
     """
     draft = temporary_path(folder)
+    replaced = draft.with_name(f"{draft.name}-replaced")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
     try:
         yield draft
-        shutil.rmtree(folder, ignore_errors=True)
-        draft.rename(folder)
+        if folder.exists():
+            os.rename(folder, replaced)
+        try:
+            os.rename(draft, folder)
+        except OSError:
+            if replaced.exists():
+                os.rename(replaced, folder)
+            raise
         flush_to_disk(folder.parent)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+        shutil.rmtree(replaced, ignore_errors=True)
 
 
 def flush_to_disk(path: Path) -> None:

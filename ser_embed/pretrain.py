@@ -8,14 +8,14 @@ from ser_embed.cli import (
     CommandModule,
     CommandParser,
     add_options,
+    config_from_args,
     note,
     print_json,
     run_command,
-    settings_from,
-    takes_settings,
+    with_config_signature,
 )
 from ser_embed.errors import EXIT_DONE, EXIT_SOME_UNREADABLE
-from ser_embed.pretraining.config import PretrainSettings
+from ser_embed.pretraining.config import PretrainConfig
 
 if TYPE_CHECKING:
     from ser_embed.pretraining.pipeline import PretrainReport
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _LISTED = 20  # unreadable files named on the terminal; all of them are in OUTPUT/pretraining.json
 
 
-@takes_settings(PretrainSettings)
+@with_config_signature(PretrainConfig)
 def pretrain(output: str | Path, **settings: Any) -> "PretrainReport":
     """Pre-train a HuBERT by masked prediction, from scratch or going on from a trained one.
 
@@ -33,7 +33,7 @@ def pretrain(output: str | Path, **settings: Any) -> "PretrainReport":
     Args:
         output: the folder to write the model to. `--model` of the other commands and transformers'
             `HubertModel.from_pretrained` take it.
-        **settings: the fields of `ser_embed.pretraining.config.PretrainSettings`, which are also the command's flags.
+        **settings: the fields of `ser_embed.pretraining.config.PretrainConfig`, which are also the command's flags.
 
     Returns:
         What was done: steps, validation loss and accuracy, unreadable files.
@@ -45,7 +45,7 @@ def pretrain(output: str | Path, **settings: Any) -> "PretrainReport":
     """
     from ser_embed.pretraining.pipeline import run_pretraining
 
-    return run_pretraining(PretrainSettings(output=Path(output), **settings))
+    return run_pretraining(PretrainConfig(output=Path(output), **settings))
 
 
 def build_parser() -> CommandParser:
@@ -54,7 +54,7 @@ def build_parser() -> CommandParser:
         "python -m ser_embed.pretrain",
         description="Pre-train a HuBERT on unlabelled speech; the same command goes on where it stopped.",
     )
-    add_options(parser, PretrainSettings)
+    add_options(parser, PretrainConfig)
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a summary")
     return parser
 
@@ -66,7 +66,7 @@ def main(argv: list[str] | None = None) -> int:
     def work() -> int:
         from ser_embed.pretraining.pipeline import run_pretraining
 
-        report = run_pretraining(settings_from(args, PretrainSettings))
+        report = run_pretraining(config_from_args(args, PretrainConfig))
         if args.json:
             print_json(report.to_json())
         else:

@@ -32,7 +32,7 @@ def shares(text: str) -> tuple[float, ...]:
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainSettings:
+class TrainConfig:
     """Every choice behind a run, checked."""
 
     preset: str | None = option(
@@ -253,7 +253,7 @@ class TrainSettings:
             )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the settings as plain JSON values; `TrainSettings(**values)` reads them back."""
+        """Return the settings as plain JSON values; `TrainConfig(**values)` reads them back."""
         plain = dataclasses.asdict(self)
         return {name: str(value) if isinstance(value, Path) else value for name, value in plain.items()}
 
@@ -277,9 +277,9 @@ class TrainSettings:
         return self.augment == "speakers" and HEADS[self.head].kind == "dense"
 
     @property
-    def bends(self) -> bool:
+    def power_transformed(self) -> bool:
         """Whether vectors go through `ser_head.data.power_transform` in front of the head."""
-        return self.transform != "none" and HEADS[self.head].bends
+        return self.transform != "none" and HEADS[self.head].power_transformed
 
     @property
     def all_seeds(self) -> range:

@@ -66,7 +66,7 @@ def enroll(
         raise InputError(
             f"expected a run on one vector per clip, but {trained.folder} hears frames: it takes no profile"
         )
-    if not trained.settings.personalized:
+    if not trained.config.personalized:
         note(f"the run {trained.folder} is not personalised: a profile makes no difference to it")
     folder = trained.profiles if profiles is None else Path(profiles)
     require_writable_folder(folder)

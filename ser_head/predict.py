@@ -35,7 +35,7 @@ def predict(
         hop: seconds from one window to the next; half a window if None.
         output: a .csv or .json file to write as well.
         **hearing: `speaker`, `enroll`, `profiles`, `corpus`, `min_confidence`, `device` and `model`; see
-            `ser_head.inference.audio.Hearing`.
+            `ser_head.inference.audio.PredictConfig`.
 
     Returns:
         A table with a row per file or window, and the files that could not be read.
@@ -47,11 +47,11 @@ def predict(
     if output is not None and Path(output).suffix.lower() not in OUTPUTS:
         raise InputError(f"--output has to end in {' or '.join(OUTPUTS)}, not {str(output)!r}")
     from ser_embed.files import require_writable_file
-    from ser_head.inference.audio import Hearing
+    from ser_head.inference.audio import PredictConfig
     from ser_head.inference.predictor import run_prediction
     from ser_head.runs.run import Run, newest_run
 
-    how = Hearing(window, hop, **hearing)
+    how = PredictConfig(window, hop, **hearing)
     if output is not None:
         require_writable_file(Path(output))
     paths = [audio] if isinstance(audio, (str, Path)) else audio

@@ -26,7 +26,7 @@ class Preset:
         source: who reported it.
         summary: what it is, in a few words.
         trap: what its figures must not be taken for.
-        settings: fields of `ser_head.config.TrainSettings`, all that bear on the training.
+        settings: fields of `ser_head.config.TrainConfig`, all that bear on the training.
     """
 
     source: str
@@ -122,7 +122,7 @@ def with_preset(given: Mapping[str, Any]) -> dict[str, Any]:
     5
 
     Args:
-        given: fields of `ser_head.config.TrainSettings`, and only those that were asked for.
+        given: fields of `ser_head.config.TrainConfig`, and only those that were asked for.
 
     Raises:
         InputError: there is no such preset.

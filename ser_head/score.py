@@ -89,7 +89,7 @@ def _require_scored(table: "pd.DataFrame", labels: list[str], path: Path) -> Non
     """Make sure that every row has what figures are made of."""
     import pandas as pd
 
-    from ser_head.evaluation.predictions import probabilities_of
+    from ser_head.evaluation.predictions import probability_matrix
 
     if table.empty:
         raise InputError(f"expected predictions of clips in {path}, found none")
@@ -98,7 +98,7 @@ def _require_scored(table: "pd.DataFrame", labels: list[str], path: Path) -> Non
         if not known.all():
             wanted = f"one of the classes {', '.join(labels)}" if labels else "a number, as there are no p_ columns,"
             raise InputError(f"expected {wanted} in column {column} of {path}, found {table[column][~known].iloc[0]!r}")
-    if labels and not (abs(probabilities_of(table, labels).sum(axis=1) - 1) < 1e-3).all():
+    if labels and not (abs(probability_matrix(table, labels).sum(axis=1) - 1) < 1e-3).all():
         raise InputError(f"expected probabilities that add up to 1 in the p_ columns of {path}")
 
 

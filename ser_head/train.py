@@ -8,26 +8,26 @@ from ser_embed.cli import (
     CommandModule,
     CommandParser,
     add_options,
+    config_from_args,
     print_json,
     run_command,
-    settings_from,
-    takes_settings,
+    with_config_signature,
 )
 from ser_embed.errors import EXIT_DONE
-from ser_head.config import TrainSettings
+from ser_head.config import TrainConfig
 from ser_head.presets import listed_presets, with_preset
 from ser_head.reporting.text import decimal
 
 if TYPE_CHECKING:
-    from ser_head.training.experiment import Trained
+    from ser_head.training.experiment import TrainResult
 
 
-@takes_settings(TrainSettings)
-def train(**settings: Any) -> "Trained":
+@with_config_signature(TrainConfig)
+def train(**config: Any) -> "TrainResult":
     """Train a head and write its run folder.
 
     Args:
-        **settings: fields of `ser_head.config.TrainSettings`, such as `store`, `protocol` or `personalized`; with
+        **config: fields of `ser_head.config.TrainConfig`, such as `store`, `protocol` or `personalized`; with
             `preset`, those that are not given are the preset's.
 
     Returns:
@@ -38,7 +38,7 @@ def train(**settings: Any) -> "Trained":
     """
     from ser_head.training.experiment import run_experiment
 
-    return run_experiment(TrainSettings(**with_preset(settings)))
+    return run_experiment(TrainConfig(**with_preset(config)))
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -49,12 +49,12 @@ def build_parser() -> argparse.ArgumentParser:
         epilog=listed_presets(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add_options(parser, TrainSettings)
+    add_options(parser, TrainConfig)
     parser.add_argument("--json", action="store_true", help="print metrics.json and the run folder as one JSON object")
     return parser
 
 
-def summary(trained: "Trained") -> str:
+def summary(trained: "TrainResult") -> str:
     """Return what a person wants to know of a training, in three lines, and one for each kind of copies among clips."""
     from ser_head.reporting.text import COPIES, shared_in_words
 
@@ -83,7 +83,7 @@ def main(argv: list[str] | None = None) -> int:
         from ser_head.training.experiment import run_experiment
 
         asked = argparse.Namespace(**with_preset(vars(args)))
-        trained = run_experiment(settings_from(asked, TrainSettings))
+        trained = run_experiment(config_from_args(asked, TrainConfig))
         if args.json:
             print_json({**trained.metrics, "run": str(trained.run)})
         else:

@@ -15,7 +15,7 @@ _MU = np.float32(255)  # G.711's companding
 _TELEPHONE_HZ = (300.0, 3_400.0)
 
 
-def disturb(rng: np.random.Generator, waveforms: np.ndarray, chance: float) -> np.ndarray:
+def augment_batch(rng: np.random.Generator, waveforms: np.ndarray, chance: float) -> np.ndarray:
     """Disturb a batch.
 
     Args:

@@ -18,7 +18,10 @@ from ser_embed.files import digest_of
 from ser_embed.spec import MIN_SAMPLES, RATE_HZ
 
 SILENCE_PEAK = 1e-4  # -80 dB of full scale: three steps of a 16-bit file, quieter than any recording of a voice
-AWAY = ("missing: ", "cannot be opened: ")  # so begins the reason if a file is not at hand, but may come back
+MISSING_PREFIXES = (
+    "missing: ",
+    "cannot be opened: ",
+)  # so begins the reason if a file is not at hand, but may come back
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
@@ -41,7 +44,7 @@ FACTS = tuple(field.name for field in dataclasses.fields(ClipFacts))
 
 
 @dataclasses.dataclass(frozen=True)
-class Preparation:
+class AudioPreprocessing:
     """What is done to a waveform before the encoder, both off by default.
 
     Attributes:
@@ -70,7 +73,7 @@ class Preparation:
         return waveform
 
 
-def load_clip(path: Path, preparation: Preparation) -> tuple[np.ndarray, ClipFacts]:
+def load_clip(path: Path, preparation: AudioPreprocessing) -> tuple[np.ndarray, ClipFacts]:
     """Read one clip, its bytes once.
 
     Args:
@@ -105,9 +108,9 @@ def read_bytes(path: Path) -> bytes:
     try:
         data = path.read_bytes()
     except FileNotFoundError as error:
-        raise ClipError(f"{AWAY[0]}there is no such file") from error
+        raise ClipError(f"{MISSING_PREFIXES[0]}there is no such file") from error
     except OSError as error:
-        raise ClipError(f"{AWAY[1]}{error.strerror or error}") from error
+        raise ClipError(f"{MISSING_PREFIXES[1]}{error.strerror or error}") from error
     if not data:
         raise ClipError("empty: 0 bytes")
     if data.startswith(_LFS_POINTER):

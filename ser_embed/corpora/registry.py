@@ -36,7 +36,7 @@ _BY_ALIAS = {_letters(alias): corpus.name for corpus in CORPORA.values() for ali
 
 
 @dataclasses.dataclass(frozen=True)
-class Place:
+class CorpusLocation:
     """Where a corpus lies.
 
     Attributes:
@@ -50,7 +50,7 @@ class Place:
     corpus: Corpus | None
 
 
-def find_corpora(data: Path) -> dict[str, Place]:
+def find_corpora(data: Path) -> dict[str, CorpusLocation]:
     """Return the corpora in a data folder by name: the folder itself if it is a corpus, or else its subfolders.
 
     A corpus in several subfolders, such as `AudioWAV` and `AudioMP3`, is one.
@@ -63,18 +63,18 @@ def find_corpora(data: Path) -> dict[str, Place]:
     whole = _identify(data)
     if whole:
         return {whole.name: whole}
-    places: dict[str, Place] = {}
+    places: dict[str, CorpusLocation] = {}
     for folder in sorted(data.iterdir()):
         place = _identify(folder) if folder.is_dir() and not folder.name.startswith(".") else None
         if place:
-            before = places.get(place.name, Place(place.name, (), place.corpus))
+            before = places.get(place.name, CorpusLocation(place.name, (), place.corpus))
             if before.corpus != place.corpus:
                 raise InputError(f"two corpora go by the name {place.name!r}: {before.folders[0]} and {folder}")
             places[place.name] = dataclasses.replace(place, folders=(*before.folders, folder))
     return places
 
 
-def pick_corpora(data: Path, places: dict[str, Place], names: Sequence[str]) -> list[Place]:
+def pick_corpora(data: Path, places: dict[str, CorpusLocation], names: Sequence[str]) -> list[CorpusLocation]:
     """Return the corpora asked for.
 
     Args:
@@ -91,7 +91,7 @@ def pick_corpora(data: Path, places: dict[str, Place], names: Sequence[str]) -> 
         if known in places:
             picked[known] = places[known]
         elif known and len(names) == 1 and not places and _holds(data, CORPORA[known]):
-            picked[known] = Place(known, (data,), CORPORA[known])
+            picked[known] = CorpusLocation(known, (data,), CORPORA[known])
         else:
             raise InputError(_not_there(data, name, known, places))
     return list(picked.values())
@@ -101,18 +101,18 @@ def _holds(data: Path, corpus: Corpus) -> bool:
     return not corpus.marker and any(corpus.parse(path) for path in audio_files(data))
 
 
-def _identify(folder: Path) -> Place | None:
+def _identify(folder: Path) -> CorpusLocation | None:
     for name, corpus in CORPORA.items():
         if corpus.marker and (folder / corpus.marker).is_file():
-            return Place(name, (folder,), corpus)
+            return CorpusLocation(name, (folder,), corpus)
     folder_name = Path(os.path.abspath(folder)).name  # so that "." has its name too
     known = known_name(folder_name)
     if known and not CORPORA[known].marker:
-        return Place(known, (folder,), CORPORA[known])
-    return Place(folder_name, (folder,), None) if (folder / MANIFEST).is_file() else None
+        return CorpusLocation(known, (folder,), CORPORA[known])
+    return CorpusLocation(folder_name, (folder,), None) if (folder / MANIFEST).is_file() else None
 
 
-def _not_there(data: Path, name: str, known: str | None, places: dict[str, Place]) -> str:
+def _not_there(data: Path, name: str, known: str | None, places: dict[str, CorpusLocation]) -> str:
     expected = f"a folder {data / name}"
     expected += f", or clips in {data} named {CORPORA[known].grammar}" if known else f" with a {MANIFEST}"
     return f"no corpus {name!r}: expected {expected}; corpora found: {', '.join(places) or 'none'}"

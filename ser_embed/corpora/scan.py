@@ -11,7 +11,7 @@ import pandas as pd
 from ser_embed.corpora.audio_files import SUFFIXES, audio_files, one_file_each, printable
 from ser_embed.corpora.base import Corpus
 from ser_embed.corpora.manifest_csv import MANIFEST, UnusableCorpus, read_manifest
-from ser_embed.corpora.registry import CORPORA, Place, find_corpora, pick_corpora
+from ser_embed.corpora.registry import CORPORA, CorpusLocation, find_corpora, pick_corpora
 from ser_embed.errors import InputError
 from ser_embed.manifest import EMOTIONS, UNREADABLE_COLUMNS, build_manifest, combine
 
@@ -70,7 +70,7 @@ def _nothing_in(data: Path, notes: Sequence[str]) -> str:
     return f"{looked_for}; {found} (see data/README.md, or make one with: python -m ser_embed.demo {data / 'demo'})"
 
 
-def _scan_place(data: Path, place: Place) -> Scan:
+def _scan_place(data: Path, place: CorpusLocation) -> Scan:
     if place.corpus is not None:
         return _scan_corpus(data, place.corpus, place.folders)
     (folder,) = place.folders

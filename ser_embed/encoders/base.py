@@ -6,7 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
-from ser_embed.audio.decode import Preparation
+from ser_embed.audio.decode import AudioPreprocessing
 from ser_embed.errors import InputError
 from ser_embed.spec import POOLINGS, EmbeddingSpec
 
@@ -29,7 +29,7 @@ class EncoderOptions:
 
     layers: str = "all"
     pooling: str | None = None
-    preparation: Preparation = Preparation()
+    preparation: AudioPreprocessing = AudioPreprocessing()
     device: str = "auto"
     dtype: str = "auto"
 
@@ -45,7 +45,7 @@ class EncoderOptions:
     @classmethod
     def of(cls, spec: EmbeddingSpec, device: str = "auto") -> "EncoderOptions":
         """Return the options that make vectors of `spec` again."""
-        preparation = Preparation(spec.trim_db, spec.level_db)
+        preparation = AudioPreprocessing(spec.trim_db, spec.level_db)
         return cls(",".join(spec.layers), spec.pooling, preparation, device, spec.arithmetic)
 
 

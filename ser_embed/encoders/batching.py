@@ -57,7 +57,7 @@ MOST_LANES = 8  # beyond which the 100 clips of a chunk make no good batches for
 _QUEUED = 2  # batches per lane: the one it works on, and the one it goes on with
 
 
-class Lanes:
+class BatchPool:
     """An encoder at work on several batches at once. To be closed, or used in a `with` statement."""
 
     def __init__(self, encoder: Encoder, batch_seconds: float | None = None, lanes: int | None = None) -> None:
@@ -74,7 +74,7 @@ class Lanes:
         self._pool = ThreadPoolExecutor(self._lanes, "lane")
         self._used = False
 
-    def __enter__(self) -> "Lanes":
+    def __enter__(self) -> "BatchPool":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -124,9 +124,9 @@ class Lanes:
 
 
 def encode_all(encoder: Encoder, waveforms: Sequence[np.ndarray], lanes: int | None = None) -> list[np.ndarray]:
-    """Encode clips that are in memory already; see `Encoder.encode`, and `Lanes` for `lanes`."""
+    """Encode clips that are in memory already; see `Encoder.encode`, and `BatchPool` for `lanes`."""
     vectors: dict[int, np.ndarray] = {}
-    with Lanes(encoder, lanes=lanes) as opened:
+    with BatchPool(encoder, lanes=lanes) as opened:
         for batch in opened.encode(dict(enumerate(waveforms))):
             vectors.update(batch)
     return [vectors[row] for row in range(len(waveforms))]

@@ -65,9 +65,9 @@ class Embedder:
         Raises:
             ClipError: a file cannot be used; see `ser_embed.audio.decode.load_clip`.
         """
-        from ser_embed.audio.decode import Preparation, load_clip
+        from ser_embed.audio.decode import AudioPreprocessing, load_clip
 
-        preparation = Preparation(self.spec.trim_db, self.spec.level_db)
+        preparation = AudioPreprocessing(self.spec.trim_db, self.spec.level_db)
         return self._embed([load_clip(Path(path), preparation)[0] for path in paths])
 
     def embed_waveforms(self, waveforms: "Sequence[np.ndarray]") -> "np.ndarray":
@@ -82,11 +82,11 @@ class Embedder:
         Raises:
             ClipError: a waveform is silent, too short, or not finite.
         """
-        from ser_embed.audio.decode import Preparation, check_waveform
+        from ser_embed.audio.decode import AudioPreprocessing, check_waveform
 
         for waveform in waveforms:
             check_waveform(waveform)
-        preparation = Preparation(self.spec.trim_db, self.spec.level_db)
+        preparation = AudioPreprocessing(self.spec.trim_db, self.spec.level_db)
         return self._embed([preparation.apply(waveform) for waveform in waveforms])
 
     def _embed(self, waveforms: "list[np.ndarray]") -> "np.ndarray":

@@ -20,8 +20,8 @@ from torch.nn.utils import parametrize
 from ser_embed.encoders.base import MAX_CLIP_S, EncoderOptions, choose_layers
 from ser_embed.encoders.device import batch_seconds, choose_device, choose_dtype
 from ser_embed.encoders.kernels.block import Block
-from ser_embed.encoders.kernels.conv_frontend import FrontEnd
-from ser_embed.encoders.kernels.positional_conv import Positions
+from ser_embed.encoders.kernels.conv_frontend import ConvFrontend
+from ser_embed.encoders.kernels.positional_conv import PositionalConv
 from ser_embed.encoders.kernels.ragged import ALIKE, ALONE, Group, group_clips
 from ser_embed.encoders.pooling import pool_batch, pooled_width
 from ser_embed.spec import RATE_HZ, EmbeddingSpec
@@ -73,9 +73,9 @@ class TransformerEncoder:
         _freeze(model).to(device=self.device, dtype=dtype)
         on_cpu = self.device == "cpu"
         self._alike = ALONE if on_cpu else ALIKE
-        self._front_end = FrontEnd(model.feature_extractor, None if on_cpu else 2**31)
+        self._front_end = ConvFrontend(model.feature_extractor, None if on_cpu else 2**31)
         self._project = model.feature_projection
-        self._positions = Positions(model.encoder.pos_conv_embed, self.device)
+        self._positions = PositionalConv(model.encoder.pos_conv_embed, self.device)
         self._stable = bool(model.config.do_stable_layer_norm)
         self._norm = model.encoder.layer_norm  # after the last block of a stable one, before the first of the others
         self._distances = getattr(blocks[0].attention, "compute_bias", None)  # WavLM
@@ -89,7 +89,7 @@ class TransformerEncoder:
         counts = [len(clip) for clip in frames]
         groups = group_clips(counts, self._alike, self.device)
         pooled = [
-            torch.cat([pool_batch(group.spread(rows[group.rows]), group.valid, self._pooling) for group in groups])
+            torch.cat([pool_batch(group.pad(rows[group.rows]), group.valid, self._pooling) for group in groups])
             for layer, rows in self._run(torch.cat(frames), groups)
             if layer in self.spec.layers
         ]

@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ser_embed.audio.decode import FACTS, ClipFacts, Preparation, load_clip
+from ser_embed.audio.decode import FACTS, AudioPreprocessing, ClipFacts, load_clip
 from ser_embed.encoders.base import Encoder
-from ser_embed.encoders.batching import Lanes
+from ser_embed.encoders.batching import BatchPool
 from ser_embed.errors import ClipError
 from ser_embed.spec import RATE_HZ
 from ser_embed.store.parts import PartFolder
@@ -40,7 +40,7 @@ class Chunk:
 
 
 @dataclasses.dataclass(frozen=True)
-class Reading:
+class ReadOptions:
     """How clips are read and grouped.
 
     Attributes:
@@ -51,7 +51,7 @@ class Reading:
     """
 
     data: Path
-    preparation: Preparation
+    preparation: AudioPreprocessing
     workers: int
     batch_seconds: float | None
 
@@ -63,7 +63,7 @@ def cut_chunks(pending: pd.DataFrame, size: int, first_number: int) -> list[Chun
 
 
 def encode_chunks(
-    encoder: Encoder, chunks: Sequence[Chunk], reading: Reading, parts: PartFolder, advance: Advance
+    encoder: Encoder, chunks: Sequence[Chunk], reading: ReadOptions, parts: PartFolder, advance: Advance
 ) -> None:
     """Encode chunks and write each as a part file.
 
@@ -80,7 +80,7 @@ def encode_chunks(
     paths = (path for chunk in chunks for path in chunk.clips["path"])
     with (
         ThreadPoolExecutor(reading.workers, thread_name_prefix="decode") as pool,
-        Lanes(encoder, reading.batch_seconds) as lanes,
+        BatchPool(encoder, reading.batch_seconds) as lanes,
     ):
         ahead: deque[Future[tuple[np.ndarray, ClipFacts] | ClipError]] = deque()
 
@@ -109,7 +109,7 @@ def encode_chunks(
             parts.write(chunk.number, encoder.spec, *_sorted_out(chunk.clips, facts, vectors))
 
 
-def _read(reading: Reading, path: str, max_clip_s: float) -> tuple[np.ndarray, ClipFacts] | ClipError:
+def _read(reading: ReadOptions, path: str, max_clip_s: float) -> tuple[np.ndarray, ClipFacts] | ClipError:
     try:
         waveform, facts = load_clip(reading.data / path, reading.preparation)
         if len(waveform) > max_clip_s * RATE_HZ:

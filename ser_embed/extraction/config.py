@@ -12,7 +12,7 @@ from ser_embed.spec import POOLINGS
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ExtractSettings:
+class ExtractConfig:
     """What to extract, with what, into which store. The fields are the command's flags; see their help."""
 
     model: str = option(

@@ -13,10 +13,10 @@ from multiprocessing.queues import Queue
 from ser_embed.encoders.base import Encoder, EncoderOptions
 from ser_embed.encoders.registry import load_encoder
 from ser_embed.errors import SerError
-from ser_embed.extraction.chunks import Advance, Chunk, Reading, encode_chunks
+from ser_embed.extraction.chunks import Advance, Chunk, ReadOptions, encode_chunks
 from ser_embed.store.parts import PartFolder
 
-Work = tuple[Sequence[Chunk], Reading, PartFolder]
+Work = tuple[Sequence[Chunk], ReadOptions, PartFolder]
 
 
 def encode_on(encoder: Encoder, others: dict[str, EncoderOptions], model: str, work: Work, advance: Advance) -> None:

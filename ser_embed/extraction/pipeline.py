@@ -12,21 +12,21 @@ import pandas as pd
 from tqdm import tqdm
 
 from ser_embed import __version__
-from ser_embed.audio.decode import Preparation
+from ser_embed.audio.decode import AudioPreprocessing
 from ser_embed.cli import note, quiet
 from ser_embed.corpora.scan import Scan, scan_data
 from ser_embed.encoders.base import Encoder, EncoderOptions
 from ser_embed.encoders.registry import find_family, load_encoder
 from ser_embed.encoders.speaker_embeddings import stored_speakers
 from ser_embed.errors import InputError
-from ser_embed.extraction.chunks import Chunk, Reading, cut_chunks
-from ser_embed.extraction.config import ExtractSettings
+from ser_embed.extraction.chunks import Chunk, ReadOptions, cut_chunks
+from ser_embed.extraction.config import ExtractConfig
 from ser_embed.extraction.devices import encode_on
 from ser_embed.files import exclusive_lock
 from ser_embed.manifest import UNREADABLE_COLUMNS
 from ser_embed.spec import EmbeddingSpec
 from ser_embed.store.cache import SOURCE, Cache
-from ser_embed.store.merge import merged_clips, merged_unreadable, says_already, write_merged
+from ser_embed.store.merge import is_up_to_date, merged_clips, merged_unreadable, write_merged
 from ser_embed.store.parts import PartFolder
 from ser_embed.store.reader import Store
 
@@ -72,7 +72,7 @@ class ExtractReport:
         )
 
 
-def run_extraction(settings: ExtractSettings) -> ExtractReport:
+def run_extraction(config: ExtractConfig) -> ExtractReport:
     """Extract what `settings` ask for; see `ser_embed.extract`.
 
     Raises:
@@ -80,25 +80,23 @@ def run_extraction(settings: ExtractSettings) -> ExtractReport:
             if none of the store's clips would be left.
         OSError: something could not be written; the old store and finished parts are untouched.
     """
-    path = settings.store_path
-    find_family(settings.model)  # a misspelt name is told at once
-    scan = scan_data(settings.data, settings.corpus)
+    path = config.store_path
+    find_family(config.model)  # a misspelt name is told at once
+    scan = scan_data(config.data, config.corpus)
     if path.exists():
         Store(path).close()  # and so is a file of another format
-    encoder, others = _load_encoders(settings)
+    encoder, others = _load_encoders(config)
     with exclusive_lock(path):
-        return _extract_into(path, encoder, others, scan, settings)
+        return _extract_into(path, encoder, others, scan, config)
 
 
-def _load_encoders(settings: ExtractSettings) -> tuple[Encoder, dict[str, EncoderOptions]]:
+def _load_encoders(config: ExtractConfig) -> tuple[Encoder, dict[str, EncoderOptions]]:
     """Load the encoder of this process, and say with which options further devices load theirs."""
-    preparation = Preparation(settings.trim_db, settings.level_db)
-    devices = settings.device.split(",")
-    options = [
-        EncoderOptions(settings.layers, settings.pooling, preparation, device, settings.dtype) for device in devices
-    ]
-    encoder = load_encoder(settings.model, options[0])
-    if settings.device == "auto" and encoder.device == "cuda":
+    preparation = AudioPreprocessing(config.trim_db, config.level_db)
+    devices = config.device.split(",")
+    options = [EncoderOptions(config.layers, config.pooling, preparation, device, config.dtype) for device in devices]
+    encoder = load_encoder(config.model, options[0])
+    if config.device == "auto" and encoder.device == "cuda":
         import torch
 
         devices = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
@@ -107,35 +105,35 @@ def _load_encoders(settings: ExtractSettings) -> tuple[Encoder, dict[str, Encode
 
 
 def _extract_into(
-    path: Path, encoder: Encoder, others: dict[str, EncoderOptions], scan: Scan, settings: ExtractSettings
+    path: Path, encoder: Encoder, others: dict[str, EncoderOptions], scan: Scan, config: ExtractConfig
 ) -> ExtractReport:
-    manifest = scan.manifest[: settings.limit]
-    stored = _usable_store(path, encoder.spec, settings.force)
+    manifest = scan.manifest[: config.limit]
+    stored = _usable_store(path, encoder.spec, config.force)
     parts = PartFolder(path)
     parts.sweep()
-    parts.check(encoder.spec, drop=settings.force)
+    parts.check(encoder.spec, drop=config.force)
     for message in (*scan.notes, *encoder.notes):  # not before the checks: a command that fails says that alone
         note(message)
-    cache = Cache.of([*([] if settings.force else stored), *parts])
-    chunks = _pending_chunks(manifest, cache, parts, settings)
-    audio_s, elapsed_s = _encode_pending(encoder, others, chunks, parts, settings)
+    cache = Cache.of([*([] if config.force else stored), *parts])
+    chunks = _pending_chunks(manifest, cache, parts, config)
+    audio_s, elapsed_s = _encode_pending(encoder, others, chunks, parts, config)
     del cache, chunks  # tables as long as the manifest
 
     clips, unreadable, listed = _outcome(scan, manifest, path, Cache.of([*stored, *parts]))
     gone = _gone(scan, clips)
-    if settings.prune:
+    if config.prune:
         clips = clips[~gone].reset_index(drop=True)
     if clips.empty and any(map(_holds_clips, stored)):
         parts.remove()
-        raise InputError(_nothing_readable(manifest, unreadable, settings.data))
-    speakers = stored_speakers(Path(settings.model), encoder.spec.layers, encoder.spec.width)
-    if settings.force or not (stored and says_already(path, clips, listed, speakers)):
-        write_merged(path, encoder.spec, _software(settings.data), clips, listed, speakers)
+        raise InputError(_nothing_readable(manifest, unreadable, config.data))
+    speakers = stored_speakers(Path(config.model), encoder.spec.layers, encoder.spec.width)
+    if config.force or not (stored and is_up_to_date(path, clips, listed, speakers)):
+        write_merged(path, encoder.spec, _software(config.data), clips, listed, speakers)
     parts.remove()
     readable = ~clips["utterance_id"].isin(unreadable["utterance_id"])
     _note_kept(clips[~readable])
-    if not settings.prune:
-        _note_gone(clips[gone], settings.data)
+    if not config.prune:
+        _note_gone(clips[gone], config.data)
     new = clips[SOURCE[0]] != str(path)
     return ExtractReport(
         store=path,
@@ -143,7 +141,7 @@ def _extract_into(
         clips=len(clips),
         extracted=int(new.sum()),
         unchanged=int((~new & readable & clips["utterance_id"].isin(manifest["utterance_id"])).sum()),
-        dropped=int(gone.sum()) if settings.prune else 0,
+        dropped=int(gone.sum()) if config.prune else 0,
         unreadable=tuple(dict(zip(UNREADABLE_COLUMNS, row, strict=True)) for row in unreadable.to_numpy()),
         audio_s=audio_s,
         elapsed_s=elapsed_s,
@@ -166,16 +164,16 @@ def _holds_clips(path: Path) -> bool:
         return len(store) > 0
 
 
-def _pending_chunks(manifest: pd.DataFrame, cache: Cache, parts: PartFolder, settings: ExtractSettings) -> list[Chunk]:
+def _pending_chunks(manifest: pd.DataFrame, cache: Cache, parts: PartFolder, config: ExtractConfig) -> list[Chunk]:
     """Return what is to be encoded: clips that are new or changed, then those an unfinished run could not read.
 
     The latter may have been put right since. They come apart, so that the chunks before are those of an unbroken run.
     """
-    pending = manifest[~manifest["utterance_id"].isin(cache.unchanged(manifest, settings.data, settings.workers))]
-    tried = cache.unreadable.loc[cache.unreadable[SOURCE[0]] != str(settings.store_path), "utterance_id"]
+    pending = manifest[~manifest["utterance_id"].isin(cache.unchanged(manifest, config.data, config.workers))]
+    tried = cache.unreadable.loc[cache.unreadable[SOURCE[0]] != str(config.store_path), "utterance_id"]
     again = pending["utterance_id"].isin(tried)
-    chunks = cut_chunks(pending[~again], settings.chunk, parts.next_number())
-    return chunks + cut_chunks(pending[again], settings.chunk, parts.next_number() + len(chunks))
+    chunks = cut_chunks(pending[~again], config.chunk, parts.next_number())
+    return chunks + cut_chunks(pending[again], config.chunk, parts.next_number() + len(chunks))
 
 
 def _encode_pending(
@@ -183,11 +181,11 @@ def _encode_pending(
     others: dict[str, EncoderOptions],
     chunks: list[Chunk],
     parts: PartFolder,
-    settings: ExtractSettings,
+    config: ExtractConfig,
 ) -> tuple[float, float]:
     """Encode chunks into part files under a progress bar; return audio-seconds and seconds."""
-    preparation = Preparation(settings.trim_db, settings.level_db)
-    reading = Reading(settings.data, preparation, settings.workers, settings.batch_seconds)
+    preparation = AudioPreprocessing(config.trim_db, config.level_db)
+    reading = ReadOptions(config.data, preparation, config.workers, config.batch_seconds)
     start, audio_s = time.perf_counter(), 0.0
     num_clips = sum(len(chunk.clips) for chunk in chunks)
     with tqdm(total=num_clips, desc=encoder.spec.name, unit="clip", disable=quiet()) as bar:
@@ -198,7 +196,7 @@ def _encode_pending(
             bar.set_postfix_str(f"{audio_s / (time.perf_counter() - start):.1f} audio-s/s", refresh=False)
             bar.update(clips)
 
-        encode_on(encoder, others, settings.model, (chunks, reading, parts), advance)
+        encode_on(encoder, others, config.model, (chunks, reading, parts), advance)
     return audio_s, time.perf_counter() - start
 
 

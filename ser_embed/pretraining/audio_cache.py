@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from ser_embed.audio.decode import Preparation, load_clip
+from ser_embed.audio.decode import AudioPreprocessing, load_clip
 from ser_embed.cli import quiet
 from ser_embed.errors import ClipError, InputError
 from ser_embed.files import atomic_folder, digest_of
@@ -126,7 +126,7 @@ def _decode_into(
 
     def read(clip: str) -> np.ndarray | ClipError:
         try:
-            return load_clip(data / clip, Preparation())[0]
+            return load_clip(data / clip, AudioPreprocessing())[0]
         except ClipError as error:
             return error
 

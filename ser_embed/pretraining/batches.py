@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
-from ser_embed.audio.augmentation import disturb
+from ser_embed.audio.augmentation import augment_batch
 from ser_embed.errors import InputError
 from ser_embed.pretraining.audio_cache import FULL_SCALE, Waveforms
 from ser_embed.pretraining.features.frames import HOP, normalized, num_frames, num_samples
@@ -90,7 +90,7 @@ class Batch:
 
 
 @dataclasses.dataclass(frozen=True)
-class Cutting:
+class CropConfig:
     """How crops are cut and hidden.
 
     Attributes:
@@ -127,7 +127,7 @@ class Cutting:
 class Batches:
     """The batches of a training set, by step."""
 
-    def __init__(self, waveforms: Waveforms, sets: LabelSets, speakers: np.ndarray, rows: np.ndarray, cut: Cutting):
+    def __init__(self, waveforms: Waveforms, sets: LabelSets, speakers: np.ndarray, rows: np.ndarray, cut: CropConfig):
         """Plan batches.
 
         Args:
@@ -191,7 +191,7 @@ class Batches:
         samples = (self._starts[rows] + firsts * HOP)[:, np.newaxis] + np.arange(num_samples(frames))
         waveforms = self._samples[samples].astype(np.float32) / np.float32(FULL_SCALE)
         if augment:
-            waveforms = disturb(rng, waveforms, augment)
+            waveforms = augment_batch(rng, waveforms, augment)
         if self._cut.normalize:
             waveforms = normalized(waveforms)
         at = (self._frame_starts[rows] + firsts)[:, np.newaxis] + np.arange(frames)

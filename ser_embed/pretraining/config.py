@@ -43,7 +43,7 @@ _FREE = ("data", "output", "cache", "device", "workers", "save_every", "part_sec
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class PretrainSettings:
+class PretrainConfig:
     """What to learn from, how long, into which folder. The fields are the command's flags; see their help."""
 
     data: Path = option(Path("data"), help="folder of audio; speakers from its tables", parse=Path, metavar="DIR")

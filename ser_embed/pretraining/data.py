@@ -9,9 +9,9 @@ import numpy as np
 from ser_embed.encoders.speaker_embeddings import speaker_names
 from ser_embed.errors import InputError
 from ser_embed.pretraining.audio_cache import Waveforms, load_waveforms
-from ser_embed.pretraining.batches import Batches, Cutting
+from ser_embed.pretraining.batches import Batches, CropConfig
 from ser_embed.pretraining.clips import find_clips, split
-from ser_embed.pretraining.config import AUTO, PretrainSettings
+from ser_embed.pretraining.config import AUTO, PretrainConfig
 from ser_embed.pretraining.initialization import takes_saved_targets
 from ser_embed.pretraining.pseudo_labels import LabelSets, load_clusterings, load_labels, make_labels, save_labels
 from ser_embed.pretraining.targets import DEFAULT, measure, parse_targets
@@ -36,13 +36,13 @@ class Prepared:
     training: np.ndarray
     held_out: np.ndarray
 
-    def data(self, settings: PretrainSettings, normalize: bool) -> Data:
+    def data(self, settings: PretrainConfig, normalize: bool) -> Data:
         """Return the batches.
 
         Raises:
             InputError: no clip is long enough.
         """
-        cut = Cutting(
+        cut = CropConfig(
             batch=settings.batch,
             crop_s=settings.crop_s,
             mask_probability=settings.mask_probability,
@@ -62,7 +62,7 @@ class Prepared:
         return Data(batches(self.training), batches(held_out) if len(held_out) else None)
 
 
-def prepare(settings: PretrainSettings, device: str) -> Prepared:
+def prepare(settings: PretrainConfig, device: str) -> Prepared:
     """Decode, hold out and label, or find what an earlier call left.
 
     Raises:
@@ -85,7 +85,7 @@ def prepare(settings: PretrainSettings, device: str) -> Prepared:
     return Prepared(waveforms, _labels(settings, waveforms, training, device), (*earlier, *new), training, held_out)
 
 
-def _labels(settings: PretrainSettings, waveforms: Waveforms, training: np.ndarray, device: str) -> LabelSets:
+def _labels(settings: PretrainConfig, waveforms: Waveforms, training: np.ndarray, device: str) -> LabelSets:
     folder = settings.output / "labels"
     if not folder.exists():
         if takes_saved_targets(settings):

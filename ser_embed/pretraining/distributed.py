@@ -16,12 +16,12 @@ from torch import distributed
 
 from ser_embed.errors import SerError
 from ser_embed.pretraining.batches import Batch
-from ser_embed.pretraining.config import PretrainSettings
+from ser_embed.pretraining.config import PretrainConfig
 from ser_embed.spec import RATE_HZ
 
 
 @dataclasses.dataclass(frozen=True)
-class Machine:
+class DeviceConfig:
     """Where and in what arithmetic to compute.
 
     Attributes:
@@ -54,10 +54,10 @@ class Machine:
 
 
 Result = TypeVar("Result")
-Work = Callable[[PretrainSettings, Machine], Result]
+Work = Callable[[PretrainConfig, DeviceConfig], Result]
 
 
-def on_all(work: Work[Result], settings: PretrainSettings, machines: Sequence[Machine]) -> Result:
+def on_all(work: Work[Result], settings: PretrainConfig, machines: Sequence[DeviceConfig]) -> Result:
     """Do `work` on every machine at once; return what it gives on the first, which is this process's.
 
     Raises:
@@ -82,7 +82,7 @@ def on_all(work: Work[Result], settings: PretrainSettings, machines: Sequence[Ma
     return result
 
 
-def _join(work: Work[Result], settings: PretrainSettings, machine: Machine, place: str) -> Result:
+def _join(work: Work[Result], settings: PretrainConfig, machine: DeviceConfig, place: str) -> Result:
     on_cuda = machine.device.startswith("cuda")
     if on_cuda:
         torch.cuda.set_device(machine.device)

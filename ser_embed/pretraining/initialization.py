@@ -13,7 +13,7 @@ from ser_embed.encoders.registry import source_of
 from ser_embed.encoders.speaker_embeddings import SPEAKERS_FILE
 from ser_embed.errors import InputError
 from ser_embed.pretraining.checkpoint import HEADS_FILE, load_heads, load_speakers
-from ser_embed.pretraining.config import AUTO, CONFIGS, PretrainSettings
+from ser_embed.pretraining.config import AUTO, CONFIGS, PretrainConfig
 from ser_embed.pretraining.fast_conv import speed_up
 from ser_embed.pretraining.features.frames import check_frames
 from ser_embed.pretraining.features.functionals import COUNT
@@ -24,8 +24,8 @@ from ser_embed.pretraining.targets import Target, shares
 _SPEC_AUGMENT = 0.05  # transformers' own default, without which a model has no vector for masked frames
 
 
-def begin(
-    settings: PretrainSettings, targets: Sequence[Target], speakers: Sequence[str]
+def build_model(
+    settings: PretrainConfig, targets: Sequence[Target], speakers: Sequence[str]
 ) -> tuple[MaskedPrediction, bool]:
     """Make the model that learns.
 
@@ -65,7 +65,7 @@ def begin(
     return model, normalize
 
 
-def takes_saved_targets(settings: PretrainSettings) -> bool:
+def takes_saved_targets(settings: PretrainConfig) -> bool:
     """Return whether the label sets, and heads, are those saved with the model continued from."""
     folder = Path(settings.model or "")
     return settings.targets == AUTO and all((folder / name).is_file() for name in (CLUSTERS_FILE, HEADS_FILE))

@@ -19,7 +19,7 @@ _LEAST_DEVIATION = 1e-5
 _OUTLIER = 4.0  # deviations beyond which a functional is not followed
 
 
-class Readout(torch.nn.Module):
+class FunctionalsHead(torch.nn.Module):
     """A linear map from each layer's mean and deviation to standardised functionals.
 
     What goes in and what is wanted are standardised by what `measure` saw, once: statistics of each part of a batch
@@ -115,7 +115,7 @@ class SpeakerEmbedding(torch.nn.Module):
 
 
 @dataclasses.dataclass(frozen=True)
-class Outcome:
+class StepOutput:
     """What came of predicting a batch, per label set, summed over hidden frames.
 
     Attributes:
@@ -160,9 +160,9 @@ class MaskedPrediction(torch.nn.Module):
         # Made last, so that the heads begin the same with speakers and without.
         self.speakers = None if speakers is None else SpeakerEmbedding(speakers, width)
         layers = network.config.num_hidden_layers + 1
-        self.readout = None if functionals is None else Readout(layers, width, functionals)
+        self.readout = None if functionals is None else FunctionalsHead(layers, width, functionals)
 
-    def total(self, outcome: Outcome, hidden: int, heard: int) -> torch.Tensor:
+    def total(self, outcome: StepOutput, hidden: int, heard: int) -> torch.Tensor:
         """Return the loss that is learnt from, ().
 
         Args:
@@ -189,7 +189,7 @@ class MaskedPrediction(torch.nn.Module):
     def _there(self, array: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(array).to(self.network.device, non_blocking=True)
 
-    def forward(self, batch: Batch) -> Outcome:
+    def forward(self, batch: Batch) -> StepOutput:
         """Predict the hidden frames of a batch."""
         waveforms, mask, labels, speakers, heard, functionals = (
             self._there(array)
@@ -210,4 +210,4 @@ class MaskedPrediction(torch.nn.Module):
         if self.readout is not None and batch.heard.any():
             with torch.autocast(waveforms.device.type, enabled=False):
                 error = self.readout([layer[heard] for layer in output.hidden_states], functionals[heard])
-        return Outcome(loss, correct, error)
+        return StepOutput(loss, correct, error)

@@ -18,11 +18,11 @@ from ser_embed.errors import InputError
 from ser_embed.files import atomic_write, exclusive_lock
 from ser_embed.pretraining.checkpoint import FILE as CHECKPOINT_FILE
 from ser_embed.pretraining.checkpoint import save_model
-from ser_embed.pretraining.config import AUTO, PretrainSettings
+from ser_embed.pretraining.config import AUTO, PretrainConfig
 from ser_embed.pretraining.data import prepare
-from ser_embed.pretraining.distributed import Machine, on_all
+from ser_embed.pretraining.distributed import DeviceConfig, on_all
 from ser_embed.pretraining.features.frames import check_frames
-from ser_embed.pretraining.initialization import begin, read_config
+from ser_embed.pretraining.initialization import build_model, read_config
 from ser_embed.pretraining.pseudo_labels import CLUSTERS_FILE, save_clusterings
 from ser_embed.pretraining.targets import parse_targets
 from ser_embed.pretraining.trainer import Schedule, train
@@ -92,7 +92,7 @@ class PretrainReport:
         )
 
 
-def run_pretraining(settings: PretrainSettings) -> PretrainReport:
+def run_pretraining(settings: PretrainConfig) -> PretrainReport:
     """Pre-train as `settings` ask; see `ser_embed.pretrain`.
 
     Raises:
@@ -121,7 +121,7 @@ def run_pretraining(settings: PretrainSettings) -> PretrainReport:
         return report
 
 
-def _check(settings: PretrainSettings) -> None:
+def _check(settings: PretrainConfig) -> None:
     """Tell a misspelt name at once, before minutes of decoding and clustering."""
     if settings.targets != AUTO:
         parse_targets(settings.targets)
@@ -131,7 +131,7 @@ def _check(settings: PretrainSettings) -> None:
         check_frames(read_config(settings.config))
 
 
-def _machines(settings: PretrainSettings) -> list[Machine]:
+def _machines(settings: PretrainConfig) -> list[DeviceConfig]:
     names = settings.device.split(",")
     if settings.device == "auto" and torch.cuda.is_available():
         names = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
@@ -142,11 +142,11 @@ def _machines(settings: PretrainSettings) -> list[Machine]:
         if dtype == torch.float16:  # whose gradients would vanish
             dtype = torch.float32
         seconds = settings.part_seconds or (_GPU_PART_S if device.startswith("cuda") else _CPU_PART_S)
-        machines.append(Machine(device, dtype, seconds, settings.workers, rank, len(names)))
+        machines.append(DeviceConfig(device, dtype, seconds, settings.workers, rank, len(names)))
     return machines
 
 
-def _open_folder(settings: PretrainSettings) -> dict[str, Any]:
+def _open_folder(settings: PretrainConfig) -> dict[str, Any]:
     """Return what an earlier process wrote about this run, after checking that it is the same run."""
     folder = settings.output
     path = folder / ABOUT_FILE
@@ -183,12 +183,12 @@ def _write_about(folder: Path, about: dict[str, Any]) -> None:
         draft.write_text(json.dumps(about, indent=2, allow_nan=False) + "\n", "utf-8")
 
 
-def _learn(settings: PretrainSettings, machine: Machine) -> PretrainReport:
+def _learn(settings: PretrainConfig, machine: DeviceConfig) -> PretrainReport:
     """Train on one device; the first of several writes the model."""
     began = time.perf_counter()
     prepared = prepare(settings, machine.device)
     targets = prepared.sets.targets
-    model, normalize = begin(settings, targets, prepared.speakers)
+    model, normalize = build_model(settings, targets, prepared.speakers)
     model.to(machine.device)
     if machine.device == "cpu":  # where a crop's attention goes back faster written out than in the fused kernel
         model.network.set_attn_implementation("eager")

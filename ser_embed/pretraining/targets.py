@@ -77,7 +77,7 @@ Features = Callable[[list[np.ndarray]], list[np.ndarray]]  # waveforms (samples,
 
 
 @dataclasses.dataclass(frozen=True)
-class Kind:
+class FeatureKind:
     """Features that are worked out from the waveform.
 
     Attributes:
@@ -92,9 +92,9 @@ class Kind:
 
 
 _KINDS = {
-    "mfcc": Kind(cepstra, clusters=100, standardized=False),
-    "prosody": Kind(prosody, clusters=64, standardized=True),
-    "manner": Kind(manner, clusters=32, standardized=True),
+    "mfcc": FeatureKind(cepstra, clusters=100, standardized=False),
+    "prosody": FeatureKind(prosody, clusters=64, standardized=True),
+    "manner": FeatureKind(manner, clusters=32, standardized=True),
 }
 
 

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from ser_embed.cli import quiet
 from ser_embed.pretraining.batches import Batch, Batches
 from ser_embed.pretraining.checkpoint import load_checkpoint, save_checkpoint
-from ser_embed.pretraining.distributed import Machine, add_up
+from ser_embed.pretraining.distributed import DeviceConfig, add_up
 from ser_embed.pretraining.model import MaskedPrediction
 from ser_embed.pretraining.training_log import Log, Validation
 
@@ -85,7 +85,7 @@ def make_optimizer(model: MaskedPrediction, schedule: Schedule) -> torch.optim.O
     )
 
 
-def train(model: MaskedPrediction, data: Data, schedule: Schedule, machine: Machine, log: Log) -> None:
+def train(model: MaskedPrediction, data: Data, schedule: Schedule, machine: DeviceConfig, log: Log) -> None:
     """Train to the schedule's end, going on from the checkpoint beside the log if there is one.
 
     Args:
@@ -128,7 +128,7 @@ def train(model: MaskedPrediction, data: Data, schedule: Schedule, machine: Mach
 
 
 @torch.no_grad()
-def validate(model: MaskedPrediction, held_out: Batches | None, machine: Machine) -> Validation:
+def validate(model: MaskedPrediction, held_out: Batches | None, machine: DeviceConfig) -> Validation:
     """Score what is held out."""
     sums = torch.zeros(2, len(model.heads), dtype=torch.float64)
     error = torch.zeros((), dtype=torch.float64)
@@ -154,7 +154,7 @@ def _begin(model: MaskedPrediction) -> None:
     model.network.train(any(parameter.requires_grad for parameter in model.network.parameters()))
 
 
-def _step(model: MaskedPrediction, optimizer: torch.optim.Optimizer, batch: Batch, machine: Machine) -> float:
+def _step(model: MaskedPrediction, optimizer: torch.optim.Optimizer, batch: Batch, machine: DeviceConfig) -> float:
     """Learn from a batch; return its loss."""
     optimizer.zero_grad()
     hidden, heard = int(batch.mask.sum()), int(batch.heard.sum())

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from ser_embed.audio.decode import AWAY, FACTS, read_bytes
+from ser_embed.audio.decode import FACTS, MISSING_PREFIXES, read_bytes
 from ser_embed.cli import quiet
 from ser_embed.errors import ClipError
 from ser_embed.files import digest_of
@@ -22,7 +22,7 @@ _UNREAD = -1  # in place of the row
 _CHECKED_AT_ONCE = 1000  # a pool keeps a record of each call
 
 
-def placed(clips: pd.DataFrame, path: Path, rows: np.ndarray) -> pd.DataFrame:
+def with_source(clips: pd.DataFrame, path: Path, rows: np.ndarray) -> pd.DataFrame:
     """Return a table of clips with `SOURCE`: the file they are in, and the rows (clips,) they have there."""
     clips = clips.copy()
     clips[SOURCE[0]] = str(path)
@@ -53,16 +53,18 @@ class Cache:
     @classmethod
     def of(cls, paths: Sequence[Path]) -> "Cache":
         """Look into stores and part files; where two tell of the same clip, the later in `paths` counts."""
-        told: dict[str, list] = {name: [] for name in (*UNREADABLE_COLUMNS, *FACTS, *SOURCE)}
+        collected: dict[str, list] = {name: [] for name in (*UNREADABLE_COLUMNS, *FACTS, *SOURCE)}
         for path in paths:
             with Store(path) as store:
-                _tell(told, store.table(("utterance_id", *FACTS)), path, range(len(store)))
-                _tell(told, store.unreadable, path, [_UNREAD] * len(store.unreadable))
+                _tell(collected, store.table(("utterance_id", *FACTS)), path, range(len(store)))
+                _tell(collected, store.unreadable, path, [_UNREAD] * len(store.unreadable))
         dtypes = {"duration_s": "float64", SOURCE[1]: "int64"}
-        table = pd.DataFrame({name: pd.Series(told.pop(name), dtype=dtypes.get(name, "object")) for name in [*told]})
+        table = pd.DataFrame(
+            {name: pd.Series(collected.pop(name), dtype=dtypes.get(name, "object")) for name in [*collected]}
+        )
         latest = table.drop_duplicates("utterance_id", keep="last")
         is_read = latest[SOURCE[1]] != _UNREAD
-        away = table["reason"].map(lambda reason: str(reason).startswith(AWAY)).astype(bool)
+        away = table["reason"].map(lambda reason: str(reason).startswith(MISSING_PREFIXES)).astype(bool)
         at_hand = table[~away].drop_duplicates("utterance_id", keep="last")
         columns = ["utterance_id", *FACTS, *SOURCE]
         return cls(

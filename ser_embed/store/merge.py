@@ -13,7 +13,7 @@ import pandas as pd
 from ser_embed.encoders.speaker_embeddings import same_speakers
 from ser_embed.manifest import FRAME_COLUMNS, UNREADABLE_COLUMNS, combine
 from ser_embed.spec import EmbeddingSpec
-from ser_embed.store.cache import SOURCE, Cache, placed
+from ser_embed.store.cache import SOURCE, Cache, with_source
 from ser_embed.store.reader import Store
 from ser_embed.store.writer import CLIPS_PER_CHUNK, StoreWriter
 
@@ -42,7 +42,7 @@ def merged_clips(manifest: pd.DataFrame, cache: Cache) -> pd.DataFrame:
 def _described(path: Path, rows: pd.Series) -> pd.DataFrame:
     """Return what a store or part file says of some of its clips: its columns and `SOURCE`."""
     with Store(path) as store:
-        return placed(store.utterances.iloc[rows.to_numpy(np.int64)], path, rows.to_numpy())
+        return with_source(store.utterances.iloc[rows.to_numpy(np.int64)], path, rows.to_numpy())
 
 
 def merged_unreadable(*lists: pd.DataFrame) -> pd.DataFrame:
@@ -84,7 +84,9 @@ def manifest_columns(clips: pd.DataFrame) -> list[str]:
     return [name for name in clips.columns if name not in (*SOURCE, *FRAME_COLUMNS)]
 
 
-def says_already(path: Path, clips: pd.DataFrame, unreadable: pd.DataFrame, speakers: Mapping[str, np.ndarray]) -> bool:
+def is_up_to_date(
+    path: Path, clips: pd.DataFrame, unreadable: pd.DataFrame, speakers: Mapping[str, np.ndarray]
+) -> bool:
     """Return whether the store at `path` says all this already, so that it need not be written again."""
     if (clips[SOURCE[0]] != str(path)).any():
         return False

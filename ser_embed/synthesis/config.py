@@ -7,7 +7,7 @@ from ser_embed.errors import InputError
 
 
 @dataclasses.dataclass(frozen=True)
-class DemoSettings:
+class DemoConfig:
     """Size and seed of the demo corpus: speakers x 6 emotions x sentences clips.
 
     A clip depends on the seed and on its own name alone, so a smaller corpus is a part of a larger one.

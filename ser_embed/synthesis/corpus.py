@@ -6,7 +6,6 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import soundfile
@@ -15,9 +14,10 @@ from tqdm import tqdm
 from ser_embed.corpora import demo
 from ser_embed.corpora.crema_d import LABELS, SENTENCES
 from ser_embed.errors import InputError
+from ser_embed.files import atomic_folder
 from ser_embed.spec import RATE_HZ
 from ser_embed.synthesis import espeak
-from ser_embed.synthesis.config import DemoSettings
+from ser_embed.synthesis.config import DemoConfig
 from ser_embed.synthesis.prosody import Speaker, draw_speaker, draw_take
 from ser_embed.synthesis.waveform import record
 
@@ -46,7 +46,7 @@ class DemoReport:
     synthetic: bool = True
 
 
-def write_corpus(folder: Path, settings: DemoSettings) -> DemoReport:
+def write_corpus(folder: Path, config: DemoConfig) -> DemoReport:
     """Write the demo corpus to `folder`; an earlier demo corpus there is replaced.
 
     Raises:
@@ -55,15 +55,12 @@ def write_corpus(folder: Path, settings: DemoSettings) -> DemoReport:
     folder = Path(os.path.abspath(folder))
     _require_free(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
-        made = Path(temporary, "made")
-        made.mkdir()
-        samples = _write_clips(made, settings)
-        _write_labels(made, settings)
-        _swap(made, folder, Path(temporary, "replaced"))
-    num_clips = settings.speakers * len(LABELS) * settings.sentences
+    with atomic_folder(folder) as draft:
+        samples = _write_clips(draft, config)
+        _write_labels(draft, config)
+    num_clips = config.speakers * len(LABELS) * config.sentences
     duration_s = round(samples / RATE_HZ, 3)
-    return DemoReport(str(folder), num_clips, settings.speakers, len(LABELS), settings.sentences, duration_s)
+    return DemoReport(str(folder), num_clips, config.speakers, len(LABELS), config.sentences, duration_s)
 
 
 def _require_free(folder: Path) -> None:
@@ -78,22 +75,22 @@ def _require_free(folder: Path) -> None:
         raise InputError(f"expected {folder} to be empty or to hold an earlier demo corpus, found {other[0]!r} in it")
 
 
-def _write_clips(folder: Path, settings: DemoSettings) -> int:
+def _write_clips(folder: Path, config: DemoConfig) -> int:
     """Write the clips and return how many samples they have."""
     samples = 0
-    total = settings.speakers * len(LABELS) * settings.sentences
-    for name, clip in tqdm(_clips(settings), desc="demo corpus", unit="clip", total=total, disable=None):
+    total = config.speakers * len(LABELS) * config.sentences
+    for name, clip in tqdm(_clips(config), desc="demo corpus", unit="clip", total=total, disable=None):
         soundfile.write(folder / f"{name}.wav", clip, RATE_HZ, subtype="PCM_16")
         samples += len(clip)
     return samples
 
 
-def _clips(settings: DemoSettings) -> Iterator[tuple[str, np.ndarray]]:
-    for number in range(settings.speakers):
-        speaker = draw_speaker(number, settings.seed)
+def _clips(config: DemoConfig) -> Iterator[tuple[str, np.ndarray]]:
+    for number in range(config.speakers):
+        speaker = draw_speaker(number, config.seed)
         for label, emotion in enumerate(LABELS):
-            for line, sentence in enumerate(list(SENTENCES)[: settings.sentences]):
-                random = np.random.default_rng([settings.seed, number, label, line])
+            for line, sentence in enumerate(list(SENTENCES)[: config.sentences]):
+                random = np.random.default_rng([config.seed, number, label, line])
                 yield f"{speaker.name}_{sentence}_{emotion}_XX", _say(speaker, emotion, SENTENCES[sentence], random)
 
 
@@ -103,27 +100,15 @@ def _say(speaker: Speaker, emotion: str, text: str, random: np.random.Generator)
     return record(speech, espeak.RATE_HZ, take.level_db, take.tilt_db, random)
 
 
-def _write_labels(folder: Path, settings: DemoSettings) -> None:
+def _write_labels(folder: Path, config: DemoConfig) -> None:
     """Write what says that the clips are synthetic, and who speaks."""
-    marker = {"synthetic": True, "made_by": "python -m ser_embed.demo", **dataclasses.asdict(settings)}
+    marker = {"synthetic": True, "made_by": "python -m ser_embed.demo", **dataclasses.asdict(config)}
     (folder / demo.MARKER).write_text(json.dumps(marker, indent=2) + "\n", encoding="utf-8")
     text = _README_TEXT.format(marker=demo.MARKER, speakers=demo.SPEAKER_TABLE)
     (folder / README).write_text(text, encoding="utf-8")
     with open(folder / demo.SPEAKER_TABLE, "w", encoding="utf-8", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(("speaker", "gender", "voice"))
-        for number in range(settings.speakers):
-            speaker = draw_speaker(number, settings.seed)
+        for number in range(config.speakers):
+            speaker = draw_speaker(number, config.seed)
             table.writerow((speaker.name, speaker.gender, f"espeak-ng {speaker.variant}"))
-
-
-def _swap(made: Path, folder: Path, replaced: Path) -> None:
-    """Put `made` in the place of `folder`, which ends up as `replaced` if there was one."""
-    if folder.exists():
-        os.rename(folder, replaced)
-    try:
-        os.rename(made, folder)
-    except OSError:
-        if replaced.exists():
-            os.rename(replaced, folder)
-        raise

@@ -62,7 +62,7 @@ def pad_frames(clips: Sequence[np.ndarray]) -> np.ndarray:
     return padded
 
 
-def existing(vectors: np.ndarray) -> np.ndarray:
+def valid_frames(vectors: np.ndarray) -> np.ndarray:
     """Return the frames that exist, of all clips in one row: (frames, layers, width)."""
     return vectors if vectors.ndim == 3 else vectors[~np.isnan(vectors[..., 0, 0])]
 

@@ -18,7 +18,7 @@ _SMALLEST_VARIANCE = 1e-9
 
 
 @dataclass(frozen=True)
-class Power:
+class YeoJohnson:
     """What bends standardised vectors, and standardises them again; float32 (layers, width) each.
 
     Attributes:
@@ -36,14 +36,14 @@ class Power:
         return (yeo_johnson(ops.clip(vectors, -REACH, REACH), self.exponent, ops) - self.mean) / self.deviation
 
 
-def fit_power(vectors: np.ndarray) -> Power:
+def fit_yeo_johnson(vectors: np.ndarray) -> YeoJohnson:
     """Find for each dimension the exponent of `EXPONENTS` under which its values are the likeliest to be normal.
 
     Args:
         vectors: standardised training vectors, float32 (clips, layers, width).
     """
     layers = [_fit_layer(layer.astype(np.float64)) for layer in vectors.transpose(1, 0, 2)]
-    return Power(*(np.stack(part).astype(np.float32) for part in zip(*layers, strict=True)))
+    return YeoJohnson(*(np.stack(part).astype(np.float32) for part in zip(*layers, strict=True)))
 
 
 def yeo_johnson(values: Any, exponent: Any, ops: Any = np) -> Any:

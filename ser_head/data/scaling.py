@@ -12,7 +12,7 @@ import numpy as np
 
 from ser_embed.errors import InputError
 from ser_head.data.dataset import Dataset
-from ser_head.data.frames import existing
+from ser_head.data.frames import valid_frames
 from ser_head.data.splits import Split
 
 # Standard deviations beyond which a value says no more. Functionals such as eGeMAPS have outliers at 10 and above, and
@@ -185,7 +185,7 @@ def _measure(data: Dataset, clips: np.ndarray, transductive: bool) -> CorpusScal
 
 
 def _windows(data: Dataset, clips: np.ndarray) -> Iterator[np.ndarray]:
-    return (existing(data.read(window)) for window in data.windows(clips))
+    return (valid_frames(data.read(window)) for window in data.windows(clips))
 
 
 def _turned(data: Dataset, split: Split, own: Mapping[str, CorpusScaling]) -> dict[str, CorpusScaling]:

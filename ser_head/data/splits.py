@@ -69,7 +69,7 @@ class Split:
 
 
 @dataclass(frozen=True)
-class Clips:
+class ClipMetadata:
     """What splitting needs to know of each clip, as arrays of one length.
 
     Attributes:
@@ -83,7 +83,7 @@ class Clips:
     targets: np.ndarray
 
 
-def make_splits(protocol: Protocol, clips: Clips, shares: Sequence[float], seed: int) -> list[Split]:
+def make_splits(protocol: Protocol, clips: ClipMetadata, shares: Sequence[float], seed: int) -> list[Split]:
     """Part clips into training, validation and test.
 
     Args:
@@ -126,7 +126,7 @@ def are_disjoint(splits: Sequence[Split], speakers: np.ndarray) -> bool:
     )
 
 
-def _fold(clips: Clips, blocks: list[list[str]], fold: int) -> Split:
+def _fold(clips: ClipMetadata, blocks: list[list[str]], fold: int) -> Split:
     """Test one block of speakers, choose the epoch by the next, cyclically, and train on the rest."""
     held = blocks[(fold + 1) % len(blocks)]
     test = np.isin(clips.speakers, blocks[fold])
@@ -134,7 +134,7 @@ def _fold(clips: Clips, blocks: list[list[str]], fold: int) -> Split:
     return Split(fold + 1, np.flatnonzero(~(test | validation)), np.flatnonzero(validation), np.flatnonzero(test))
 
 
-def _num_folds(protocol: Protocol, clips: Clips) -> int:
+def _num_folds(protocol: Protocol, clips: ClipMetadata) -> int:
     if protocol.folds is not None:
         return protocol.folds
     corpora = np.unique(clips.corpora)
@@ -143,7 +143,7 @@ def _num_folds(protocol: Protocol, clips: Clips) -> int:
     raise InputError(f"no usual number of folds is known for {', '.join(corpora)}; give one with kfold:N")
 
 
-def _speaker_blocks(clips: Clips, folds: int) -> list[list[str]]:
+def _speaker_blocks(clips: ClipMetadata, folds: int) -> list[list[str]]:
     """Cut each corpus's ordered speakers into `folds` blocks; block i of all corpora together is tested in fold i."""
     rosters = [_ordered_speakers(clips, clips.corpora == corpus) for corpus in np.unique(clips.corpora)]
     most = max(len(roster) for roster in rosters)
@@ -157,14 +157,14 @@ def _speaker_blocks(clips: Clips, folds: int) -> list[list[str]]:
     ]
 
 
-def _loso_blocks(clips: Clips) -> list[list[str]]:
+def _loso_blocks(clips: ClipMetadata) -> list[list[str]]:
     speakers = _ordered_speakers(clips, np.ones(len(clips.speakers), bool))
     if len(speakers) < _FEWEST_SPEAKERS:
         raise InputError(f"loso needs at least {_FEWEST_SPEAKERS} speakers, found {len(speakers)}; {_WAY_OUT}")
     return [[name] for name in speakers]
 
 
-def _cross(protocol: Protocol, clips: Clips, shares: Sequence[float], random: np.random.Generator) -> Split:
+def _cross(protocol: Protocol, clips: ClipMetadata, shares: Sequence[float], random: np.random.Generator) -> Split:
     """Train and choose the epoch on one corpus, its speakers parted by the first two shares; test on all the other."""
     rest = shares[0] + shares[1]
     inside = clips.corpora == protocol.train
@@ -173,7 +173,7 @@ def _cross(protocol: Protocol, clips: Clips, shares: Sequence[float], random: np
 
 
 def _speaker_parts(
-    clips: Clips, inside: np.ndarray, shares: Sequence[float], random: np.random.Generator
+    clips: ClipMetadata, inside: np.ndarray, shares: Sequence[float], random: np.random.Generator
 ) -> list[np.ndarray]:
     """Part the speakers of the clips `inside`, each corpus's evenly, and return the clips of each part."""
     speakers = np.array(_ordered_speakers(clips, inside), dtype=object)
@@ -204,7 +204,7 @@ def _cut(order: np.ndarray, shares: Sequence[float], what: str) -> list[np.ndarr
     return np.split(order, [train, train + validation])
 
 
-def _ordered_speakers(clips: Clips, inside: np.ndarray) -> list[str]:
+def _ordered_speakers(clips: ClipMetadata, inside: np.ndarray) -> list[str]:
     return sorted(set(clips.speakers[inside].tolist()), key=_natural)
 
 
@@ -213,7 +213,7 @@ def _natural(name: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
-def _require_speakers(clips: Clips) -> None:
+def _require_speakers(clips: ClipMetadata) -> None:
     unnamed = int(np.sum(clips.speakers == ""))
     if unnamed:
         raise InputError(

@@ -56,7 +56,7 @@ def by_columns(
     Args:
         table: predictions, one row per clip.
         columns: what to group by: the column of a `by_<column>`, or one of speaker, label, fold, condition.
-        measure: makes a group's figures from its rows; without one `hits`.
+        measure: makes a group's figures from its rows; without one `accuracy_and_uar`.
 
     Returns:
         For each column the figures by value.
@@ -64,10 +64,10 @@ def by_columns(
     Raises:
         InputError: the table has no such column.
     """
-    return {column: _by_column(table, column, measure or hits) for column in columns}
+    return {column: _by_column(table, column, measure or accuracy_and_uar) for column in columns}
 
 
-def hits(rows: pd.DataFrame) -> Figures:
+def accuracy_and_uar(rows: pd.DataFrame) -> Figures:
     """Return n, accuracy and uar, the mean recall over the classes these rows have.
 
     Args:

@@ -20,10 +20,11 @@ from sklearn.metrics import (
 
 from ser_head.evaluation.calibration import calibration_error, coverage_curve, reliability_table
 from ser_head.evaluation.groups import by_columns
-from ser_head.evaluation.predictions import PLAIN, judged, probabilities_of
+from ser_head.evaluation.predictions import primary_rows, probability_matrix
 from ser_head.evaluation.regression import agreement, numeric_figures
 from ser_head.evaluation.significance import draw, interval, speaker_gains, speaker_units
-from ser_head.scoring.temperature import temper
+from ser_head.personalization.conditions import PLAIN
+from ser_head.scoring.temperature import apply_temperature
 
 RESAMPLES = 1000
 _SPREAD = ("accuracy", "uar", "macro_f1", "log_loss", "ece")
@@ -61,7 +62,7 @@ def metrics_document(
         **({} if leakage is None else {"leakage": leakage}),
         "labels": list(labels),
         **scored_figures(tested, labels, by),
-        "validation": figures(validated, labels),
+        "validation": compute_metrics(validated, labels),
     }
 
 
@@ -79,23 +80,23 @@ def scored_figures(tested: pd.DataFrame, labels: Sequence[str], by: Sequence[str
     Raises:
         InputError: `tested` has no such column.
     """
-    rows = judged(tested)
+    rows = primary_rows(tested)
     first = tested[tested["seed"] == tested["seed"].iloc[0]] if "seed" in tested else tested
     conditions = {str(name): under for name, under in first.groupby("condition")}
     gains = _gains(conditions) if labels else {}
     groups = by_columns(rows, by, None if labels else agreement)
     return {
         "n_test": len(rows),
-        "test": figures(rows, labels),
+        "test": compute_metrics(rows, labels),
         **({"calibration": calibration(rows, labels)} if "temperature" in rows and labels else {}),
-        "conditions": {name: figures(under, labels) for name, under in conditions.items()},
+        "conditions": {name: compute_metrics(under, labels) for name, under in conditions.items()},
         **({"seeds": seed_spread(tested, labels)} if "seed" in tested else {}),
         **({"gains": gains} if gains else {}),
         **({"by": groups} if by else {}),
     }
 
 
-def figures(table: pd.DataFrame, labels: Sequence[str]) -> dict[str, Any]:
+def compute_metrics(table: pd.DataFrame, labels: Sequence[str]) -> dict[str, Any]:
     """Return the figures of one set of predictions.
 
     Args:
@@ -105,7 +106,7 @@ def figures(table: pd.DataFrame, labels: Sequence[str]) -> dict[str, Any]:
     if not labels:
         return numeric_figures(table)
     names = list(labels)
-    probabilities = probabilities_of(table, names).astype(np.float64)
+    probabilities = probability_matrix(table, names).astype(np.float64)
     probabilities = probabilities / probabilities.sum(axis=1, keepdims=True)
     targets = table["label"].map(names.index).to_numpy(np.int64)
     confusion = confusion_matrix(table["label"], table["prediction"], labels=names)
@@ -136,8 +137,8 @@ def calibration(table: pd.DataFrame, labels: Sequence[str]) -> dict[str, Any]:
         labels: the classes.
     """
     names, targets = list(labels), table["label"].map(list(labels).index).to_numpy(np.int64)
-    after = probabilities_of(table, names).astype(np.float64)
-    before = temper(after, 1 / table["temperature"].to_numpy(np.float64)[:, np.newaxis]).astype(np.float64)
+    after = probability_matrix(table, names).astype(np.float64)
+    before = apply_temperature(after, 1 / table["temperature"].to_numpy(np.float64)[:, np.newaxis]).astype(np.float64)
     found = {
         name: {
             "ece": calibration_error(probabilities, targets),
@@ -157,7 +158,7 @@ def seed_spread(tested: pd.DataFrame, labels: Sequence[str]) -> dict[str, Any]:
         tested: predictions of the test clips, with the column seed.
         labels: the classes; none for a head that answers with a number.
     """
-    found = [figures(judged(rows), labels) for _, rows in tested.groupby("seed", sort=False)]
+    found = [compute_metrics(primary_rows(rows), labels) for _, rows in tested.groupby("seed", sort=False)]
     names = _SPREAD if labels else _SPREAD_OF_NUMBERS
     values = {name: [each[name] for each in found] for name in names}
     spread = {
@@ -219,7 +220,7 @@ def _rankings(table: pd.DataFrame, labels: list[str]) -> dict[str, list[float | 
     defined = is_class.any(axis=0) & ~is_class.all(axis=0)
     found = {name: np.full(len(labels), None, dtype=object) for name in _RANKINGS}
     if defined.any():
-        probabilities = probabilities_of(table, labels)[:, defined]
+        probabilities = probability_matrix(table, labels)[:, defined]
         for name, score in _RANKINGS.items():
             found[name][defined] = score(is_class[:, defined], probabilities, average=None).tolist()
     return {name: values.tolist() for name, values in found.items()}

@@ -15,11 +15,6 @@ import pandas as pd
 from ser_embed.errors import InputError
 from ser_head.data.dataset import Dataset
 
-CLOSED = "closed"
-UNKNOWN = "unknown"
-ENROLLED = "enrolled"
-TRANSDUCTIVE = "transductive"
-PLAIN = "plain"
 VALIDATION = "validation"
 PROBABILITY = "p_"
 _TEXT = ("utterance_id", "speaker", "label", "prediction", "condition")
@@ -58,12 +53,12 @@ def prediction_rows(
     )
 
 
-def probabilities_of(table: pd.DataFrame, labels: Sequence[str]) -> np.ndarray:
+def probability_matrix(table: pd.DataFrame, labels: Sequence[str]) -> np.ndarray:
     """Return the table's probabilities, float32 (rows, classes)."""
     return table[[PROBABILITY + label for label in labels]].to_numpy(np.float32)
 
 
-def judged(table: pd.DataFrame) -> pd.DataFrame:
+def primary_rows(table: pd.DataFrame) -> pd.DataFrame:
     """Return the rows a run is judged by: the first of each clip, by the heads of the first seed alone.
 
     Other seeds may test other clips, and would add to these.
@@ -72,9 +67,9 @@ def judged(table: pd.DataFrame) -> pd.DataFrame:
     return first.drop_duplicates("utterance_id")
 
 
-def judged_first(table: pd.DataFrame) -> pd.DataFrame:
+def primary_rows_first(table: pd.DataFrame) -> pd.DataFrame:
     """Return the table with the rows a run is judged by in front, everything else in its order behind them."""
-    rows = judged(table)
+    rows = primary_rows(table)
     return pd.concat([rows, table.drop(rows.index)], ignore_index=True)
 
 

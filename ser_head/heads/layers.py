@@ -19,7 +19,7 @@ BLOCK_DROPOUT = 0.2
 _NOWHERE = -1e9  # the logit of a frame that is not there
 
 
-class LayerMix(keras.layers.Layer):
+class WeightedLayerSum(keras.layers.Layer):
     """Weighted mean over layers, weights learned through a softmax: (..., layers, width) -> (..., width)."""
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
@@ -35,35 +35,35 @@ class LayerMix(keras.layers.Layer):
         return keras.ops.softmax(MIX_PACE * self.logits)
 
 
-def attend(frames: Any, there: Any, seeds: Iterator[int]) -> Any:
+def attentive_statistics_pooling(frames: Any, mask: Any, seeds: Iterator[int]) -> Any:
     """Pool frames to their attentive mean and deviation (Okabe et al., 2018): (batch, 2 x ATTENTION_UNITS).
 
     Args:
         frames: (batch, frames, width).
-        there: bool (batch, frames, 1).
+        mask: bool (batch, frames, 1).
         seeds: draw the first weights.
     """
     frames = _layer(keras.layers.Dense, seeds, ATTENTION_UNITS, activation="relu")(frames)
     asked = _layer(keras.layers.Dense, seeds, ATTENTION_UNITS // 2, activation="tanh")(frames)
     logits = _layer(keras.layers.Dense, seeds, 1)(asked)  # (batch, frames, 1)
-    weights = keras.ops.softmax(keras.ops.where(there, logits, _NOWHERE), axis=1)
+    weights = keras.ops.softmax(keras.ops.where(mask, logits, _NOWHERE), axis=1)
     mean = keras.ops.sum(weights * frames, axis=1)
     square = keras.ops.sum(weights * keras.ops.square(frames), axis=1)
     deviation = keras.ops.sqrt(keras.ops.maximum(square - keras.ops.square(mean), 1e-6))
     return keras.layers.Concatenate()([mean, deviation])
 
 
-def convolve(frames: Any, there: Any, dropout: float, seeds: Iterator[int]) -> Any:
+def conv_stack(frames: Any, mask: Any, dropout: float, seeds: Iterator[int]) -> Any:
     """Run five blocks of Conv2D - ELU - max pooling - dropout over frames and coefficients, then take the mean in time.
 
     Args:
         frames: (batch, frames, width), frames padded as `ser_head.data.frames` has it.
-        there: bool (batch, frames, 1).
+        mask: bool (batch, frames, 1).
         dropout: share of the numbers left out of a dense layer; a block loses `BLOCK_DROPOUT` of that.
         seeds: draw first weights and dropout.
     """
     image = frames[..., None]  # (batch, frames, width, channels)
-    present = keras.ops.cast(there, "float32")  # (batch, frames, 1)
+    present = keras.ops.cast(mask, "float32")  # (batch, frames, 1)
     for channels in CHANNELS:
         image = _layer(keras.layers.Conv2D, seeds, channels, 3, padding="same")(image)
         image = keras.layers.MaxPooling2D(2, padding="same")(image)

@@ -14,15 +14,15 @@ from typing import Any
 import numpy as np
 
 from ser_embed.errors import InputError
-from ser_head.data.power_transform import Power
+from ser_head.data.power_transform import YeoJohnson
 from ser_head.data.scaling import OUTLIER, Scaling
 from ser_head.heads.backend import keras
-from ser_head.heads.layers import LayerMix, attend, convolve
+from ser_head.heads.layers import WeightedLayerSum, attentive_statistics_pooling, conv_stack
 from ser_head.heads.registry import HeadSpec
 from ser_head.scoring.temperature import SMALLEST_PROBABILITY
 
 NETWORK = "network"  # its name inside a saved head
-BEND = "bend"  # the name of its layer that bends
+POWER_TRANSFORM = "bend"  # the name of its layer that bends
 SPEAKER_WIDTH = 16  # numbers per row of the speaker table, before its dense layer
 # Keras' 0.99 averages over the last hundreds of steps, more than many trainings have: early validation scores would be
 # those of half-initialised statistics.
@@ -38,15 +38,15 @@ class NetworkShape:
         layers: encoder layers per clip.
         width: numbers per layer.
         classes: emotions; 0 for a head that answers with a number.
-        told: name and width of each input that tells of the speaker, in their order.
-        bends: whether vectors are bent before all else; see `ser_head.data.power_transform`.
+        speaker_inputs: name and width of each input that tells of the speaker, in their order.
+        power_transformed: whether vectors are bent before all else; see `ser_head.data.power_transform`.
     """
 
     layers: int
     width: int
     classes: int
-    told: Mapping[str, int] = field(default_factory=dict)
-    bends: bool = False
+    speaker_inputs: Mapping[str, int] = field(default_factory=dict)
+    power_transformed: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Regularization:
     noise: float
 
 
-class Bend(keras.layers.Layer):
+class PowerTransform(keras.layers.Layer):
     """Bends standardised vectors as `ser_head.data.power_transform` found best: (..., layers, width), which it keeps."""
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
@@ -75,11 +75,15 @@ class Bend(keras.layers.Layer):
 
     def call(self, vectors: Any) -> Any:
         """Bend and standardise."""
-        return Power(self.exponent, self.mean, self.deviation).apply(vectors, keras.ops)
+        return YeoJohnson(self.exponent, self.mean, self.deviation).apply(vectors, keras.ops)
 
-    def use(self, power: Power) -> None:
+    def use(self, power: YeoJohnson) -> None:
         """Bend like this from now on."""
         self.set_weights([power.exponent, power.mean, power.deviation])
+
+
+# Heads saved before version 0.2 name these classes.
+EARLIER_LAYER_NAMES = {"Bend": PowerTransform, "LayerMix": WeightedLayerSum}
 
 
 def build_network(spec: HeadSpec, shape: NetworkShape, regularization: Regularization, seed: int) -> keras.Model:
@@ -94,19 +98,19 @@ def build_network(spec: HeadSpec, shape: NetworkShape, regularization: Regulariz
     seeds = iter(np.random.SeedSequence(seed).generate_state(64).tolist())
     time = (None,) if spec.takes_frames else ()
     vectors = keras.Input((*time, shape.layers, shape.width), name="vectors")
-    told = {name: keras.Input((width,), name=name) for name, width in shape.told.items()}
-    there = keras.ops.logical_not(keras.ops.isnan(vectors[..., :1, 0])) if spec.takes_frames else None
-    hidden = vectors if there is None else keras.ops.where(there[..., None], vectors, 0.0)
-    hidden = Bend(name=BEND)(hidden) if shape.bends else hidden
+    speaker_inputs = {name: keras.Input((width,), name=name) for name, width in shape.speaker_inputs.items()}
+    mask = keras.ops.logical_not(keras.ops.isnan(vectors[..., :1, 0])) if spec.takes_frames else None
+    hidden = vectors if mask is None else keras.ops.where(mask[..., None], vectors, 0.0)
+    hidden = PowerTransform(name=POWER_TRANSFORM)(hidden) if shape.power_transformed else hidden
     hidden = keras.ops.clip(hidden, -OUTLIER, OUTLIER)
-    hidden = LayerMix(name="layer_mix")(hidden) if shape.layers > 1 else hidden[..., 0, :]
-    for name, about in told.items():
+    hidden = WeightedLayerSum(name="layer_mix")(hidden) if shape.layers > 1 else hidden[..., 0, :]
+    for name, about in speaker_inputs.items():
         hidden = keras.layers.Add()([hidden, _speaker(name, about, shape.width, seeds)])
     hidden = keras.layers.GaussianNoise(regularization.noise, seed=next(seeds))(hidden)
     if spec.kind == "attention":
-        hidden = attend(hidden, there, seeds)
+        hidden = attentive_statistics_pooling(hidden, mask, seeds)
     elif spec.kind == "cnn":
-        hidden = convolve(hidden, there, regularization.dropout, seeds)
+        hidden = conv_stack(hidden, mask, regularization.dropout, seeds)
     for units in spec.hidden:
         hidden = _dense(units, next(seeds), activation="relu")(hidden)
         hidden = keras.layers.Dropout(regularization.dropout, seed=next(seeds))(hidden)
@@ -115,7 +119,7 @@ def build_network(spec: HeadSpec, shape: NetworkShape, regularization: Regulariz
         output = _dense(shape.classes, next(seeds), activation="softmax", name="emotion")(hidden)
     else:
         output = _dense(1, next(seeds), name="number")(hidden)
-    return keras.Model([vectors, *told.values()] if told else vectors, output, name=NETWORK)
+    return keras.Model([vectors, *speaker_inputs.values()] if speaker_inputs else vectors, output, name=NETWORK)
 
 
 def _speaker(name: str, about: Any, width: int, seeds: Iterator[int]) -> Any:
@@ -127,7 +131,7 @@ def _speaker(name: str, about: Any, width: int, seeds: Iterator[int]) -> Any:
     return _dense(width, next(seeds), name=f"{name}_dense")(about)
 
 
-def finished(
+def to_inference_model(
     network: keras.Model,
     scaling: Scaling,
     temperature: float = 1.0,
@@ -148,13 +152,13 @@ def finished(
     normalize.finalize_state()
     scaled = [normalize(inputs[0]), *inputs[1:]]
     # Without loss and optimiser, which are no part of what is saved.
-    network = keras.Model(one_or_all(network.inputs), network.outputs[0], name=NETWORK)
-    probabilities = network(one_or_all(scaled))
+    network = keras.Model(unwrap_single(network.inputs), network.outputs[0], name=NETWORK)
+    probabilities = network(unwrap_single(scaled))
     if numbers is not None:
         value = keras.layers.Rescaling(numbers[1], numbers[0])(probabilities)
-        return keras.Model(one_or_all(inputs), value)
+        return keras.Model(unwrap_single(inputs), value)
     logits = keras.ops.log(keras.ops.maximum(probabilities, SMALLEST_PROBABILITY))
-    return keras.Model(one_or_all(inputs), keras.ops.softmax(logits / temperature))
+    return keras.Model(unwrap_single(inputs), keras.ops.softmax(logits / temperature))
 
 
 def load_network(path: Path) -> Callable[[list[np.ndarray]], np.ndarray]:
@@ -173,7 +177,7 @@ def load_network(path: Path) -> Callable[[list[np.ndarray]], np.ndarray]:
         for start in range(0, len(inputs[0]), _SCORED_AT_ONCE):
             part = [each[start : start + _SCORED_AT_ONCE] for each in inputs]
             # Called directly: predict_on_batch would trace a graph for each head, which costs more than it saves.
-            scored.append(keras.ops.convert_to_numpy(network(one_or_all(part), training=False)))
+            scored.append(keras.ops.convert_to_numpy(network(unwrap_single(part), training=False)))
         return np.concatenate(scored)
 
     return predict
@@ -186,7 +190,10 @@ def load_head(path: Path) -> keras.Model:
         InputError: it is not a head this version can read.
     """
     try:
-        own = {each.__name__: each for each in (Bend, LayerMix)}
+        own = {
+            **{layer.__name__: layer for layer in (PowerTransform, WeightedLayerSum)},
+            **EARLIER_LAYER_NAMES,
+        }
         return keras.saving.load_model(path, custom_objects=own, compile=False, safe_mode=True)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise InputError(
@@ -196,11 +203,11 @@ def load_head(path: Path) -> keras.Model:
 
 def layer_weights(network: keras.Model) -> list[float] | None:
     """Return what the mix gives each layer, or None where there is but one."""
-    mixes = [layer for layer in network.layers if isinstance(layer, LayerMix)]
+    mixes = [layer for layer in network.layers if isinstance(layer, WeightedLayerSum)]
     return keras.ops.convert_to_numpy(mixes[0].weighting()).tolist() if mixes else None
 
 
-def one_or_all(inputs: list[Any]) -> Any:
+def unwrap_single(inputs: list[Any]) -> Any:
     """Return inputs as Keras wants them: a single one not in a list."""
     return inputs if len(inputs) > 1 else inputs[0]
 

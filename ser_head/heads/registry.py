@@ -11,13 +11,13 @@ class HeadSpec:
         kind: "dense", "attention" and "cnn" are networks, "classic" scikit-learn's, "ensemble" a mean of other runs.
         summary: what it is, in a few words.
         hidden: units of each hidden layer of a network; each is Dense - ReLU - dropout - batch normalisation.
-        bends: whether vectors go through `ser_head.data.power_transform` in front of it; a linear machine is left linear.
+        power_transformed: whether vectors go through `ser_head.data.power_transform` in front of it; a linear machine is left linear.
     """
 
     kind: str
     summary: str
     hidden: tuple[int, ...] = ()
-    bends: bool = False
+    power_transformed: bool = False
 
     @property
     def takes_frames(self) -> bool:
@@ -26,14 +26,17 @@ class HeadSpec:
 
 
 HEADS = {
-    "linear": HeadSpec("dense", "no hidden layer: softmax regression", bends=True),
-    "mlp": HeadSpec("dense", "two hidden layers, 256 and 64 units (Brown, 2023)", (256, 64), bends=True),
+    "linear": HeadSpec("dense", "no hidden layer: softmax regression", power_transformed=True),
+    "mlp": HeadSpec("dense", "two hidden layers, 256 and 64 units (Brown, 2023)", (256, 64), power_transformed=True),
     "deep": HeadSpec(
-        "dense", "four hidden layers, 1024, 256, 64 and 64 units (Brown, 2023)", (1024, 256, 64, 64), bends=True
+        "dense",
+        "four hidden layers, 1024, 256, 64 and 64 units (Brown, 2023)",
+        (1024, 256, 64, 64),
+        power_transformed=True,
     ),
     "svm": HeadSpec("classic", "linear support vector machine"),
     "lda": HeadSpec(
-        "classic", "linear discriminant analysis, its covariance shrunk (Ledoit and Wolf, 2004)", bends=True
+        "classic", "linear discriminant analysis, its covariance shrunk (Ledoit and Wolf, 2004)", power_transformed=True
     ),
     "forest": HeadSpec("classic", "random forest"),
     "attention": HeadSpec("attention", "attention over the frames of a clip, then 256 and 64 units", (256, 64)),

@@ -18,7 +18,7 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.svm import LinearSVC
 
 from ser_embed.errors import InputError
-from ser_head.data.power_transform import Power
+from ser_head.data.power_transform import YeoJohnson
 from ser_head.data.scaling import OUTLIER
 from ser_head.scoring.temperature import SMALLEST_PROBABILITY
 
@@ -28,14 +28,14 @@ _TRUSTED = ["sklearn.tree._tree.Tree"]  # what a forest holds beyond the types s
 _UNREADABLE = (OSError, ValueError, TypeError, KeyError, AttributeError, ImportError, EOFError, RuntimeError)
 
 
-class ClassicHead:
+class SklearnHead:
     """A classifier of scikit-learn's that answers with probabilities.
 
     Attributes:
         kind: "svm", "lda" or "forest".
     """
 
-    def __init__(self, kind: str, seed: int, power: Power | None = None) -> None:
+    def __init__(self, kind: str, seed: int, power: YeoJohnson | None = None) -> None:
         """Make an untrained head.
 
         Args:
@@ -47,7 +47,7 @@ class ClassicHead:
         self._seed, self._power = seed, power
         self._estimator: Any = None
 
-    def fit(self, vectors: np.ndarray, targets: np.ndarray, weights: np.ndarray) -> "ClassicHead":
+    def fit(self, vectors: np.ndarray, targets: np.ndarray, weights: np.ndarray) -> "SklearnHead":
         """Train on clips, and return the head itself.
 
         The penalty C of the machine is one over the number of dimensions: standardised vectors have that mean squared
@@ -109,7 +109,7 @@ class ClassicHead:
         skops.io.dump(kept, path, compression=zipfile.ZIP_DEFLATED)
 
     @classmethod
-    def load(cls, path: Path) -> "ClassicHead":
+    def load(cls, path: Path) -> "SklearnHead":
         """Read a head that `save` wrote, without running any code the file may bring.
 
         Raises:
@@ -119,7 +119,7 @@ class ClassicHead:
             kept = skops.io.load(path, trusted=_TRUSTED)
             if not isinstance(kept, dict):  # what was saved before a head could bend
                 kept = {"estimator": kept, "power": None}
-            estimator, power = kept["estimator"], kept["power"] and Power(**kept["power"])
+            estimator, power = kept["estimator"], kept["power"] and YeoJohnson(**kept["power"])
         except (*_UNREADABLE, zipfile.BadZipFile, zlib.error) as error:
             raise _not_a_head(path, str(error)) from error
         for kind, type_ in _TYPES.items():

@@ -24,7 +24,7 @@ AT_ONCE = 32  # waveforms held in memory
 
 
 @dataclasses.dataclass(frozen=True)
-class Hearing:
+class PredictConfig:
     """How audio is listened to, and what is made of it.
 
     Attributes:
@@ -63,7 +63,7 @@ class Hearing:
 
 
 @dataclasses.dataclass(frozen=True)
-class Piece:
+class Segment:
     """A stretch of audio to score: a window, or a whole file.
 
     Attributes:
@@ -80,7 +80,7 @@ class Piece:
 
 
 @dataclasses.dataclass(frozen=True)
-class Clips:
+class EmbeddedClips:
     """Whole clips as vectors.
 
     Attributes:
@@ -130,7 +130,7 @@ def find_audio(paths: Iterable[Path]) -> list[Path]:
     return list(files)
 
 
-def embed_clips(embedder: Any, files: Iterable[Path], unwanted: Collection[str]) -> Clips:
+def embed_clips(embedder: Any, files: Iterable[Path], unwanted: Collection[str]) -> EmbeddedClips:
     """Embed whole clips, the same clip once.
 
     Args:
@@ -156,7 +156,7 @@ def embed_clips(embedder: Any, files: Iterable[Path], unwanted: Collection[str])
     vectors = [np.zeros((0, len(embedder.spec.layers), embedder.spec.width), np.float32)]
     while group := list(islice(wanted, AT_ONCE)):
         vectors.append(embedder.embed_waveforms(group))
-    return Clips(np.concatenate(vectors), tuple(digests), tuple(unreadable))
+    return EmbeddedClips(np.concatenate(vectors), tuple(digests), tuple(unreadable))
 
 
 def file_digests(files: Iterable[Path]) -> dict[Path, str]:
@@ -169,8 +169,8 @@ def file_digests(files: Iterable[Path]) -> dict[Path, str]:
 
 
 def listen(
-    files: Iterable[Path], hearing: Hearing, longest_s: float, unreadable: list[dict[str, str]]
-) -> Iterator[Piece]:
+    files: Iterable[Path], hearing: PredictConfig, longest_s: float, unreadable: list[dict[str, str]]
+) -> Iterator[Segment]:
     """Read files one after the other.
 
     Args:
@@ -191,10 +191,10 @@ def listen(
 
 def _load(file: Path, longest_s: float) -> tuple[np.ndarray, Any]:
     """Return the waveform and the facts of a clip that an encoder can take whole."""
-    from ser_embed.audio.decode import Preparation, load_clip
+    from ser_embed.audio.decode import AudioPreprocessing, load_clip
     from ser_embed.spec import RATE_HZ
 
-    waveform, facts = load_clip(file, Preparation())
+    waveform, facts = load_clip(file, AudioPreprocessing())
     if len(waveform) > longest_s * RATE_HZ:
         raise ClipError(
             f"too long to be heard whole: {facts.duration_s:.0f} s, at most {longest_s:.0f} s; "
@@ -203,25 +203,25 @@ def _load(file: Path, longest_s: float) -> tuple[np.ndarray, Any]:
     return waveform, facts
 
 
-def _whole(file: Path, longest_s: float) -> Iterator[Piece]:
+def _whole(file: Path, longest_s: float) -> Iterator[Segment]:
     waveform, facts = _load(file, longest_s)
-    yield Piece(file, 0.0, facts.duration_s, waveform)
+    yield Segment(file, 0.0, facts.duration_s, waveform)
 
 
-def _windows(file: Path, window_s: float, hop_s: float | None) -> Iterator[Piece]:
+def _windows(file: Path, window_s: float, hop_s: float | None) -> Iterator[Segment]:
     from ser_embed.audio.decode import check_waveform
     from ser_embed.audio.windows import windows
 
-    silent: list[Piece] = []  # held back until a voice is heard: a file without any is not scored at all
+    silent: list[Segment] = []  # held back until a voice is heard: a file without any is not scored at all
     heard = False
     for start_s, end_s, waveform in windows(file, window_s, hop_s or window_s / 2):
         try:
             check_waveform(waveform)
         except SilentClipError:
-            silent.append(Piece(file, start_s, end_s, None))
+            silent.append(Segment(file, start_s, end_s, None))
         else:
             heard = True
-            yield from [*silent, Piece(file, start_s, end_s, waveform)]
+            yield from [*silent, Segment(file, start_s, end_s, waveform)]
             silent.clear()
     if not heard:
         raise SilentClipError("silent from beginning to end")

@@ -14,7 +14,7 @@ SILENT = "silent"  # what a window without a voice is called; it has no probabil
 UNCERTAIN = "uncertain"
 NUMBER = "value"  # the column of a head that answers with a number
 UNFAMILIAR = "unlike anything in training"
-FAMILIAR_UP_TO = 1.0  # see `ser_head.runs.run.Run.unfamiliarity`
+OOD_THRESHOLD = 1.0  # see `ser_head.runs.run.Run.ood_score`
 _STRETCHES = 12  # stretches of one emotion told in a file's line; --output has all windows
 
 
@@ -37,7 +37,7 @@ class Predictions:
     @property
     def unfamiliar(self) -> pd.Series:
         """Whether each row is unlike anything in training, bool."""
-        return self.table["unfamiliarity"] > FAMILIAR_UP_TO
+        return self.table["unfamiliarity"] > OOD_THRESHOLD
 
     def lines(self) -> list[str]:
         """Return one line per file: its emotion and probabilities, or its timeline."""
@@ -65,7 +65,7 @@ class Predictions:
 
 
 def emotions_of(
-    probabilities: np.ndarray, labels: Sequence[str], unfamiliarity: np.ndarray, min_confidence: float | None
+    probabilities: np.ndarray, labels: Sequence[str], ood_score: np.ndarray, min_confidence: float | None
 ) -> np.ndarray:
     """Answer with an emotion where one can be answered.
 
@@ -74,7 +74,7 @@ def emotions_of(
     Args:
         probabilities: (pieces, classes); NaN for a silent piece.
         labels: the classes.
-        unfamiliarity: (pieces,), NaN for a silent piece.
+        ood_score: (pieces,), NaN for a silent piece.
         min_confidence: below this probability, and where audio is unfamiliar, the answer is `UNCERTAIN`. None asks for
             no probability in particular; 0 takes every answer, of unfamiliar audio too.
 
@@ -85,12 +85,12 @@ def emotions_of(
     best = np.where(silent[:, None], 0, probabilities).argmax(axis=1)
     unsure = probabilities.max(axis=1) < (min_confidence or 0)
     if min_confidence != 0:
-        unsure |= unfamiliarity > FAMILIAR_UP_TO
+        unsure |= ood_score > OOD_THRESHOLD
     return np.select([silent, unsure], [SILENT, UNCERTAIN], np.array(labels, dtype=object)[best])
 
 
 def _line(file: str, rows: pd.DataFrame) -> str:
-    strange = int((rows["unfamiliarity"] > FAMILIAR_UP_TO).sum())
+    strange = int((rows["unfamiliarity"] > OOD_THRESHOLD).sum())
     if NUMBER in rows:
         rows = rows.assign(emotion=[SILENT if np.isnan(value) else f"{value:.3g}" for value in rows[NUMBER]])
     if len(rows) == 1:

@@ -15,14 +15,14 @@ import pandas as pd
 from ser_embed.cli import note
 from ser_embed.errors import InputError
 from ser_head.evaluation.predictions import PROBABILITY
-from ser_head.inference.audio import AT_ONCE, Hearing, Piece, find_audio, listen, load_embedder
+from ser_head.inference.audio import AT_ONCE, PredictConfig, Segment, find_audio, listen, load_embedder
 from ser_head.inference.prediction_table import NUMBER, UNFAMILIAR, Predictions, emotions_of
-from ser_head.inference.speaker_context import Voice, find_voice
+from ser_head.inference.speaker_context import SpeakerContext, resolve_speaker
 from ser_head.runs.ensemble import ensemble_probabilities
 from ser_head.runs.run import Run
 
 
-def run_prediction(run: Run, audio: Sequence[Path], hearing: Hearing) -> Predictions:
+def run_prediction(run: Run, audio: Sequence[Path], hearing: PredictConfig) -> Predictions:
     """Score audio files with a run.
 
     Args:
@@ -38,7 +38,7 @@ def run_prediction(run: Run, audio: Sequence[Path], hearing: Hearing) -> Predict
     _require_corpus(run, hearing.corpus)
     embedder = load_embedder(run.spec, hearing.model, hearing.device)
     embedders = [embedder, *_other_embedders(run, hearing)]
-    voice = find_voice(run, embedder, files, hearing)
+    voice = resolve_speaker(run, embedder, files, hearing)
     unreadable = list(voice.unreadable)
     pieces = listen(files, hearing, min(each.max_clip_s for each in embedders), unreadable)
     tables = []
@@ -51,36 +51,38 @@ def run_prediction(run: Run, audio: Sequence[Path], hearing: Hearing) -> Predict
     return predictions
 
 
-def _score(run: Run, embedders: Sequence[Any], pieces: Sequence[Piece], voice: Voice, hearing: Hearing) -> pd.DataFrame:
+def _score(
+    run: Run, embedders: Sequence[Any], pieces: Sequence[Segment], voice: SpeakerContext, hearing: PredictConfig
+) -> pd.DataFrame:
     corpus = hearing.corpus or ""
     voiced = [index for index, piece in enumerate(pieces) if piece.waveform is not None]
-    answers, unfamiliarity = np.full((len(pieces), max(1, len(run.labels))), np.nan), np.full(len(pieces), np.nan)
+    answers, ood_score = np.full((len(pieces), max(1, len(run.labels))), np.nan), np.full(len(pieces), np.nan)
     if voiced:
         heard = [each.embed_waveforms([pieces[index].waveform for index in voiced]) for each in embedders]
         if run.members:
             answers[voiced] = ensemble_probabilities(run, heard, corpus)
-            unfamiliarity[voiced] = np.mean(
-                [member.unfamiliarity(vectors, corpus) for member, vectors in zip(run.members, heard, strict=True)],
+            ood_score[voiced] = np.mean(
+                [member.ood_score(vectors, corpus) for member, vectors in zip(run.members, heard, strict=True)],
                 axis=0,
             )
         else:
             speakers, enrolled = voice.speakers([pieces[index].file for index in voiced])
             corpora = [corpus] * len(voiced)
             answers[voiced] = run.probabilities(heard[0], speakers, embedders[0].spec, enrolled, corpora)
-            unfamiliarity[voiced] = run.unfamiliarity(heard[0], corpus)
+            ood_score[voiced] = run.ood_score(heard[0], corpus)
     where = {
         "file": [str(piece.file) for piece in pieces],
         "start_s": [round(piece.start_s, 3) for piece in pieces],
         "end_s": [round(piece.end_s, 3) for piece in pieces],
     }
     if not run.labels:
-        return pd.DataFrame({**where, NUMBER: answers[:, 0], "unfamiliarity": unfamiliarity})
+        return pd.DataFrame({**where, NUMBER: answers[:, 0], "unfamiliarity": ood_score})
     return pd.DataFrame(
         {
             **where,
-            "emotion": emotions_of(answers, run.labels, unfamiliarity, hearing.min_confidence),
+            "emotion": emotions_of(answers, run.labels, ood_score, hearing.min_confidence),
             "confidence": answers.max(axis=1),
-            "unfamiliarity": unfamiliarity,
+            "unfamiliarity": ood_score,
             **{f"{PROBABILITY}{label}": answers[:, index] for index, label in enumerate(run.labels)},
         }
     )
@@ -93,7 +95,7 @@ def _require_corpus(run: Run, corpus: str | None) -> None:
         raise InputError(f"with the run {run.folder}, --corpus has to be {expected}, not {corpus!r}")
 
 
-def _other_embedders(run: Run, hearing: Hearing) -> list[Any]:
+def _other_embedders(run: Run, hearing: PredictConfig) -> list[Any]:
     """Return an embedder for each member of an ensemble after the first, one for all that share an encoder."""
     if run.members and hearing.model and any(member.spec != run.spec for member in run.members):
         raise InputError(f"--model names one encoder, but the members of {run.folder} have several")
@@ -106,7 +108,7 @@ def _other_embedders(run: Run, hearing: Hearing) -> list[Any]:
     return [each for _, each in embedders]
 
 
-def _note_unfamiliar(predictions: Predictions, hearing: Hearing) -> None:
+def _note_unfamiliar(predictions: Predictions, hearing: PredictConfig) -> None:
     strange = int(predictions.unfamiliar.sum())
     if not strange:
         return

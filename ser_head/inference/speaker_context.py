@@ -9,13 +9,13 @@ import numpy as np
 
 from ser_embed.cli import note
 from ser_embed.errors import InputError
-from ser_head.inference.audio import Hearing, embed_clips, file_digests, find_audio
+from ser_head.inference.audio import PredictConfig, embed_clips, file_digests, find_audio
 from ser_head.personalization.profiles import Profile, empty_profile, load_profile
 from ser_head.runs.run import Run
 
 
 @dataclasses.dataclass(frozen=True)
-class Voice:
+class SpeakerContext:
     """What a head is told of who speaks. A clip tells nothing of itself: it is scored with the others.
 
     Attributes:
@@ -71,7 +71,7 @@ def extend(profile: Profile, embedder: Any, paths: Iterable[Path]) -> tuple[Prof
     return profile.with_clips(clips.vectors, clips.digests), clips.unreadable
 
 
-def find_voice(run: Run, embedder: Any, files: Sequence[Path], hearing: Hearing) -> Voice:
+def resolve_speaker(run: Run, embedder: Any, files: Sequence[Path], hearing: PredictConfig) -> SpeakerContext:
     """Find out who speaks, and tell.
 
     Args:
@@ -85,15 +85,15 @@ def find_voice(run: Run, embedder: Any, files: Sequence[Path], hearing: Hearing)
     """
     name = hearing.speaker or ""
     if not name and hearing.enroll is None:
-        return Voice()
-    if not run.settings.personalized:
+        return SpeakerContext()
+    if not run.config.personalized:
         note(f"the run {run.folder} is not personalised: who speaks makes no difference")
-        return Voice()
+        return SpeakerContext()
     profile = load_profile(run.profiles if hearing.profiles is None else Path(hearing.profiles), name, run.spec)
     if profile is None and hearing.enroll is None:
         if not any(name in fold["known"] for fold in run.about["folds"]):
             note(f"{name} has no profile and was not in training: scored as an unknown speaker")
-        return Voice(name)
+        return SpeakerContext(name)
     profile = profile or empty_profile(name, run.spec)
     unreadable: tuple[dict[str, str], ...] = ()
     if hearing.enroll is not None:
@@ -101,4 +101,4 @@ def find_voice(run: Run, embedder: Any, files: Sequence[Path], hearing: Hearing)
     digests = {file: digest for file, digest in file_digests(files).items() if digest in profile.digests}
     own = f"; to be scored among them: {len(digests)}, each with the others alone" if digests else ""
     note(f"enrolled clips{' of ' if name else ''}{name}: {len(profile.digests)}{own}")
-    return Voice("", profile, digests, unreadable)
+    return SpeakerContext("", profile, digests, unreadable)

@@ -34,7 +34,7 @@ class Session:
     scored: np.ndarray
 
 
-def enrolment_sessions(
+def enrollment_sessions(
     speakers: np.ndarray, indices: np.ndarray, size: int, random: np.random.Generator, groups: int = GROUPS
 ) -> list[Session]:
     """Enrol each speaker with clips drawn anew for each group of its clips, from outside that group.
@@ -59,7 +59,7 @@ def enrolment_sessions(
 def training_sessions(
     speakers: np.ndarray, indices: np.ndarray, random: np.random.Generator, groups: int = TRAINING_GROUPS
 ) -> list[Session]:
-    """Enrol as `enrolment_sessions` does, each group with a size of its own, drawn from `TRAINING_SIZES`.
+    """Enrol as `enrollment_sessions` does, each group with a size of its own, drawn from `TRAINING_SIZES`.
 
     A network so trained sees statistics as noisy as those it will be tested with.
     """
@@ -75,7 +75,7 @@ def transductive_sessions(speakers: np.ndarray, indices: np.ndarray) -> list[Ses
     return [Session(name, own if name else own[:0], own) for name, own in _clips_by_speaker(speakers, indices)]
 
 
-def known_sessions(speakers: np.ndarray, indices: np.ndarray, train: np.ndarray) -> list[Session]:
+def known_speaker_sessions(speakers: np.ndarray, indices: np.ndarray, train: np.ndarray) -> list[Session]:
     """Enrol each speaker with its training clips: none, where it was not in training.
 
     Args:

@@ -46,7 +46,7 @@ def parse_methods(text: str | bool | Sequence[str]) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
-class Voices:
+class TrainingSpeakers:
     """The speakers of a fold's training clips.
 
     Attributes:
@@ -67,26 +67,26 @@ class Voices:
         """Return the place of a speaker in the table, counted from 1; 0 for one who is not in it."""
         return self.names.index(speaker) + 1 if speaker in self.names else 0
 
-    def nobody(self) -> "Voices":
+    def nobody(self) -> "TrainingSpeakers":
         """Return the same without any speaker."""
-        return Voices((), self.means[:0], self.variances[:0], self.counts[:0], self.numbers[:0])
+        return TrainingSpeakers((), self.means[:0], self.variances[:0], self.counts[:0], self.numbers[:0])
 
 
 @dataclass(frozen=True)
-class Card:
+class SpeakerState:
     """What is made of one speaker.
 
     Attributes:
         shift: taken off the clips, float32 (layers, width).
         scale: then divided by, float32 (layers, width).
         added: to the clips in the end, float32 (layers, width).
-        told: further inputs of the network, float32 (numbers,) each.
+        speaker_inputs: further inputs of the network, float32 (numbers,) each.
     """
 
     shift: np.ndarray
     scale: np.ndarray
     added: np.ndarray
-    told: tuple[np.ndarray, ...]
+    speaker_inputs: tuple[np.ndarray, ...]
 
 
 class Personalizer:
@@ -94,14 +94,14 @@ class Personalizer:
 
     Attributes:
         methods: those in use; none makes every speaker the average one.
-        voices: the training speakers.
+        training_speakers: the training speakers.
         pretrained: e_s of speakers whom the encoder's pre-training heard, float32 (layers, width) each.
     """
 
     def __init__(
         self,
         methods: Sequence[str],
-        voices: Voices,
+        training_speakers: TrainingSpeakers,
         rows: int = 0,
         pretrained: Mapping[str, np.ndarray] = MappingProxyType({}),
     ) -> None:
@@ -109,15 +109,17 @@ class Personalizer:
 
         Args:
             methods: some of `METHODS`.
-            voices: the training speakers.
+            training_speakers: the training speakers.
             rows: rows of the speaker table, where the network has more than there are speakers and row 0.
             pretrained: e_s by name, in the fold's standardised space.
         """
         self.methods = tuple(methods)
-        self.voices = voices
+        self.training_speakers = training_speakers
         self.pretrained = pretrained
-        self._rows = max(rows, len(voices.names) + 1)
-        self._kappa = shrinkage(voices.means, voices.variances, voices.counts.sum(axis=1))
+        self._rows = max(rows, len(training_speakers.names) + 1)
+        self._kappa = shrinkage(
+            training_speakers.means, training_speakers.variances, training_speakers.counts.sum(axis=1)
+        )
 
     @property
     def listens(self) -> bool:
@@ -125,12 +127,12 @@ class Personalizer:
         return any(name != "calibrate" for name in self.methods)
 
     @property
-    def told_widths(self) -> dict[str, int]:
+    def input_widths(self) -> dict[str, int]:
         """Name and width of each input of the network beside the vectors, in their order."""
-        widths = {"embedding": self._rows, "features": self.voices.means.shape[2]}
+        widths = {"embedding": self._rows, "features": self.training_speakers.means.shape[2]}
         return {name: width for name, width in widths.items() if name in self.methods}
 
-    def card(self, enrolled: np.ndarray, row: int = 0, speaker: str = "") -> Card:
+    def state(self, enrolled: np.ndarray, row: int = 0, speaker: str = "") -> SpeakerState:
         """Describe a speaker by some clips.
 
         Args:
@@ -139,50 +141,56 @@ class Personalizer:
             speaker: its name, if the pre-training may have heard it.
         """
         moments = speaker_statistics(enrolled, self._kappa)
-        weights = self._row_alone(row) if row else blend(enrolled, self.voices.means)
-        return self._card(moments, moments[0], weights, speaker)
+        weights = self._row_alone(row) if row else blend(enrolled, self.training_speakers.means)
+        return self._state(moments, moments[0], weights, speaker)
 
-    def training_card(self, enrolled: np.ndarray, speaker: str) -> Card:
+    def training_state(self, enrolled: np.ndarray, speaker: str) -> SpeakerState:
         """Describe a training speaker by some clips; without any it is nobody, whoever speaks."""
-        return self.card(enrolled, self.voices.row(speaker), speaker) if len(enrolled) else self.card(enrolled)
+        return (
+            self.state(enrolled, self.training_speakers.row(speaker), speaker)
+            if len(enrolled)
+            else self.state(enrolled)
+        )
 
-    def known_card(self, speaker: str) -> Card:
+    def known_state(self, speaker: str) -> SpeakerState:
         """Describe a training speaker by all its training clips; a stranger by none."""
-        row = self.voices.row(speaker)
+        row = self.training_speakers.row(speaker)
         if not row:
-            return self.card(self.voices.means[:0], speaker=speaker)
-        count = self.voices.counts[row - 1].sum()
+            return self.state(self.training_speakers.means[:0], speaker=speaker)
+        count = self.training_speakers.counts[row - 1].sum()
         share = count / (count + self._kappa)
-        shift = (share * self.voices.means[row - 1]).astype(np.float32)
-        variance = share * self.voices.variances[row - 1] + (1 - share)  # as `speaker_statistics` has it
-        return self._card((shift, np.sqrt(variance).astype(np.float32)), shift, self._row_alone(row), speaker)
+        shift = (share * self.training_speakers.means[row - 1]).astype(np.float32)
+        variance = share * self.training_speakers.variances[row - 1] + (1 - share)  # as `speaker_statistics` has it
+        return self._state((shift, np.sqrt(variance).astype(np.float32)), shift, self._row_alone(row), speaker)
 
-    def inputs(self, vectors: np.ndarray, cards: Sequence[Card], card_of: np.ndarray) -> list[np.ndarray]:
+    def inputs(self, vectors: np.ndarray, states: Sequence[SpeakerState], state_of: np.ndarray) -> list[np.ndarray]:
         """Return the network's inputs.
 
         Args:
             vectors: standardised clips, float32 (clips, layers, width).
-            cards: their speakers.
-            card_of: position of each clip's card, int (clips,).
+            states: their speakers.
+            state_of: position of each clip's card, int (clips,).
         """
         if not self.listens:
             return [vectors]
         if "normalize" in self.methods:
-            shift, scale = np.stack([card.shift for card in cards]), np.stack([card.scale for card in cards])
-            vectors = (vectors - shift[card_of]) / scale[card_of]
+            shift, scale = np.stack([state.shift for state in states]), np.stack([state.scale for state in states])
+            vectors = (vectors - shift[state_of]) / scale[state_of]
         if "papt" in self.methods:
-            vectors = vectors + np.stack([card.added for card in cards])[card_of]
-        told = [np.stack(kind)[card_of] for kind in zip(*(card.told for card in cards), strict=True)]
-        return [vectors, *told]
+            vectors = vectors + np.stack([state.added for state in states])[state_of]
+        speaker_inputs = [
+            np.stack(kind)[state_of] for kind in zip(*(state.speaker_inputs for state in states), strict=True)
+        ]
+        return [vectors, *speaker_inputs]
 
     def _row_alone(self, row: int) -> np.ndarray:
         return one_hot(np.array([row]), self._rows)[0]
 
-    def _card(
+    def _state(
         self, moments: tuple[np.ndarray, np.ndarray], mean: np.ndarray, weights: np.ndarray, speaker: str
-    ) -> Card:
+    ) -> SpeakerState:
         # The features of a speaker are its mean over the layers too: one dense layer for all of them.
         table = np.pad(weights, (0, self._rows - len(weights)))
-        told = {"embedding": table, "features": mean.mean(axis=0)}
+        speaker_inputs = {"embedding": table, "features": mean.mean(axis=0)}
         added = self.pretrained.get(speaker, np.zeros_like(moments[0]))
-        return Card(*moments, added, tuple(told[name] for name in self.told_widths))
+        return SpeakerState(*moments, added, tuple(speaker_inputs[name] for name in self.input_widths))

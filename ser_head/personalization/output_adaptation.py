@@ -30,7 +30,7 @@ _TRIALS = 100  # of a step's length
 _EASY_SPREAD = 50.0  # of a clip's logits, in nats; beyond it answers are so sure that the objective has corners
 
 
-class Calibration(NamedTuple):
+class PriorShift(NamedTuple):
     """How probabilities are calibrated.
 
     Attributes:
@@ -44,10 +44,10 @@ class Calibration(NamedTuple):
     tau: float
 
 
-GRID = tuple(Calibration(*each) for each in product((1, 5, 20), (10.0, 100.0, 1000.0), (1.0, 10.0, 100.0, np.inf)))
+GRID = tuple(PriorShift(*each) for each in product((1, 5, 20), (10.0, 100.0, 1000.0), (1.0, 10.0, 100.0, np.inf)))
 
 
-class HeldOut(NamedTuple):
+class ValidationSession(NamedTuple):
     """A session of a speaker who was held out of training.
 
     Attributes:
@@ -119,8 +119,8 @@ def shift(log_probabilities: np.ndarray, bias: np.ndarray) -> np.ndarray:
     return np.exp(_log_softmax(log_probabilities + bias)).astype(np.float32)
 
 
-def borrowed_bias(
-    calibration: Calibration | None,
+def prior_shift_bias(
+    calibration: PriorShift | None,
     enrolled: np.ndarray,
     order: np.ndarray,
     counts: np.ndarray,
@@ -144,12 +144,12 @@ def borrowed_bias(
     return find_bias(enrolled, prior, train_prior, calibration.tau)
 
 
-def choose_calibration(
-    held_out: Sequence[HeldOut],
+def choose_prior_shift(
+    held_out: Sequence[ValidationSession],
     counts: np.ndarray,
     train_prior: np.ndarray,
-    grid: Sequence[Calibration] = GRID,
-) -> Calibration | None:
+    grid: Sequence[PriorShift] = GRID,
+) -> PriorShift | None:
     """Choose the calibration with the least log-loss, averaged over sessions of speakers held out of training.
 
     Args:
@@ -162,16 +162,16 @@ def choose_calibration(
         The best; None where none is better than no calibration at all, or where there are no sessions.
     """
 
-    def loss(calibration: Calibration | None) -> float:
+    def loss(calibration: PriorShift | None) -> float:
         return sum(
-            _log_loss(each, borrowed_bias(calibration, each.enrolled, each.order, counts, train_prior))
+            _log_loss(each, prior_shift_bias(calibration, each.enrolled, each.order, counts, train_prior))
             for each in held_out
         )
 
     return min([None, *grid], key=loss)  # of equals the first
 
 
-def _log_loss(session: HeldOut, bias: np.ndarray) -> float:
+def _log_loss(session: ValidationSession, bias: np.ndarray) -> float:
     """Return the mean log-loss of the scored clips."""
     given = _log_softmax(session.scored + bias)
     return -float(given[np.arange(len(given)), session.targets].mean())

@@ -17,7 +17,9 @@ def one_hot(rows: np.ndarray, count: int) -> np.ndarray:
     return (np.asarray(rows)[:, None] == np.arange(count)).astype(np.float32)
 
 
-def blend(enrolled: np.ndarray, voices: np.ndarray, kappa: float = KAPPA, sharpness: float = SHARPNESS) -> np.ndarray:
+def blend(
+    enrolled: np.ndarray, speaker_means: np.ndarray, kappa: float = KAPPA, sharpness: float = SHARPNESS
+) -> np.ndarray:
     """Weigh the rows of a speaker table for a speaker who has none.
 
     Of n clips' worth of weight out of n + kappa, each training speaker has a share by a softmax of their likeness; the
@@ -25,18 +27,18 @@ def blend(enrolled: np.ndarray, voices: np.ndarray, kappa: float = KAPPA, sharpn
 
     Args:
         enrolled: standardised vectors of the new speaker, (clips, layers, width).
-        voices: mean standardised vector of each training speaker, (speakers, layers, width).
+        speaker_means: mean standardised vector of each training speaker, (speakers, layers, width).
         kappa: clips' worth of trust in row 0, above 0.
         sharpness: what the cosines are multiplied by.
 
     Returns:
         Weights of sum 1, float32 (1 + speakers,); row 0 alone where no clips are given.
     """
-    weights = np.zeros(1 + len(voices), np.float32)
-    if not len(enrolled) or not len(voices):
+    weights = np.zeros(1 + len(speaker_means), np.float32)
+    if not len(enrolled) or not len(speaker_means):
         weights[UNKNOWN] = 1.0
         return weights
-    scores = sharpness * _likeness(enrolled, voices)
+    scores = sharpness * _likeness(enrolled, speaker_means)
     shares = np.exp(scores - scores.max())
     known = len(enrolled) / (len(enrolled) + kappa)
     weights[UNKNOWN] = 1.0 - known
@@ -44,22 +46,22 @@ def blend(enrolled: np.ndarray, voices: np.ndarray, kappa: float = KAPPA, sharpn
     return weights
 
 
-def most_similar(enrolled: np.ndarray, voices: np.ndarray, k: int) -> np.ndarray:
+def most_similar(enrolled: np.ndarray, speaker_means: np.ndarray, k: int) -> np.ndarray:
     """Return the places in `voices` of the `k` training speakers a new one resembles most, best first, int64.
 
     Args:
         enrolled: standardised vectors of the new speaker, (clips, layers, width); without clips it resembles nobody.
-        voices: mean standardised vector of each training speaker, (speakers, layers, width).
+        speaker_means: mean standardised vector of each training speaker, (speakers, layers, width).
         k: how many, at most.
     """
     if not len(enrolled):
         return np.zeros(0, np.int64)
-    return np.argsort(-_likeness(enrolled, voices), kind="stable")[:k]
+    return np.argsort(-_likeness(enrolled, speaker_means), kind="stable")[:k]
 
 
-def _likeness(enrolled: np.ndarray, voices: np.ndarray) -> np.ndarray:
+def _likeness(enrolled: np.ndarray, speaker_means: np.ndarray) -> np.ndarray:
     """Return the cosine between the mean of `enrolled` and each voice; 0 where one of them has no direction."""
     own = enrolled.mean(axis=0, dtype=np.float64).ravel()
-    others = voices.reshape(len(voices), own.size).astype(np.float64)
+    others = speaker_means.reshape(len(speaker_means), own.size).astype(np.float64)
     lengths = np.linalg.norm(others, axis=1) * np.linalg.norm(own)
     return np.divide(others @ own, lengths, out=np.zeros(len(others)), where=lengths > 0)

@@ -19,7 +19,7 @@ _ENOUGH_TO_NAME = 0.1  # a class called another less often than this is not wort
 
 
 @dataclass(frozen=True)
-class Ranking:
+class OneVsRestCurves:
     """How well one class's probability sets its clips apart from all others.
 
     Attributes:
@@ -65,7 +65,7 @@ class Confusion:
     share: float
 
 
-def one_vs_rest(predictions: pd.DataFrame, labels: Sequence[str]) -> list[Ranking]:
+def one_vs_rest(predictions: pd.DataFrame, labels: Sequence[str]) -> list[OneVsRestCurves]:
     """Return how each class is told from all others.
 
     Args:
@@ -83,7 +83,7 @@ def one_vs_rest(predictions: pd.DataFrame, labels: Sequence[str]) -> list[Rankin
             false_rate, true_rate, _ = roc_curve(truth, probability)
             precision, recall, _ = precision_recall_curve(truth, probability, drop_intermediate=True)
             rankings.append(
-                Ranking(
+                OneVsRestCurves(
                     label,
                     np.stack([false_rate, true_rate]),
                     float(roc_auc_score(truth, probability)),

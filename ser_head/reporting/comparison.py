@@ -113,9 +113,9 @@ def _figures(run: Results) -> dict[str, Any]:
     return {
         "corpora": " + ".join(run.chosen_corpora or sorted(tested)),
         "encoder": run.run.spec.model,
-        "head": run.run.settings.head,
-        "layer": run.run.settings.layer,
-        "personalized": bool(run.run.settings.personalized),
+        "head": run.run.config.head,
+        "layer": run.run.config.layer,
+        "personalized": bool(run.run.config.personalized),
         "protocol": run.metrics["protocol"],
         "speaker_disjoint": bool(run.metrics["speaker_disjoint"]),
         "n_test": len(run.tested),

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from ser_embed.store.reader import Store
-from ser_head.evaluation.predictions import ENROLLED, PLAIN, PROBABILITY, TRANSDUCTIVE, UNKNOWN
+from ser_head.evaluation.predictions import PROBABILITY
+from ser_head.personalization.conditions import ENROLLED, PLAIN, TRANSDUCTIVE, UNKNOWN
 from ser_head.reporting.analysis import one_vs_rest, project, speaker_accuracy
 from ser_head.reporting.plots.bars import class_counts, clip_lengths, layer_weights
 from ser_head.reporting.plots.curves import coverage_curve, ranking_curves, reliability_diagram, training_curves

@@ -9,13 +9,13 @@ import pandas as pd
 
 from ser_embed.files import atomic_write
 from ser_embed.store.reader import Store
-from ser_head.evaluation.predictions import CLOSED, ENROLLED, PLAIN, TRANSDUCTIVE, UNKNOWN
 from ser_head.heads.registry import HEADS
+from ser_head.personalization.conditions import CLOSED, ENROLLED, PLAIN, TRANSDUCTIVE, UNKNOWN
 from ser_head.reporting.analysis import frequent_confusions
 from ser_head.reporting.html import render_page
 from ser_head.reporting.plots.style import emotion_colors
 from ser_head.reporting.run_plots import illustrate
-from ser_head.reporting.speaker_matches import resemblances
+from ser_head.reporting.speaker_matches import speaker_matches
 from ser_head.reporting.text import (
     COPIES,
     certainty_in_words,
@@ -85,15 +85,15 @@ def _context(results: Results, store: Store) -> dict[str, Any]:
 
 
 def _run(results: Results, store: Store) -> dict[str, Any]:
-    settings = results.run.settings
+    config = results.run.config
     return {
         "name": results.name,
-        "settings": settings,
-        "head": HEADS[settings.head].summary,
+        "settings": config,
+        "head": HEADS[config.head].summary,
         "encoders": list(dict.fromkeys(part.spec.model for part in results.run.members or [results.run])),
         "labels": results.labels,
         "record": {
-            "Settings": list(in_words(settings.to_dict())),
+            "Settings": list(in_words(config.to_dict())),
             **({"Members": [_member(part) for part in results.run.members]} if results.run.members else {}),
             "Vectors": list(in_words(vars(store.spec))),
             "Versions": list(in_words(results.run.about.get("versions", {}))),
@@ -102,7 +102,7 @@ def _run(results: Results, store: Store) -> dict[str, Any]:
 
 
 def _member(run: Run) -> tuple[str, str]:
-    return run.folder.name, f"{run.settings.head} on {run.spec.model}"
+    return run.folder.name, f"{run.config.head} on {run.spec.model}"
 
 
 def _recordings(clips: pd.DataFrame) -> dict[str, Any]:
@@ -165,8 +165,8 @@ def _speakers(results: Results, store: Store) -> dict[str, Any]:
     metrics = results.metrics
     gains = metrics.get("gains", {})
     return {
-        "methods": results.run.settings.personalized,
-        "methods_in_words": methods_in_words(results.run.settings.personalized),
+        "methods": results.run.config.personalized,
+        "methods_in_words": methods_in_words(results.run.config.personalized),
         "judged": list(results.tested["condition"].unique()),
         "conditions": [
             {"name": name, "meaning": condition_in_words(name), "gain": gains.get(name), **figures}
@@ -174,7 +174,7 @@ def _speakers(results: Results, store: Store) -> dict[str, Any]:
         ],
         "gains": gains,
         "shown_gain": results.shown_gain,
-        "resemblances": resemblances(results, store),
+        "resemblances": speaker_matches(results, store),
     }
 
 

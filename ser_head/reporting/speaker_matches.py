@@ -20,7 +20,7 @@ _LEAST = 0.01  # a share of a blend below this is not worth naming
 
 
 @dataclass(frozen=True)
-class Resemblance:
+class SpeakerMatch:
     """A test speaker and the training speakers most like it.
 
     Attributes:
@@ -35,7 +35,7 @@ class Resemblance:
     shares: tuple[float, ...]
 
 
-def resemblances(results: Results, store: Store, most: int = 12, lenders: int = 3) -> list[Resemblance]:
+def speaker_matches(results: Results, store: Store, most: int = 12, lenders: int = 3) -> list[SpeakerMatch]:
     """Return whom the test speakers of a run resemble, by name; none for a run that borrows from nobody.
 
     Args:
@@ -47,7 +47,7 @@ def resemblances(results: Results, store: Store, most: int = 12, lenders: int = 
     Raises:
         InputError: the run is damaged.
     """
-    if not set(BORROWING) & set(results.run.settings.personalized):
+    if not set(BORROWING) & set(results.run.config.personalized):
         return []
     folds = [(name, fold) for fold in results.run.about["folds"] for name in fold["speakers"]["test"]]
     new = [(name, fold) for name, fold in folds if name and name not in fold["known"]]
@@ -61,13 +61,15 @@ def resemblances(results: Results, store: Store, most: int = 12, lenders: int = 
     return found
 
 
-def _resemblance(speaker: str, personalizer: Personalizer, enrolled: np.ndarray, lenders: int) -> Resemblance:
-    voices = personalizer.voices
-    nearest = most_similar(enrolled, voices.means, lenders)
-    shares = blend(enrolled, voices.means)[1 + nearest] if "embedding" in personalizer.methods else np.zeros(0)
+def _resemblance(speaker: str, personalizer: Personalizer, enrolled: np.ndarray, lenders: int) -> SpeakerMatch:
+    training_speakers = personalizer.training_speakers
+    nearest = most_similar(enrolled, training_speakers.means, lenders)
+    shares = (
+        blend(enrolled, training_speakers.means)[1 + nearest] if "embedding" in personalizer.methods else np.zeros(0)
+    )
     if len(shares):
         nearest, shares = nearest[shares >= _LEAST], shares[shares >= _LEAST]
-    return Resemblance(speaker, tuple(voices.names[place] for place in nearest), tuple(shares.tolist()))
+    return SpeakerMatch(speaker, tuple(training_speakers.names[place] for place in nearest), tuple(shares.tolist()))
 
 
 def _heard(speaker: str, scorer: Scorer, results: Results, store: Store) -> np.ndarray:
@@ -80,7 +82,7 @@ def _heard(speaker: str, scorer: Scorer, results: Results, store: Store) -> np.n
 
 def _read_scorer(results: Results, fold: dict[str, Any]) -> Scorer:
     path = (results.run.folder / fold["head"]).with_name(ARRAYS)
-    return load_scorer(path, fold, results.run.settings.personalized, _say_nothing)
+    return load_scorer(path, fold, results.run.config.personalized, _say_nothing)
 
 
 def _say_nothing(inputs: Sequence[np.ndarray]) -> np.ndarray:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ser_head.evaluation.predictions import CLOSED, ENROLLED, PLAIN, TRANSDUCTIVE, UNKNOWN
+from ser_head.personalization.conditions import CLOSED, ENROLLED, PLAIN, TRANSDUCTIVE, UNKNOWN
 
 if TYPE_CHECKING:
     pass

@@ -17,7 +17,7 @@ import pandas as pd
 
 from ser_embed.errors import InputError
 from ser_head.data.splits import Protocol
-from ser_head.evaluation.metrics import figures
+from ser_head.evaluation.metrics import compute_metrics
 from ser_head.reporting.comparison import bracketed, disagreement, load_runs, run_names
 from ser_head.reporting.text import UNKNOWN_VALUE, aligned, decimal
 from ser_head.runs.results import Results
@@ -139,7 +139,7 @@ def _cells(name: str, run: Results) -> Iterator[dict[str, Any]]:
     protocol = Protocol.parse(run.metrics["protocol"])
     train = protocol.train or " + ".join(run.chosen_corpora or tested)
     for test in tested:
-        found = run.metrics["test"] if len(tested) == 1 else figures(run.tested[corpora == test], run.labels)
+        found = run.metrics["test"] if len(tested) == 1 else compute_metrics(run.tested[corpora == test], run.labels)
         low, high = found.get("ci95", {}).get("uar") or (None, None)
         yield {
             "train": train,
@@ -172,12 +172,12 @@ def _cautions(names: Sequence[str], runs: Sequence[Results]) -> Iterator[str]:
     """Yield what keeps these cells from being compared, or what they knew."""
     if len({run.run.labels for run in runs}) > 1:
         yield "the cells were scored on different emotions; only those of one set (#) can be compared"
-    choices = [run.run.settings for run in runs]
+    choices = [run.run.config for run in runs]
     yield from disagreement(names, [run.run.spec.model for run in runs], "encoder")
     yield from disagreement(names, [f"{each.head} ({each.layer})" for each in choices], "head")
     yield from disagreement(names, [" ".join(each.personalized) or "none" for each in choices], "personalisation")
     crossing = [each for each in zip(names, runs, strict=True) if Protocol.parse(each[1].metrics["protocol"]).train]
-    ways = [run.run.settings.normalization for _, run in crossing]
+    ways = [run.run.config.normalization for _, run in crossing]
     yield from disagreement([name for name, _ in crossing], ways, "normalization")
     for name, run in crossing:
         if any(run.run.corpora.values()):

@@ -15,10 +15,10 @@ import pandas as pd
 from scipy.special import softmax
 
 from ser_embed.errors import InputError
-from ser_head.config import TrainSettings
-from ser_head.evaluation.predictions import PROBABILITY, judged_first, probabilities_of, read_predictions
+from ser_head.config import TrainConfig
+from ser_head.evaluation.predictions import PROBABILITY, primary_rows_first, probability_matrix, read_predictions
 from ser_head.runs.run import Run
-from ser_head.scoring.temperature import fit_temperature, log_of, temper
+from ser_head.scoring.temperature import apply_temperature, fit_temperature, safe_log
 
 _KEY = ["utterance_id", "fold", "condition"]
 _HAS_TO_AGREE = ("protocol",)  # of the settings; that the folds are the same shows in the predictions
@@ -45,7 +45,7 @@ def load_members(folders: Sequence[str | Path]) -> list[Run]:
             classes = [" ".join(run.labels) for run in (members[0], member)]
             raise InputError(f"the members {members[0].folder} and {member.folder} differ in classes: {classes}")
         for name in _HAS_TO_AGREE:
-            values = [getattr(run.settings, name) for run in (members[0], member)]
+            values = [getattr(run.config, name) for run in (members[0], member)]
             if values[0] != values[1]:
                 raise InputError(
                     f"the members {members[0].folder} and {member.folder} differ in {name}: {values[0]} and {values[1]}"
@@ -53,23 +53,23 @@ def load_members(folders: Sequence[str | Path]) -> list[Run]:
     return members
 
 
-def settings_of_members(settings: TrainSettings, first: Run) -> TrainSettings:
+def settings_of_members(config: TrainConfig, first: Run) -> TrainConfig:
     """Return an ensemble's settings: what its members were trained on is what it is of.
 
     Args:
-        settings: as they were asked for.
+        config: as they were asked for.
         first: the first member.
 
     Raises:
         InputError: something was asked for that the members are not.
     """
-    usual = TrainSettings()
+    usual = TrainConfig()
     for name in _OF_MEMBERS:
-        wanted, theirs = getattr(settings, name), getattr(first.settings, name)
+        wanted, theirs = getattr(config, name), getattr(first.config, name)
         if wanted not in (getattr(usual, name), theirs):
             raise InputError(f"--{name} of an ensemble is that of its members, {theirs}, not {wanted}")
-    theirs = {name: getattr(first.settings, name) for name in _OF_MEMBERS}
-    return dataclasses.replace(settings, store=settings.store or first.settings.store, **theirs)
+    theirs = {name: getattr(first.config, name) for name in _OF_MEMBERS}
+    return dataclasses.replace(config, store=config.store or first.config.store, **theirs)
 
 
 def combine(probabilities: Sequence[np.ndarray]) -> np.ndarray:
@@ -81,7 +81,7 @@ def combine(probabilities: Sequence[np.ndarray]) -> np.ndarray:
     Returns:
         float32 (clips, classes).
     """
-    return softmax(np.mean([log_of(each) for each in probabilities], axis=0), axis=1).astype(np.float32)
+    return softmax(np.mean([safe_log(each) for each in probabilities], axis=0), axis=1).astype(np.float32)
 
 
 def combined_predictions(members: Sequence[Run]) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -96,10 +96,10 @@ def combined_predictions(members: Sequence[Run]) -> tuple[pd.DataFrame, pd.DataF
         for name in ("predictions.csv", "validation.csv")
     )
     temperatures = {
-        fold: fit_temperature(probabilities_of(rows, labels), rows["label"].map(labels.index).to_numpy(np.int64))
+        fold: fit_temperature(probability_matrix(rows, labels), rows["label"].map(labels.index).to_numpy(np.int64))
         for fold, rows in validated.groupby("fold")
     }
-    return judged_first(_tempered(tested, labels, temperatures)), _tempered(validated, labels, temperatures)
+    return primary_rows_first(_tempered(tested, labels, temperatures)), _tempered(validated, labels, temperatures)
 
 
 def ensemble_probabilities(run: Run, vectors: Sequence[np.ndarray], corpus: str = "") -> np.ndarray:
@@ -117,7 +117,7 @@ def ensemble_probabilities(run: Run, vectors: Sequence[np.ndarray], corpus: str 
         member.probabilities(clips, corpora=[corpus] * len(clips))
         for member, clips in zip(run.members, vectors, strict=True)
     ]
-    return temper(combine(each), run.about["temperature"]).astype(np.float64)
+    return apply_temperature(combine(each), run.about["temperature"]).astype(np.float64)
 
 
 def copy_members(members: Sequence[Run], folder: Path) -> list[str]:
@@ -136,7 +136,7 @@ def _combined(tables: Sequence[pd.DataFrame], labels: Sequence[str]) -> pd.DataF
     for other in aligned[1:]:
         if set(other.index) != set(first.index):
             raise InputError("the members of an ensemble have to be tested on the same clips in the same folds")
-    probabilities = combine([probabilities_of(table.loc[first.index], labels) for table in aligned])
+    probabilities = combine([probability_matrix(table.loc[first.index], labels) for table in aligned])
     return _answered(first.reset_index(), probabilities, labels)
 
 
@@ -146,7 +146,7 @@ def _first_seed(table: pd.DataFrame) -> pd.DataFrame:
 
 def _tempered(table: pd.DataFrame, labels: Sequence[str], temperatures: dict[Any, float]) -> pd.DataFrame:
     each = table["fold"].map(temperatures).to_numpy(np.float64)
-    probabilities = temper(probabilities_of(table, labels), each[:, np.newaxis])
+    probabilities = apply_temperature(probability_matrix(table, labels), each[:, np.newaxis])
     return _answered(table.assign(temperature=each), probabilities, labels)
 
 

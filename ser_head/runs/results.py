@@ -10,7 +10,8 @@ import pandas as pd
 
 from ser_embed.errors import InputError
 from ser_head.data.splits import Protocol
-from ser_head.evaluation.predictions import ENROLLED, judged, read_predictions
+from ser_head.evaluation.predictions import primary_rows, read_predictions
+from ser_head.personalization.conditions import ENROLLED
 from ser_head.runs.run import Run
 
 PARTS = ("training", "validation", "test")
@@ -47,7 +48,7 @@ class Results:
         """
         folder = Path(folder)
         run = Run.load(folder)
-        tested = judged(read_predictions(folder / "predictions.csv"))
+        tested = primary_rows(read_predictions(folder / "predictions.csv"))
         if tested.empty:
             raise InputError(f"expected predictions of test clips in {folder / 'predictions.csv'}, found none")
         metrics = _read_metrics(folder / "metrics.json")
@@ -70,7 +71,7 @@ class Results:
     @property
     def target(self) -> str:
         """What the head was trained to tell: emotion, votes or a numeric column of the manifest."""
-        return self.run.settings.target
+        return self.run.config.target
 
     @property
     def shown_gain(self) -> str | None:
@@ -85,8 +86,8 @@ class Results:
     @property
     def chosen_corpora(self) -> list[str]:
         """The corpora the run was asked to use; none stands for all of the store."""
-        protocol = Protocol.parse(self.run.settings.protocol)
-        return [protocol.train, protocol.test] if protocol.kind == "cross" else list(self.run.settings.corpus)
+        protocol = Protocol.parse(self.run.config.protocol)
+        return [protocol.train, protocol.test] if protocol.kind == "cross" else list(self.run.config.corpus)
 
     @property
     def kept_epochs(self) -> dict[int, int]:

@@ -22,9 +22,9 @@ import numpy as np
 
 from ser_embed.errors import InputError
 from ser_embed.spec import EmbeddingSpec
-from ser_head.config import RUNS, TrainSettings
+from ser_head.config import RUNS, TrainConfig
 from ser_head.data.frames import average_neighbours, pad_frames
-from ser_head.scoring.scorer import ARRAYS, Heard, Predict, Scorer, load_scorer
+from ser_head.scoring.scorer import ARRAYS, Predict, Scorer, ScoringRequest, load_scorer
 
 FORMAT = "ser-run"
 VERSION = 1
@@ -35,7 +35,7 @@ class Run:
 
     Attributes:
         folder: where it lies.
-        settings: how it was trained.
+        config: how it was trained.
         spec: the vectors it was trained on.
         labels: the classes, in the order of the probabilities.
         about: all of run.json.
@@ -45,7 +45,7 @@ class Run:
         """Take the content of `folder`'s run.json; use `load`."""
         self.folder = folder
         self.about = about
-        self.settings = TrainSettings(**about["settings"])
+        self.config = TrainConfig(**about["settings"])
         self.spec = EmbeddingSpec.from_json(json.dumps(about["spec"]))
         self.labels = tuple(about["labels"])
         self._layers = [self.spec.layers.index(name) for name in about["layers"]]
@@ -132,25 +132,25 @@ class Run:
         places: dict[tuple[str, str], list[int]] = {}
         for place, pair in enumerate(told):
             places.setdefault(pair, []).append(place)
-        heard = [Heard(chosen[own], known.get(name), name, corpus) for (name, corpus), own in places.items()]
+        heard = [ScoringRequest(chosen[own], known.get(name), name, corpus) for (name, corpus), own in places.items()]
         if not heard:
             return np.zeros((0, len(self.labels)))
         order = np.argsort(np.concatenate(list(places.values())))
         return np.mean([scorer.score(heard).astype(np.float64)[order] for scorer in self.scorers], axis=0)
 
-    def unfamiliarity(self, vectors: np.ndarray, corpus: str = "") -> np.ndarray:
+    def ood_score(self, vectors: np.ndarray, corpus: str = "") -> np.ndarray:
         """Return how unlike the training clips vectors are, (clips,): above 1, like none but one in a hundred.
 
         Args:
             vectors: float32 (clips, layers, width), with all the layers of the run's spec.
             corpus: which they are of, for a run that standardises by corpus; "" if it is not known.
         """
-        return np.mean([scorer.unfamiliarity(self._chosen(vectors), corpus) for scorer in self.scorers], axis=0)
+        return np.mean([scorer.ood_score(self._chosen(vectors), corpus) for scorer in self.scorers], axis=0)
 
     def _chosen(self, vectors: np.ndarray) -> np.ndarray:
         if self.spec.pooling == "frames":
             clips = (np.asarray(clip[:, self._layers], np.float32) for clip in vectors)
-            return pad_frames([average_neighbours(clip, self.settings.frame_step) for clip in clips])
+            return pad_frames([average_neighbours(clip, self.config.frame_step) for clip in clips])
         expected = len(self.spec.layers), self.spec.width
         if vectors.ndim != 3 or vectors.shape[1:] != expected:
             raise InputError(
@@ -167,7 +167,7 @@ class Run:
     @cached_property
     def scorers(self) -> list[Scorer]:
         """What each fold has learned, read when first used."""
-        methods = self.settings.personalized
+        methods = self.config.personalized
         return [
             load_scorer(head.parent / ARRAYS, fold, methods, load_predict(head))
             for head, fold in zip(self._heads, self.about["folds"], strict=True)
@@ -184,9 +184,9 @@ def load_predict(head: Path) -> Predict:
         from ser_head.heads.networks import load_network
 
         return load_network(head)
-    from ser_head.heads.sklearn_heads import ClassicHead
+    from ser_head.heads.sklearn_heads import SklearnHead
 
-    return lambda inputs: ClassicHead.load(head).probabilities(inputs[0])
+    return lambda inputs: SklearnHead.load(head).probabilities(inputs[0])
 
 
 def newest_run(folder: Path = RUNS) -> Path:

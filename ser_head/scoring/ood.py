@@ -24,7 +24,7 @@ _PERCENTILE, _MARGIN = 99, 1.1
 
 
 @dataclass(frozen=True)
-class Familiarity:
+class KnnOodDetector:
     """What a fold's training clips look like.
 
     Attributes:
@@ -51,12 +51,12 @@ class Familiarity:
         return {"examples": self.examples, "threshold": np.array(self.threshold)}
 
     @classmethod
-    def from_arrays(cls, arrays: dict[str, np.ndarray]) -> "Familiarity":
+    def from_arrays(cls, arrays: dict[str, np.ndarray]) -> "KnnOodDetector":
         """Undo `to_arrays`."""
         return cls(arrays["examples"], float(arrays["threshold"]))
 
 
-def fit_familiarity(vectors: np.ndarray, held: np.ndarray) -> Familiarity:
+def fit_ood_detector(vectors: np.ndarray, held: np.ndarray) -> KnnOodDetector:
     """Learn what is familiar.
 
     Args:
@@ -65,7 +65,7 @@ def fit_familiarity(vectors: np.ndarray, held: np.ndarray) -> Familiarity:
     """
     drawn = np.random.default_rng(0).permutation(len(vectors))[:_EXAMPLES]
     examples = _profiles(vectors[np.sort(drawn)])
-    return Familiarity(examples, _MARGIN * float(np.percentile(_distances(_profiles(held), examples), _PERCENTILE)))
+    return KnnOodDetector(examples, _MARGIN * float(np.percentile(_distances(_profiles(held), examples), _PERCENTILE)))
 
 
 def _profiles(vectors: np.ndarray) -> np.ndarray:

@@ -31,7 +31,7 @@ def fit_temperature(probabilities: np.ndarray, targets: np.ndarray) -> float:
     """
     if not len(targets):
         return 1.0
-    logits = log_of(probabilities)
+    logits = safe_log(probabilities)
     clips = np.arange(len(targets))
 
     def log_loss(log_temperature: float) -> float:
@@ -44,7 +44,7 @@ def fit_temperature(probabilities: np.ndarray, targets: np.ndarray) -> float:
     return float(np.exp(found.x))
 
 
-def temper(probabilities: np.ndarray, temperature: float | np.ndarray) -> np.ndarray:
+def apply_temperature(probabilities: np.ndarray, temperature: float | np.ndarray) -> np.ndarray:
     """Return probabilities at a temperature: softmax(log(probabilities) / temperature).
 
     Args:
@@ -54,9 +54,9 @@ def temper(probabilities: np.ndarray, temperature: float | np.ndarray) -> np.nda
     Returns:
         float32 (clips, classes).
     """
-    return softmax(log_of(probabilities) / temperature, axis=1).astype(np.float32)
+    return softmax(safe_log(probabilities) / temperature, axis=1).astype(np.float32)
 
 
-def log_of(probabilities: np.ndarray) -> np.ndarray:
+def safe_log(probabilities: np.ndarray) -> np.ndarray:
     """Return logarithms, float64, that are finite for a probability of 0."""
     return np.log(np.maximum(probabilities.astype(np.float64), SMALLEST_PROBABILITY))

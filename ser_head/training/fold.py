@@ -8,12 +8,12 @@ from typing import Any, Protocol
 import numpy as np
 
 from ser_embed.errors import InputError
-from ser_head.config import TrainSettings
+from ser_head.config import TrainConfig
 from ser_head.data.dataset import Dataset
-from ser_head.data.power_transform import Power, fit_power
+from ser_head.data.power_transform import YeoJohnson, fit_yeo_johnson
 from ser_head.data.scaling import Alignment, fit_alignment
 from ser_head.data.splits import Split
-from ser_head.personalization.methods import Personalizer, Voices, parse_methods
+from ser_head.personalization.methods import Personalizer, TrainingSpeakers, parse_methods
 from ser_head.personalization.output_adaptation import moments
 
 _MEASURED_FOR_POWER = 1000  # clips; 25 layers of 1024 numbers take as many some seconds
@@ -39,7 +39,7 @@ class Fold:
     weights: np.ndarray
     personalizer: Personalizer
     seen: Personalizer
-    power: Power | None
+    power: YeoJohnson | None
     numbers: tuple[float, float] | None
     seed: int
 
@@ -49,7 +49,7 @@ class Fold:
 
 
 @dataclass(frozen=True)
-class Fitted:
+class FitResult:
     """What training a fold gave.
 
     Attributes:
@@ -67,12 +67,12 @@ class Fitted:
 class Trainer(Protocol):
     """Trains one fold after another; see `ser_head.training.keras_trainer`, `ser_head.training.sklearn_trainer`, `ser_head.training.search`."""
 
-    settings: TrainSettings
+    config: TrainConfig
 
-    def fit(self, fold: Fold, on_epoch: Callable[[], object]) -> Fitted:
+    def fit(self, fold: Fold, on_epoch: Callable[[], object]) -> FitResult:
         """Train a fold from the start; validation clips choose, and are not learned from."""
 
-    def refit(self, fold: Fold, fitted: Fitted, on_epoch: Callable[[], object]) -> None:
+    def refit(self, fold: Fold, fitted: FitResult, on_epoch: Callable[[], object]) -> None:
         """Train again from the start, as was chosen, on training and validation clips."""
 
     def predict(self, inputs: list[np.ndarray]) -> np.ndarray:
@@ -85,62 +85,66 @@ class Trainer(Protocol):
         """Return the weight of each layer, where they are learned."""
 
 
-def prepare_fold(data: Dataset, split: Split, settings: TrainSettings, rows: int = 0, seed: int | None = None) -> Fold:
+def prepare_fold(data: Dataset, split: Split, config: TrainConfig, rows: int = 0, seed: int | None = None) -> Fold:
     """Measure scaling, class weights and speakers on the training clips of `split`; it has some of every class.
 
     Args:
         data: the clips.
         split: how they are parted.
-        settings: the run's.
+        config: the run's.
         rows: rows of a personalised network's speaker table, where it has more than this fold needs.
         seed: of this fold's random choices; None for the settings'.
     """
-    scaling = fit_alignment(data, split, settings.normalization)
+    scaling = fit_alignment(data, split, config.normalization)
     counts = np.bincount(data.targets[split.train], minlength=data.desired.shape[1])
-    weights = (len(split.train) / (len(counts) * counts)) ** settings.balance
-    methods = _seen_methods(settings)
-    voices = _measure_voices(data, split.train if methods else split.train[:0], scaling)  # frames have no voices
-    pretrained = _pretrained(data, scaling) if "papt" in settings.personalized else {}
-    known = voices if settings.personalized else voices.nobody()
-    personalizer = Personalizer(settings.personalized, known, rows, pretrained)
-    seen = Personalizer(methods, voices, rows, pretrained)
-    seed = settings.seed if seed is None else seed
-    power = _measure_power(data, split.train, scaling) if settings.bends else None
+    weights = (len(split.train) / (len(counts) * counts)) ** config.balance
+    methods = _seen_methods(config)
+    training_speakers = _measure_voices(
+        data, split.train if methods else split.train[:0], scaling
+    )  # frames have no voices
+    pretrained = _pretrained(data, scaling) if "papt" in config.personalized else {}
+    known = training_speakers if config.personalized else training_speakers.nobody()
+    personalizer = Personalizer(config.personalized, known, rows, pretrained)
+    seen = Personalizer(methods, training_speakers, rows, pretrained)
+    seed = config.seed if seed is None else seed
+    power = _measure_power(data, split.train, scaling) if config.power_transformed else None
     return Fold(split, scaling, weights.astype(np.float32), personalizer, seen, power, _numbers(data, split), seed)
 
 
-def without_personalization(fold: Fold, settings: TrainSettings) -> Fold:
+def without_personalization(fold: Fold, config: TrainConfig) -> Fold:
     """Return a fold as a head that is not personalised takes it; nothing is measured again.
 
     Args:
         fold: as a personalised head takes it.
-        settings: that head's.
+        config: that head's.
     """
-    methods = _seen_methods(replace(settings, personalized=()))
-    voices, nobody = fold.seen.voices, fold.seen.voices.nobody()
+    methods = _seen_methods(replace(config, personalized=()))
+    training_speakers, nobody = fold.seen.training_speakers, fold.seen.training_speakers.nobody()
     return replace(
-        fold, personalizer=Personalizer((), nobody), seen=Personalizer(methods, voices if methods else nobody)
+        fold,
+        personalizer=Personalizer((), nobody),
+        seen=Personalizer(methods, training_speakers if methods else nobody),
     )
 
 
-def learns_the_same(data: Dataset, fold: Fold, settings: TrainSettings) -> bool:
+def learns_the_same(data: Dataset, fold: Fold, config: TrainConfig) -> bool:
     """Tell whether a personalised head and one that is not are the very same network, so that one training serves both.
 
     Args:
         data: the clips.
         fold: as the personalised head takes it.
-        settings: that head's.
+        config: that head's.
     """
     # `calibrate` moves answers alone, so nothing of it is learned.
-    shown = [set(_seen_methods(each)) - {"calibrate"} for each in (settings, replace(settings, personalized=()))]
+    shown = [set(_seen_methods(each)) - {"calibrate"} for each in (config, replace(config, personalized=()))]
     # Validation speakers who train are known to a personalised head, and may make it choose another epoch.
-    heard = np.isin(data.speakers[fold.split.validation], fold.seen.voices.names)
-    return shown[0] == shown[1] and not settings.search and not heard.any()
+    heard = np.isin(data.speakers[fold.split.validation], fold.seen.training_speakers.names)
+    return shown[0] == shown[1] and not config.search and not heard.any()
 
 
-def _seen_methods(settings: TrainSettings) -> tuple[str, ...]:
+def _seen_methods(config: TrainConfig) -> tuple[str, ...]:
     """Return what is made of the speakers of training clips."""
-    return parse_methods([*settings.personalized, *(["normalize"] if settings.augments else [])])
+    return parse_methods([*config.personalized, *(["normalize"] if config.augments else [])])
 
 
 def _numbers(data: Dataset, split: Split) -> tuple[float, float] | None:
@@ -158,13 +162,13 @@ def _pretrained(data: Dataset, scaling: Alignment) -> dict[str, np.ndarray]:
     return {name: vector / deviation for name, vector in data.speaker_vectors.items()}
 
 
-def _measure_power(data: Dataset, clips: np.ndarray, scaling: Alignment) -> Power:
+def _measure_power(data: Dataset, clips: np.ndarray, scaling: Alignment) -> YeoJohnson:
     """Measure on some clips, spread over all: an exponent needs no more."""
     some = clips[np.linspace(0, len(clips) - 1, min(len(clips), _MEASURED_FOR_POWER)).astype(int)]
-    return fit_power(scaling.read(data, some))
+    return fit_yeo_johnson(scaling.read(data, some))
 
 
-def _measure_voices(data: Dataset, clips: np.ndarray, scaling: Alignment) -> Voices:
+def _measure_voices(data: Dataset, clips: np.ndarray, scaling: Alignment) -> TrainingSpeakers:
     names = tuple(sorted(set(data.speakers[clips]) - {""}))
     means = np.zeros((len(names), *data.shape), np.float32)
     variances = np.ones_like(means)
@@ -176,4 +180,4 @@ def _measure_voices(data: Dataset, clips: np.ndarray, scaling: Alignment) -> Voi
         means[place], variances[place] = vectors.mean(axis=0), vectors.var(axis=0)
         counts[place] = np.bincount(data.targets[own], minlength=data.desired.shape[1])
         numbers[place] = moments(data.desired[own])
-    return Voices(names, means, variances, counts, numbers)
+    return TrainingSpeakers(names, means, variances, counts, numbers)

@@ -20,26 +20,27 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ser_head.config import TrainSettings
+from ser_head.config import TrainConfig
 from ser_head.data.dataset import Dataset
 from ser_head.data.frames import clip_means
 from ser_head.data.splits import Split
-from ser_head.evaluation.predictions import CLOSED, ENROLLED, PLAIN, TRANSDUCTIVE, UNKNOWN, VALIDATION, prediction_rows
+from ser_head.evaluation.predictions import VALIDATION, prediction_rows
 from ser_head.heads.registry import HEADS
+from ser_head.personalization.conditions import CLOSED, ENROLLED, PLAIN, TRANSDUCTIVE, UNKNOWN
 from ser_head.personalization.enrollment import (
     SIZES,
     Session,
-    enrolment_sessions,
-    known_sessions,
+    enrollment_sessions,
+    known_speaker_sessions,
     transductive_sessions,
 )
-from ser_head.personalization.output_adaptation import Calibration, HeldOut, choose_calibration
+from ser_head.personalization.output_adaptation import PriorShift, ValidationSession, choose_prior_shift
 from ser_head.personalization.similarity import most_similar
-from ser_head.scoring.ood import Familiarity, fit_familiarity
-from ser_head.scoring.scorer import ARRAYS, Heard, Scorer, Tempering, save_scorer
-from ser_head.scoring.temperature import fit_temperature, log_of, temper
-from ser_head.training.fold import Fitted, Fold, Trainer, learns_the_same, prepare_fold, without_personalization
-from ser_head.training.inputs import validation_castings
+from ser_head.scoring.ood import KnnOodDetector, fit_ood_detector
+from ser_head.scoring.scorer import ARRAYS, OutputCalibration, Scorer, ScoringRequest, save_scorer
+from ser_head.scoring.temperature import apply_temperature, fit_temperature, safe_log
+from ser_head.training.fold import FitResult, Fold, Trainer, learns_the_same, prepare_fold, without_personalization
+from ser_head.training.inputs import validation_inputs
 from ser_head.training.search import SearchTrainer, searched
 
 _ENROLMENT = 1  # what a fold's generator is asked for: it does not depend on the training
@@ -49,14 +50,14 @@ _PARTS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
-class Round:
+class FoldResult:
     """What one fold gave.
 
     Attributes:
         tested: predictions of the test clips under every condition; the first of a clip is what the run is judged by.
         validated: predictions of the validation clips.
         history: one row per epoch.
-        tried: one row per candidate of a search, see `ser_head.training.fold.Fitted`.
+        tried: one row per candidate of a search, see `ser_head.training.fold.FitResult`.
         about: the fold's entry in run.json.
     """
 
@@ -67,27 +68,27 @@ class Round:
     about: dict[str, Any]
 
 
-class Rounds:
+class FoldRunner:
     """Trains and scores the folds of a run, one after another, each on the same compiled network.
 
     Attributes:
-        settings: the run's settings.
+        config: the run's settings.
     """
 
-    def __init__(self, data: Dataset, settings: TrainSettings, most_speakers: int) -> None:
+    def __init__(self, data: Dataset, config: TrainConfig, most_speakers: int) -> None:
         """Make the trainers.
 
         Args:
             data: the clips of all folds.
-            settings: the run's settings.
+            config: the run's settings.
             most_speakers: training speakers that a fold has at most.
         """
         self._data = data
-        self.settings = settings
-        self._rows = most_speakers + 1 if "embedding" in settings.personalized else 0
-        self._trainer = _make_trainer(data, settings, self._rows)
+        self.config = config
+        self._rows = most_speakers + 1 if "embedding" in config.personalized else 0
+        self._trainer = _make_trainer(data, config, self._rows)
 
-    def run(self, split: Split, seed: int, folder: Path | None, on_epoch: Callable[[], object]) -> Round:
+    def run(self, split: Split, seed: int, folder: Path | None, on_epoch: Callable[[], object]) -> FoldResult:
         """Train and score one fold.
 
         Args:
@@ -96,24 +97,24 @@ class Rounds:
             folder: where its head is kept, or None.
             on_epoch: called after each epoch.
         """
-        fold = prepare_fold(self._data, split, self.settings, self._rows, seed)
-        bare = without_personalization(fold, self.settings) if self.settings.personalized else None
-        shared = bare is not None and learns_the_same(self._data, fold, self.settings)
+        fold = prepare_fold(self._data, split, self.config, self._rows, seed)
+        bare = without_personalization(fold, self.config) if self.config.personalized else None
+        shared = bare is not None and learns_the_same(self._data, fold, self.config)
         folds = [fold, bare] if bare is not None and shared else [fold]
         fitted, (scorer, *others), validated = self._train(self._trainer, folds, on_epoch)
         about: dict[str, Any] = {
             "fold": split.fold,
             "best_epoch": fitted.best_epoch,
-            "refit": self.settings.refits,
+            "refit": self.config.refits,
             "layer_weights": self._trainer.layer_weights(),
             "speakers": {part: sorted(set(self._data.speakers[getattr(split, part)])) for part in _PARTS},
         }
-        if self.settings.search:
-            about["chosen"] = searched(self._trainer.settings)
+        if self.config.search:
+            about["chosen"] = searched(self._trainer.config)
         if folder is not None:
             folder.mkdir(exist_ok=True)
             about |= {
-                "head": self._trainer.save(folder, fold, scorer.tempering.temperature),
+                "head": self._trainer.save(folder, fold, scorer.output_calibration.temperature),
                 **save_scorer(scorer, folder / ARRAYS),
             }
         tables = [self._table(split, scorer, *each) for each in self._conditions(fold)]
@@ -124,16 +125,18 @@ class Rounds:
         for table in (history, tried):
             table.insert(0, "fold", split.fold)
         tested = pd.concat(tables, ignore_index=True)
-        return Round(tested.assign(seed=seed) if self.settings.seeds > 1 else tested, validated, history, tried, about)
+        return FoldResult(
+            tested.assign(seed=seed) if self.config.seeds > 1 else tested, validated, history, tried, about
+        )
 
     @cached_property
     def _plain(self) -> Trainer:
         """The trainer of heads that are not personalised, where they are not those that are."""
-        return _make_trainer(self._data, replace(self.settings, personalized=()), 0)
+        return _make_trainer(self._data, replace(self.config, personalized=()), 0)
 
     def _train(
         self, trainer: Trainer, folds: Sequence[Fold], on_epoch: Callable[[], object]
-    ) -> tuple[Fitted, list[Scorer], pd.DataFrame]:
+    ) -> tuple[FitResult, list[Scorer], pd.DataFrame]:
         """Train one head, and calibrate it for each of some folds before it may learn from validation clips.
 
         Args:
@@ -146,41 +149,41 @@ class Rounds:
         """
         fitted = trainer.fit(folds[0], on_epoch)
         calibrated = [self._calibrate(trainer, fold) for fold in folds]
-        if trainer.settings.refits:
+        if trainer.config.refits:
             trainer.refit(folds[0], fitted, on_epoch)
         return fitted, [scorer for scorer, _ in calibrated], calibrated[0][1]
 
     def _calibrate(self, trainer: Trainer, fold: Fold) -> tuple[Scorer, pd.DataFrame]:
         """Make a scorer of a head, by the validation clips; return their predictions too."""
         clips = fold.split.validation
-        castings = validation_castings(self._data, fold, fold.personalizer, fold.random(_ENROLMENT))
-        answers = np.stack([casting.answers(trainer.predict, clips) for casting in castings])
+        builders = validation_inputs(self._data, fold, fold.personalizer, fold.random(_ENROLMENT))
+        answers = np.stack([builder.answers(trainer.predict, clips) for builder in builders])
         temperature = 1.0
         if fold.numbers is None:
-            temperature = fit_temperature(np.concatenate(answers), np.tile(self._data.targets[clips], len(castings)))
-            answers = temper(np.concatenate(answers), temperature).reshape(answers.shape)
+            temperature = fit_temperature(np.concatenate(answers), np.tile(self._data.targets[clips], len(builders)))
+            answers = apply_temperature(np.concatenate(answers), temperature).reshape(answers.shape)
         else:
             answers = answers * fold.numbers[1] + fold.numbers[0]
-        tempering = Tempering(temperature, _effective_prior(fold, self._data), numbers=fold.numbers)
-        scorer = Scorer(trainer.predict, fold.scaling, fold.personalizer, tempering)
+        output_calibration = OutputCalibration(temperature, _effective_prior(fold, self._data), numbers=fold.numbers)
+        scorer = Scorer(trainer.predict, fold.scaling, fold.personalizer, output_calibration)
         if "calibrate" in fold.personalizer.methods and fold.numbers is None:
-            scorer.tempering = replace(tempering, borrowing=self._choose_borrowing(fold, scorer))
-        scorer.familiarity = self._measure_familiarity(fold)
+            scorer.output_calibration = replace(output_calibration, prior_shift=self._choose_borrowing(fold, scorer))
+        scorer.ood_detector = self._measure_familiarity(fold)
         return scorer, prediction_rows(self._data, clips, answers[0], fold.split.fold, VALIDATION, temperature)
 
     def _conditions(self, fold: Fold) -> Iterator[tuple[str, list[Session]]]:
         """Yield each condition with the sessions in which clips are scored under it."""
         speakers, test = self._data.speakers, fold.split.test
         heard = np.isin(speakers[test], sorted(set(speakers[fold.split.train]) - {""}))
-        if not self.settings.personalized:
+        if not self.config.personalized:
             yield CLOSED, self._strangers(test[heard])
             yield UNKNOWN, self._strangers(test[~heard])
             return
-        yield CLOSED, known_sessions(speakers, test[heard], fold.split.train)
+        yield CLOSED, known_speaker_sessions(speakers, test[heard], fold.split.train)
         yield UNKNOWN, self._strangers(test)
         named = test[speakers[test] != ""]
-        for size in SIZES if self.settings.personalized != ("papt",) else ():
-            yield f"{ENROLLED}:{size}", enrolment_sessions(speakers, named, size, fold.random(_ENROLMENT))
+        for size in SIZES if self.config.personalized != ("papt",) else ():
+            yield f"{ENROLLED}:{size}", enrollment_sessions(speakers, named, size, fold.random(_ENROLMENT))
         yield TRANSDUCTIVE, transductive_sessions(speakers, named)
 
     def _table(self, split: Split, scorer: Scorer, condition: str, sessions: Sequence[Session]) -> pd.DataFrame:
@@ -188,7 +191,7 @@ class Rounds:
         probabilities = self._score(scorer, condition, sessions)
         order = np.argsort(clips)
         return prediction_rows(
-            self._data, clips[order], probabilities[order], split.fold, condition, scorer.tempering.temperature
+            self._data, clips[order], probabilities[order], split.fold, condition, scorer.output_calibration.temperature
         )
 
     def _score(self, scorer: Scorer, condition: str, sessions: Sequence[Session]) -> np.ndarray:
@@ -198,41 +201,45 @@ class Rounds:
             scored.append(scorer.score(heard))
         return np.concatenate(scored)
 
-    def _heard(self, session: Session, condition: str) -> Heard:
+    def _heard(self, session: Session, condition: str) -> ScoringRequest:
         """Read a session. A closed speaker is known from training, and needs no enrolment.
 
         What a pre-training learned of a speaker it learned from all its clips: only `transductive` may use that.
         """
         vectors, corpus = self._data.read(session.scored), self._data.corpora[session.scored[0]]
         if condition == CLOSED:
-            return Heard(vectors, speaker=session.speaker, corpus=corpus)
+            return ScoringRequest(vectors, speaker=session.speaker, corpus=corpus)
         enrolled = self._data.read(session.enrolled) if len(session.enrolled) else None
         pretrained = session.speaker if condition == TRANSDUCTIVE else ""
-        return Heard(vectors, enrolled, corpus=corpus, pretrained=pretrained)
+        return ScoringRequest(vectors, enrolled, corpus=corpus, pretrained=pretrained)
 
-    def _choose_borrowing(self, fold: Fold, scorer: Scorer) -> Calibration | None:
+    def _choose_borrowing(self, fold: Fold, scorer: Scorer) -> PriorShift | None:
         """Choose how much to borrow by the validation speakers, as if enrolled."""
-        voices = fold.personalizer.voices
+        training_speakers = fold.personalizer.training_speakers
         tried = []
-        for session in enrolment_sessions(
+        for session in enrollment_sessions(
             self._data.speakers, fold.split.validation, SIZES[-1], fold.random(_ENROLMENT)
         ):
             if len(session.enrolled) == 0:
                 continue
             enrolled, corpus = self._data.read(session.enrolled), self._data.corpora[session.enrolled[0]]
-            known = scorer.score([Heard(enrolled, enrolled, corpus=corpus)])
-            scored = scorer.score([Heard(self._data.read(session.scored), enrolled, corpus=corpus)])
-            nearest = most_similar(fold.scaling.read(self._data, session.enrolled), voices.means, len(voices.names))
-            tried.append(HeldOut(log_of(known), nearest, log_of(scored), self._data.targets[session.scored]))
-        return choose_calibration(tried, voices.counts, scorer.tempering.prior)
+            known = scorer.score([ScoringRequest(enrolled, enrolled, corpus=corpus)])
+            scored = scorer.score([ScoringRequest(self._data.read(session.scored), enrolled, corpus=corpus)])
+            nearest = most_similar(
+                fold.scaling.read(self._data, session.enrolled), training_speakers.means, len(training_speakers.names)
+            )
+            tried.append(
+                ValidationSession(safe_log(known), nearest, safe_log(scored), self._data.targets[session.scored])
+            )
+        return choose_prior_shift(tried, training_speakers.counts, scorer.output_calibration.prior)
 
-    def _measure_familiarity(self, fold: Fold) -> Familiarity:
+    def _measure_familiarity(self, fold: Fold) -> KnnOodDetector:
         random = fold.random(_ENROLMENT)
         train, held = (
             clips if len(clips) <= _LEARNED_FROM else np.sort(random.choice(clips, _LEARNED_FROM, replace=False))
             for clips in (fold.split.train, fold.split.validation)
         )
-        return fit_familiarity(
+        return fit_ood_detector(
             *(
                 fold.scaling.apply(clip_means(self._data.read(clips)), self._data.corpora[clips])
                 for clips in (train, held)
@@ -246,17 +253,19 @@ class Rounds:
         return [Session("", part[:0], window) for part in parts for window in self._data.windows(part)]
 
 
-def _make_trainer(data: Dataset, settings: TrainSettings, rows: int) -> Trainer:
-    if settings.search:
-        return SearchTrainer(data, settings, lambda each: _make_trainer(data, each, rows))
-    if HEADS[settings.head].kind == "classic":
-        from ser_head.training.sklearn_trainer import ClassicTrainer
+def _make_trainer(data: Dataset, config: TrainConfig, rows: int) -> Trainer:
+    if config.search:
+        return SearchTrainer(data, config, lambda each: _make_trainer(data, each, rows))
+    if HEADS[config.head].kind == "classic":
+        from ser_head.training.sklearn_trainer import SklearnTrainer
 
-        return ClassicTrainer(data, settings)
-    from ser_head.training.keras_trainer import NetworkTrainer
+        return SklearnTrainer(data, config)
+    from ser_head.training.keras_trainer import KerasTrainer
 
-    told = {"embedding": rows, "features": data.shape[1]}
-    return NetworkTrainer(data, settings, {name: told[name] for name in settings.personalized if name in told})
+    speaker_inputs = {"embedding": rows, "features": data.shape[1]}
+    return KerasTrainer(
+        data, config, {name: speaker_inputs[name] for name in config.personalized if name in speaker_inputs}
+    )
 
 
 def _effective_prior(fold: Fold, data: Dataset) -> np.ndarray:

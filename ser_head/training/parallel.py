@@ -10,16 +10,16 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ser_embed.store.reader import Store
-from ser_head.config import TrainSettings
+from ser_head.config import TrainConfig
 from ser_head.data.dataset import Dataset
 from ser_head.data.splits import Split
-from ser_head.training.fold_runner import Round, Rounds
+from ser_head.training.fold_runner import FoldResult, FoldRunner
 from ser_head.training.plan import choose_clips
 from ser_head.training.search import candidates
 
 
 @dataclass(frozen=True)
-class Task:
+class FoldJob:
     """One round to do.
 
     Attributes:
@@ -33,56 +33,56 @@ class Task:
     folder: Path | None
 
 
-def do_rounds(data: Dataset, settings: TrainSettings, tasks: Sequence[Task]) -> list[Round]:
+def run_folds(data: Dataset, config: TrainConfig, tasks: Sequence[FoldJob]) -> list[FoldResult]:
     """Train and score folds, with a bar of epochs.
 
     Args:
         data: the clips of all folds.
-        settings: the run's.
+        config: the run's.
         tasks: the folds and seeds.
 
     Returns:
         What each task gave, in their order.
     """
     most_speakers = max(len(set(data.speakers[task.split.train])) for task in tasks)
-    heads = 2 if settings.personalized else 1  # a plain one beside it
-    planned = [heads * _epochs(settings, len(task.split.train)) for task in tasks]
-    done = _here if settings.jobs == 1 or len(tasks) == 1 else _side_by_side
-    rounds: list[Round | None] = [None] * len(tasks)
+    heads = 2 if config.personalized else 1  # a plain one beside it
+    planned = [heads * _epochs(config, len(task.split.train)) for task in tasks]
+    done = _here if config.jobs == 1 or len(tasks) == 1 else _side_by_side
+    rounds: list[FoldResult | None] = [None] * len(tasks)
     with tqdm(total=sum(planned), unit="epoch", disable=None) as bar:
         finished = 0
-        for place, result in done(data, settings, tasks, most_speakers, bar):
+        for place, result in done(data, config, tasks, most_speakers, bar):
             rounds[place] = result
             finished += planned[place]
             bar.update(finished - bar.n)  # early stopping saved these
     return [each for each in rounds if each is not None]
 
 
-def _epochs(settings: TrainSettings, num_clips: int) -> int:
+def _epochs(config: TrainConfig, num_clips: int) -> int:
     """Return the epochs of training one head at most: of all candidates, and of training the chosen one again."""
-    tried = sum(each.epochs_for(num_clips) for each in candidates(settings))
-    return tried + settings.refits * settings.epochs_for(num_clips)
+    tried = sum(each.epochs_for(num_clips) for each in candidates(config))
+    return tried + config.refits * config.epochs_for(num_clips)
 
 
 def _here(
-    data: Dataset, settings: TrainSettings, tasks: Sequence[Task], most_speakers: int, bar: tqdm
-) -> Iterator[tuple[int, Round]]:
-    rounds = Rounds(data, settings, most_speakers)
+    data: Dataset, config: TrainConfig, tasks: Sequence[FoldJob], most_speakers: int, bar: tqdm
+) -> Iterator[tuple[int, FoldResult]]:
+    rounds = FoldRunner(data, config, most_speakers)
     for place, task in enumerate(tasks):
         bar.set_description(f"fold {place + 1}/{len(tasks)}")
         yield place, rounds.run(task.split, task.seed, task.folder, bar.update)
 
 
 def _side_by_side(
-    data: Dataset, settings: TrainSettings, tasks: Sequence[Task], most_speakers: int, bar: tqdm
-) -> Iterator[tuple[int, Round]]:
+    data: Dataset, config: TrainConfig, tasks: Sequence[FoldJob], most_speakers: int, bar: tqdm
+) -> Iterator[tuple[int, FoldResult]]:
     # Spawned: a framework with threads does not survive a fork.
     pool = ProcessPoolExecutor(
-        min(settings.jobs, len(tasks)), multiprocessing.get_context("spawn"), _open, (settings, most_speakers)
+        min(config.jobs, len(tasks)), multiprocessing.get_context("spawn"), _open, (config, most_speakers)
     )
-    bar.set_description(f"{len(tasks)} folds, {settings.jobs} at a time")
+    bar.set_description(f"{len(tasks)} folds, {config.jobs} at a time")
     with pool:
-        places: dict[Future[Round], int] = {pool.submit(_run, task): place for place, task in enumerate(tasks)}
+        places: dict[Future[FoldResult], int] = {pool.submit(_run, task): place for place, task in enumerate(tasks)}
         try:
             for future in as_completed(places):
                 yield places[future], future.result()
@@ -93,17 +93,17 @@ def _side_by_side(
             raise
 
 
-_rounds: Rounds  # of a process that does rounds for another
+_rounds: FoldRunner  # of a process that does rounds for another
 
 
-def _open(settings: TrainSettings, most_speakers: int) -> None:
+def _open(config: TrainConfig, most_speakers: int) -> None:
     """Make a new process ready: read the clips, build the network, and keep to a share of the cores."""
     global _rounds
-    threads = max(1, (os.cpu_count() or 1) // settings.jobs)
+    threads = max(1, (os.cpu_count() or 1) // config.jobs)
     for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
         os.environ[name] = str(threads)
-    _rounds = Rounds(choose_clips(Store(settings.store or Path()), settings), settings, most_speakers)
+    _rounds = FoldRunner(choose_clips(Store(config.store or Path()), config), config, most_speakers)
 
 
-def _run(task: Task) -> Round:
+def _run(task: FoldJob) -> FoldResult:
     return _rounds.run(task.split, task.seed, task.folder, lambda: None)

@@ -21,12 +21,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ser_head.config import TrainSettings
+from ser_head.config import TrainConfig
 from ser_head.data.dataset import Dataset
 from ser_head.heads.registry import HEADS
-from ser_head.scoring.temperature import SMALLEST_PROBABILITY, fit_temperature, temper
-from ser_head.training.fold import Fitted, Fold, Trainer
-from ser_head.training.inputs import Casting, validation_castings
+from ser_head.scoring.temperature import SMALLEST_PROBABILITY, apply_temperature, fit_temperature
+from ser_head.training.fold import FitResult, Fold, Trainer
+from ser_head.training.inputs import InputBuilder, validation_inputs
 
 _JUDGING = 2  # what a fold's generator is asked for: the same enrolments for every candidate
 
@@ -97,34 +97,34 @@ class SearchTrainer:
     """Trains every candidate on a fold and is the best of them from then on.
 
     Attributes:
-        settings: those of the best candidate of the last fold.
+        config: those of the best candidate of the last fold.
     """
 
-    def __init__(self, data: Dataset, settings: TrainSettings, make: Callable[[TrainSettings], Trainer]) -> None:
+    def __init__(self, data: Dataset, config: TrainConfig, make: Callable[[TrainConfig], Trainer]) -> None:
         """Make a trainer for each candidate.
 
         Args:
             data: the clips of all folds.
-            settings: the run's.
+            config: the run's.
             make: makes a trainer of settings that search for nothing.
         """
         self._data = data
-        self._candidates = [make(each) for each in candidates(settings)]
+        self._candidates = [make(each) for each in candidates(config)]
         self._use(self._candidates[0])
 
-    def fit(self, fold: Fold, on_epoch: Callable[[], object]) -> Fitted:
+    def fit(self, fold: Fold, on_epoch: Callable[[], object]) -> FitResult:
         """Train all candidates; return what training gave the best, the first of equals."""
-        castings = validation_castings(self._data, fold, fold.personalizer, fold.random(_JUDGING))
+        builders = validation_inputs(self._data, fold, fold.personalizer, fold.random(_JUDGING))
         fits, rows = [], []
         for number, each in enumerate(self._candidates, start=1):
             fits.append(each.fit(fold, on_epoch))
-            figures = self._judge(each, fold, castings)
-            rows.append({"candidate": number, **searched(each.settings), "epoch": fits[-1].best_epoch, **figures})
+            figures = self._judge(each, fold, builders)
+            rows.append({"candidate": number, **searched(each.config), "epoch": fits[-1].best_epoch, **figures})
         best = min(range(len(rows)), key=lambda place: rows[place]["log_loss"])
         self._use(self._candidates[best])
         return replace(fits[best], tried=[{**row, "chosen": place == best} for place, row in enumerate(rows)])
 
-    def refit(self, fold: Fold, fitted: Fitted, on_epoch: Callable[[], object]) -> None:
+    def refit(self, fold: Fold, fitted: FitResult, on_epoch: Callable[[], object]) -> None:
         """Train the best candidate again on training and validation clips."""
         self._best.refit(fold, fitted, on_epoch)
 
@@ -140,12 +140,12 @@ class SearchTrainer:
         """Return the best candidate's weight of each layer, where they are learned."""
         return self._best.layer_weights()
 
-    def _judge(self, trainer: Trainer, fold: Fold, castings: Sequence[Casting]) -> dict[str, float]:
+    def _judge(self, trainer: Trainer, fold: Fold, builders: Sequence[InputBuilder]) -> dict[str, float]:
         """Return log-loss and UAR of the validation clips, over what may be known of their speakers."""
         clips = fold.split.validation
-        probabilities = np.concatenate([casting.answers(trainer.predict, clips) for casting in castings])
-        targets = np.tile(self._data.targets[clips], len(castings))
-        tempered = temper(probabilities, fit_temperature(probabilities, targets))
+        probabilities = np.concatenate([builder.answers(trainer.predict, clips) for builder in builders])
+        targets = np.tile(self._data.targets[clips], len(builders))
+        tempered = apply_temperature(probabilities, fit_temperature(probabilities, targets))
         losses = -np.log(np.maximum(tempered[np.arange(len(targets)), targets], SMALLEST_PROBABILITY))
         right = probabilities.argmax(axis=1) == targets
         return {
@@ -154,28 +154,28 @@ class SearchTrainer:
         }
 
     def _use(self, best: Trainer) -> None:
-        self._best, self.settings = best, best.settings
+        self._best, self.config = best, best.config
 
 
-def candidates(settings: TrainSettings) -> list[TrainSettings]:
+def candidates(config: TrainConfig) -> list[TrainConfig]:
     """Return the settings to try: those given, then random ones, of which a longer search has the same and more.
 
     Args:
-        settings: the run's; its seed draws, and its `search` says how many.
+        config: the run's; its seed draws, and its `search` says how many.
     """
-    random = np.random.default_rng([settings.seed, 0, 1])  # folds count from 1: these numbers are nobody else's
-    given = replace(settings, search=0)
-    space = _space(settings.head)
+    random = np.random.default_rng([config.seed, 0, 1])  # folds count from 1: these numbers are nobody else's
+    given = replace(config, search=0)
+    space = _space(config.head)
     drawn = (
         replace(given, **{name: values.draw(random) for name, values in space.items()})
-        for _ in range(settings.search - 1)
+        for _ in range(config.search - 1)
     )
     return [given, *drawn]
 
 
-def searched(settings: TrainSettings) -> dict[str, Any]:
+def searched(config: TrainConfig) -> dict[str, Any]:
     """Return what a search varies, of these settings."""
-    return {name: getattr(settings, name) for name in _space(settings.head)}
+    return {name: getattr(config, name) for name in _space(config.head)}
 
 
 def _space(head: str) -> dict[str, Distribution]:

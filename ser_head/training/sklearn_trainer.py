@@ -5,37 +5,37 @@ from pathlib import Path
 
 import numpy as np
 
-from ser_head.config import TrainSettings
+from ser_head.config import TrainConfig
 from ser_head.data.dataset import Dataset
-from ser_head.heads.sklearn_heads import ClassicHead
-from ser_head.training.fold import Fitted, Fold
-from ser_head.training.inputs import training_casting
+from ser_head.heads.sklearn_heads import SklearnHead
+from ser_head.training.fold import FitResult, Fold
+from ser_head.training.inputs import training_inputs
 
 FILE = "head.skops"
 # A network meets a speaker under another enrolment in every epoch; these heads see all clips at once, this often.
 COPIES = 4
 
 
-class ClassicTrainer:
+class SklearnTrainer:
     """Trains a head of scikit-learn's on the clips of one fold after another.
 
     Attributes:
-        settings: the run's settings.
+        config: the run's settings.
     """
 
-    def __init__(self, data: Dataset, settings: TrainSettings) -> None:
+    def __init__(self, data: Dataset, config: TrainConfig) -> None:
         """Take the clips of all folds."""
         self._data = data
-        self.settings = settings
-        self._head = ClassicHead(settings.head, settings.seed)
+        self.config = config
+        self._head = SklearnHead(config.head, config.seed)
 
-    def fit(self, fold: Fold, on_epoch: Callable[[], object]) -> Fitted:
+    def fit(self, fold: Fold, on_epoch: Callable[[], object]) -> FitResult:
         """Learn from the training clips."""
         self._learn(fold, fold.split.train)
         on_epoch()
-        return Fitted([], None)
+        return FitResult([], None)
 
-    def refit(self, fold: Fold, fitted: Fitted, on_epoch: Callable[[], object]) -> None:
+    def refit(self, fold: Fold, fitted: FitResult, on_epoch: Callable[[], object]) -> None:
         """Learn from training and validation clips."""
         self._learn(fold, np.union1d(fold.split.train, fold.split.validation))
 
@@ -54,7 +54,7 @@ class ClassicTrainer:
     def _learn(self, fold: Fold, clips: np.ndarray) -> None:
         random = fold.random()
         copies = COPIES if fold.seen.listens else 1
-        inputs = [training_casting(self._data, fold, clips, random).inputs(clips)[0] for _ in range(copies)]
+        inputs = [training_inputs(self._data, fold, clips, random).inputs(clips)[0] for _ in range(copies)]
         targets = np.tile(self._data.targets[clips], copies)
-        self._head = ClassicHead(self.settings.head, int(random.integers(2**31)), fold.power)
+        self._head = SklearnHead(self.config.head, int(random.integers(2**31)), fold.power)
         self._head.fit(np.concatenate(inputs), targets, fold.weights)

@@ -12,13 +12,14 @@ import pytest
 import soundfile
 
 import ser_embed
+from ser_embed import files
 from ser_embed.corpora.demo import MARKER
 from ser_embed.corpora.registry import CORPORA
 from ser_embed.corpora.scan import scan_data
 from ser_embed.demo import main
 from ser_embed.errors import InputError
 from ser_embed.synthesis import corpus, espeak
-from ser_embed.synthesis.config import DemoSettings
+from ser_embed.synthesis.config import DemoConfig
 from ser_embed.synthesis.prosody import EFFECTS, VOICES, draw_speaker, draw_take
 from ser_embed.synthesis.waveform import record, tilt
 
@@ -140,11 +141,11 @@ class TestFolder:
         rename = os.rename
 
         def fail(source, target):
-            if Path(source).name == "made":
+            if ".tmp-" in Path(source).name and not str(source).endswith("-replaced"):
                 raise OSError("no")
             rename(source, target)
 
-        monkeypatch.setattr(corpus.os, "rename", fail)
+        monkeypatch.setattr(files.os, "rename", fail)
         with pytest.raises(OSError, match="no"):
             ser_embed.demo(tmp_path / "d", speakers=1, sentences=1, seed=3)
         assert digests(tmp_path / "d") == before
@@ -187,7 +188,7 @@ class TestCommand:
         assert os.listdir(tmp_path) == []
 
     def test_the_default_is_the_corpus_in_the_catalogue(self):
-        settings = DemoSettings()
+        settings = DemoConfig()
         known = CORPORA["demo"]
         assert settings.speakers == known.num_speakers == len(VOICES)
         assert settings.speakers * settings.sentences * len(EFFECTS) == known.num_clips

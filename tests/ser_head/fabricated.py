@@ -12,14 +12,14 @@ from ser_embed.manifest import build_manifest
 from ser_embed.spec import EmbeddingSpec
 from ser_embed.store.reader import Store
 from ser_embed.store.writer import StoreWriter
-from ser_head.config import TrainSettings
+from ser_head.config import TrainConfig
 from ser_head.data.scaling import Alignment
 from ser_head.evaluation.calibration import calibration_error, coverage_curve, reliability_table
-from ser_head.evaluation.metrics import figures, scored_figures
-from ser_head.evaluation.predictions import probabilities_of
-from ser_head.personalization.methods import Personalizer, Voices
+from ser_head.evaluation.metrics import compute_metrics, scored_figures
+from ser_head.evaluation.predictions import probability_matrix
+from ser_head.personalization.methods import Personalizer, TrainingSpeakers
 from ser_head.runs.run import FORMAT, VERSION
-from ser_head.scoring.scorer import ARRAYS, Scorer, Tempering, save_scorer
+from ser_head.scoring.scorer import ARRAYS, OutputCalibration, Scorer, save_scorer
 
 LABELS = ("angry", "happy", "neutral", "sad")
 SPEC = EmbeddingSpec(
@@ -105,9 +105,11 @@ def write_fold(run: Path, store: Store, case: Case, methods: tuple[str, ...], fo
     scaled = scaling.apply(vectors)
     means = np.stack([scaled[speakers == name].mean(axis=0) for name in known]).astype(np.float32)
     counts, numbers = np.ones((len(known), len(case.labels)), np.int64), np.zeros((len(known), 2), np.float32)
-    voices = Voices(known, means, np.ones_like(means), counts, numbers)
+    training_speakers = TrainingSpeakers(known, means, np.ones_like(means), counts, numbers)
     prior = np.full(len(case.labels), 1 / len(case.labels))
-    scorer = Scorer(lambda inputs: inputs[0], scaling, Personalizer(methods, voices), Tempering(1.0, prior))
+    scorer = Scorer(
+        lambda inputs: inputs[0], scaling, Personalizer(methods, training_speakers), OutputCalibration(1.0, prior)
+    )
     folder = Path(f"fold_{fold['fold']}")
     (run / folder).mkdir()
     (run / folder / "head.keras").touch()
@@ -122,7 +124,7 @@ def make_numeric(run: Path, case: Case) -> None:
     truth = random.uniform(1, 5, len(clips))
     table = clips.assign(label=truth, prediction=0.7 * truth + random.normal(1, 0.5, len(clips)))
     table.to_csv(run / "predictions.csv", index=False)
-    test = figures(table, ())
+    test = compute_metrics(table, ())
     settings = json.loads((run / "run.json").read_text("utf-8"))["settings"]
     edit_json(run / "run.json", labels=[], settings={**settings, "target": "duration_s"})
     edit_json(run / "metrics.json", labels=[], test=test, conditions={"unknown": test})
@@ -130,7 +132,7 @@ def make_numeric(run: Path, case: Case) -> None:
 
 def about(case: Case) -> dict:
     """Return run.json."""
-    settings = TrainSettings(protocol=case.protocol, layer="last", corpus=(case.corpus,), seed=case.seed)
+    settings = TrainConfig(protocol=case.protocol, layer="last", corpus=(case.corpus,), seed=case.seed)
     return {
         "format": FORMAT,
         "version": VERSION,
@@ -200,7 +202,7 @@ def measure(case: Case, predictions: pd.DataFrame) -> dict:
     truth, said, labels = predictions["label"], predictions["prediction"], list(case.labels)
     uar = float(balanced_accuracy_score(truth, said))
     scores = precision_recall_fscore_support(truth, said, labels=labels, zero_division=0)
-    probabilities, targets = probabilities_of(predictions, labels), truth.map(labels.index).to_numpy(int)
+    probabilities, targets = probability_matrix(predictions, labels), truth.map(labels.index).to_numpy(int)
     test = {
         "accuracy": float((truth == said).mean()),
         "uar": uar,

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ser_embed.errors import InputError
-from ser_head.config import TrainSettings, find_store
+from ser_head.config import TrainConfig, find_store
 
 
 @pytest.mark.parametrize(
@@ -51,32 +51,32 @@ from ser_head.config import TrainSettings, find_store
 )
 def test_impossible_values_are_refused_in_one_line(changes, message):
     with pytest.raises(InputError, match=message) as caught:
-        TrainSettings(**changes)
+        TrainConfig(**changes)
     assert "\n" not in str(caught.value)
 
 
 def test_settings_survive_json():
-    settings = TrainSettings(store="a/b.h5", corpus=["ravdess"], split=[0.8, 0.1, 0.1], epochs=3, out=Path("r"))
-    assert TrainSettings(**json.loads(json.dumps(settings.to_dict()))) == settings
+    settings = TrainConfig(store="a/b.h5", corpus=["ravdess"], split=[0.8, 0.1, 0.1], epochs=3, out=Path("r"))
+    assert TrainConfig(**json.loads(json.dumps(settings.to_dict()))) == settings
 
 
 def test_values_may_come_as_a_notebook_has_them():
-    settings = TrainSettings(layer=3, split="0.8,0.1,0.1", seed=np.int64(2), dropout=0)
+    settings = TrainConfig(layer=3, split="0.8,0.1,0.1", seed=np.int64(2), dropout=0)
     assert (settings.layer, settings.split, settings.dropout) == ("3", (0.8, 0.1, 0.1), 0)
     json.dumps(settings.to_dict())
 
 
 def test_one_corpus_may_be_given_as_text():
-    assert TrainSettings(corpus="emodb").corpus == ("emodb",)
+    assert TrainConfig(corpus="emodb").corpus == ("emodb",)
 
 
 @pytest.mark.parametrize(("num_clips", "epochs"), [(4465, 20), (100_000, 20), (960, 86), (430, 200), (10, 600)])
 def test_small_corpora_get_as_many_steps_as_crema_d(num_clips, epochs):
-    assert TrainSettings().epochs_for(num_clips) == epochs
+    assert TrainConfig().epochs_for(num_clips) == epochs
 
 
 def test_epochs_that_are_given_are_taken_literally():
-    assert TrainSettings(epochs=3).epochs_for(10) == 3
+    assert TrainConfig(epochs=3).epochs_for(10) == 3
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_epochs_that_are_given_are_taken_literally():
     [("folds", "speaker", False), ("folds", "loso", True), ("never", "kfold:3", False), ("always", "random", True)],
 )
 def test_only_folds_train_again_with_the_validation_clips_unless_asked(refit, protocol, expected):
-    assert TrainSettings(refit=refit, protocol=protocol).refits is expected
+    assert TrainConfig(refit=refit, protocol=protocol).refits is expected
 
 
 def test_the_only_store_is_found(tmp_path):

@@ -15,21 +15,21 @@ import pytest
 import ser_head
 from ser_embed.errors import EXIT_BAD_INPUT, EXIT_DONE, InputError
 from ser_embed.store.reader import Store
-from ser_head.config import TrainSettings
+from ser_head.config import TrainConfig
 from ser_head.data.dataset import Dataset
-from ser_head.data.splits import Clips, Protocol, make_splits
-from ser_head.evaluation.metrics import figures
-from ser_head.evaluation.predictions import judged, probabilities_of, read_predictions
+from ser_head.data.splits import ClipMetadata, Protocol, make_splits
+from ser_head.evaluation.metrics import compute_metrics
+from ser_head.evaluation.predictions import primary_rows, probability_matrix, read_predictions
 from ser_head.heads.networks import load_head
 from ser_head.runs.run import Run
-from ser_head.scoring.scorer import Heard, log_of
+from ser_head.scoring.scorer import ScoringRequest, safe_log
 from ser_head.train import main, summary
 from ser_head.training import experiment
 from ser_head.training import fold_runner as rounds
 from ser_head.training.fold import prepare_fold
-from ser_head.training.inputs import Casting, validation_castings
-from ser_head.training.keras_trainer import NetworkTrainer
-from ser_head.training.sklearn_trainer import ClassicTrainer
+from ser_head.training.inputs import InputBuilder, validation_inputs
+from ser_head.training.keras_trainer import KerasTrainer
+from ser_head.training.sklearn_trainer import SklearnTrainer
 from tests.ser_head.conftest import Recipe, rows_of, write_store
 
 RECIPE = Recipe(layers=("0", "1"), voice=1.0)
@@ -70,8 +70,11 @@ def test_every_clip_is_scored_once_and_speakers_are_apart(trained):
 def test_every_figure_comes_from_the_predictions_on_disk(trained):
     metrics = json.loads((trained.run / "metrics.json").read_text())
     assert metrics == trained.metrics
-    assert figures(judged(read_predictions(trained.run / "predictions.csv")), metrics["labels"]) == metrics["test"]
-    assert figures(read_predictions(trained.run / "validation.csv"), metrics["labels"]) == metrics["validation"]
+    assert (
+        compute_metrics(primary_rows(read_predictions(trained.run / "predictions.csv")), metrics["labels"])
+        == metrics["test"]
+    )
+    assert compute_metrics(read_predictions(trained.run / "validation.csv"), metrics["labels"]) == metrics["validation"]
 
 
 def test_the_saved_heads_alone_make_the_predictions(trained, store):
@@ -82,7 +85,7 @@ def test_the_saved_heads_alone_make_the_predictions(trained, store):
         for fold, rows in table.groupby("fold"):
             vectors = opened.read([ids.index(name) for name in rows["utterance_id"]])
             scored = np.asarray(load_head(trained.run / f"fold_{fold}/head.keras")(vectors))
-            assert scored == pytest.approx(probabilities_of(rows, run.labels), abs=1e-5)
+            assert scored == pytest.approx(probability_matrix(rows, run.labels), abs=1e-5)
 
 
 def test_the_scaling_is_that_of_the_training_clips(trained, store):
@@ -141,7 +144,7 @@ def test_a_personalised_head_is_scored_with_and_without_the_speaker(personalized
             rows = table[table["condition"] == condition]
             vectors = opened.read([ids.index(name) for name in rows["utterance_id"]])
             names = rows["speaker"].tolist() if condition == "closed" else ["nobody"] * len(rows)
-            assert run.probabilities(vectors, names) == pytest.approx(probabilities_of(rows, run.labels), abs=1e-5)
+            assert run.probabilities(vectors, names) == pytest.approx(probability_matrix(rows, run.labels), abs=1e-5)
         strangers = run.probabilities(vectors)
         assert strangers == pytest.approx(run.probabilities(vectors, ["nobody"] * len(vectors)))
         known = run.probabilities(vectors, rows["speaker"].tolist())
@@ -160,7 +163,7 @@ def test_a_run_scores_an_enrolled_speaker_as_its_training_did(store, tmp_path, m
     names = rows["speaker"].to_numpy()
     enrolled = {name: vectors[names == name] for name in set(names)}
     scored = run.probabilities(vectors, names.tolist(), enrolled=enrolled)
-    assert scored == pytest.approx(probabilities_of(rows, run.labels), abs=1e-5)
+    assert scored == pytest.approx(probability_matrix(rows, run.labels), abs=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -178,7 +181,7 @@ def test_one_training_serves_a_personalised_head_and_the_plain_one_where_they_ar
 ):
     settings = {"epochs": 2, "protocol": "speaker", **settings}
     fits = []
-    for trainer in (NetworkTrainer, ClassicTrainer):
+    for trainer in (KerasTrainer, SklearnTrainer):
         fit = trainer.fit
         monkeypatch.setattr(trainer, "fit", lambda *given, fit=fit: fits.append(1) or fit(*given))
     once = ser_head.train(store=store, **settings, out=tmp_path / "once")
@@ -207,8 +210,8 @@ def test_a_shuffled_speaker_table_gains_nothing(make_store, tmp_path):
         }
     labels = rows["label"][rows["speaker"] == own].to_numpy()
     (first, *_) = run.scorers
-    right = first.score([Heard(clips[own], clips[own])])
-    wrong = first.score([Heard(clips[own], clips[other])])
+    right = first.score([ScoringRequest(clips[own], clips[own])])
+    wrong = first.score([ScoringRequest(clips[own], clips[other])])
     names = np.array(run.labels)
     assert np.mean(names[right.argmax(axis=1)] == labels) > np.mean(names[wrong.argmax(axis=1)] == labels)
 
@@ -222,28 +225,28 @@ def test_the_mix_finds_the_layer_that_knows(make_store, tmp_path):
 
 
 def test_a_store_left_on_disk_trains_as_well(make_store):
-    settings = TrainSettings(epochs=10)
+    settings = TrainConfig(epochs=10)
     with Store(make_store(takes=20, signal=3.0)) as opened:
         data = Dataset(opened, memory_bytes=0)
-        clips = Clips(data.speakers, data.clips["corpus"].to_numpy(object), data.targets)
+        clips = ClipMetadata(data.speakers, data.clips["corpus"].to_numpy(object), data.targets)
         (split,) = make_splits(Protocol("speaker"), clips, settings.split, seed=0)
-        trainer = NetworkTrainer(data, settings, {})
+        trainer = KerasTrainer(data, settings, {})
         fold = prepare_fold(data, split, settings)
         trainer.fit(fold, lambda: None)
-        scored = trainer.predict(Casting(data, fold, [], fold.personalizer).inputs(split.test))
+        scored = trainer.predict(InputBuilder(data, fold, [], fold.personalizer).inputs(split.test))
     assert np.mean(scored.argmax(axis=1) == data.targets[split.test]) > 0.8
 
 
 def test_a_head_with_smoothed_labels_grows_no_surer_than_they_are(make_store):
-    settings = TrainSettings(epochs=60, dropout=0.0, noise=0.0, weight_decay=0.0, label_smoothing=0.3)
+    settings = TrainConfig(epochs=60, dropout=0.0, noise=0.0, weight_decay=0.0, label_smoothing=0.3)
     with Store(make_store(takes=20, signal=10.0)) as opened:
         data = Dataset(opened)
-        clips = Clips(data.speakers, data.clips["corpus"].to_numpy(object), data.targets)
+        clips = ClipMetadata(data.speakers, data.clips["corpus"].to_numpy(object), data.targets)
         (split,) = make_splits(Protocol("speaker"), clips, settings.split, seed=0)
-        trainer = NetworkTrainer(data, settings, {})
+        trainer = KerasTrainer(data, settings, {})
         fold = prepare_fold(data, split, settings)
         trainer.fit(fold, lambda: None)
-        scored = trainer.predict(Casting(data, fold, [], fold.personalizer).inputs(split.train))
+        scored = trainer.predict(InputBuilder(data, fold, [], fold.personalizer).inputs(split.train))
     assert np.mean(scored.max(axis=1)) == pytest.approx(1 - 0.3 + 0.3 / 3, abs=0.03)
 
 
@@ -378,13 +381,13 @@ def test_what_leaks_is_counted_in_the_folds_the_run_is_judged_by(make_store, tmp
 
 
 def test_validation_of_a_plain_head_knows_no_speaker(store):
-    settings = TrainSettings(protocol="random")
+    settings = TrainConfig(protocol="random")
     with Store(store) as opened:
         data = Dataset(opened)
-        clips = Clips(data.speakers, data.corpora, data.targets)
+        clips = ClipMetadata(data.speakers, data.corpora, data.targets)
         split = make_splits(Protocol.parse("random"), clips, settings.split, settings.seed)[0]
         fold = prepare_fold(data, split, settings)
-        unknown = validation_castings(data, fold, fold.seen, fold.random())[0]
+        unknown = validation_inputs(data, fold, fold.seen, fold.random())[0]
         given = unknown.inputs(split.validation)[0]
         np.testing.assert_array_equal(given, fold.scaling.read(data, split.validation))
 
@@ -409,13 +412,13 @@ def test_a_number_is_learned_by_concordance_and_scored_again_by_the_saved_run(ma
         ser_head.train(head="ensemble", members=[trained.run, trained.run], out=tmp_path / "both")
     assert trained.metrics["test"]["ccc"] > 0.7
     assert "CCC" in summary(trained)
-    table = judged(read_predictions(trained.run / "predictions.csv"))
+    table = primary_rows(read_predictions(trained.run / "predictions.csv"))
     assert ser_head.score(trained.run / "predictions.csv")["test"] == trained.metrics["test"]
     run = Run.load(trained.run)
     with Store(path) as opened:
         ids = opened.utterances["utterance_id"].tolist()
         for scorer, (_, rows) in zip(run.scorers, table.groupby("fold"), strict=True):
-            scored = scorer.score([Heard(opened.read([ids.index(name) for name in rows["utterance_id"]]))])
+            scored = scorer.score([ScoringRequest(opened.read([ids.index(name) for name in rows["utterance_id"]]))])
             assert scored[:, 0] == pytest.approx(rows["prediction"].to_numpy(np.float32), abs=1e-4)
 
 
@@ -423,7 +426,7 @@ def test_votes_are_learned_as_shares(make_store, tmp_path):
     path = make_store(rows=numbered_rows(Recipe(takes=10)), signal=4.0)
     settings = {"store": path, "epochs": 60, "patience": 1.0, "dropout": 0.0, "refit": "never"}
     trained = ser_head.train(**settings, target="votes", out=tmp_path / "votes")
-    table = judged(read_predictions(trained.run / "predictions.csv"))
+    table = primary_rows(read_predictions(trained.run / "predictions.csv"))
     history = pd.read_csv(trained.run / "history.csv")
     assert trained.metrics["test"]["uar"] > 0.9
     entropy = -(0.8 * np.log(0.8) + 2 * 0.1 * np.log(0.1))  # no loss on the shares 8 : 1 : 1 is lower
@@ -456,15 +459,16 @@ def test_an_ensemble_averages_its_members_log_probabilities(make_store, tmp_path
     assert trained.metrics["n_test"] == trained.metrics["test"]["n"]
     assert ser_head.score(trained.run / "predictions.csv")["test"] == trained.metrics["test"]
     tables = [
-        judged(read_predictions(run / "predictions.csv")).set_index("utterance_id") for run in (*members, trained.run)
+        primary_rows(read_predictions(run / "predictions.csv")).set_index("utterance_id")
+        for run in (*members, trained.run)
     ]
     labels = trained.metrics["labels"]
-    each = [log_of(probabilities_of(table.loc[tables[0].index], labels)) for table in tables]
+    each = [safe_log(probability_matrix(table.loc[tables[0].index], labels)) for table in tables]
     temperature = tables[2].loc[tables[0].index, "temperature"].to_numpy()[:, None]
     logits = (each[0] + each[1]) / 2 / temperature
     assert np.exp(each[2]) == pytest.approx(np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True), abs=1e-4)
     run = Run.load(trained.run)
-    assert [member.settings.head for member in run.members] == ["mlp", "svm"]
+    assert [member.config.head for member in run.members] == ["mlp", "svm"]
     with pytest.raises(InputError, match="needs at least two runs"):
         ser_head.train(head="ensemble", members=members[:1], out=tmp_path / "one")
     other = ser_head.train(store=path, epochs=1, out=tmp_path / "other").run

@@ -51,11 +51,11 @@ class Attention:
     def _attend(
         self, joined: torch.Tensor, group: Group, gates: torch.Tensor | None, distances: torch.Tensor | None
     ) -> torch.Tensor:
-        spread = group.spread(joined)  # (clips, frames, 3, heads, head width)
-        query, pairs = spread[:, :, 0], spread[:, :, 1:]
+        pad = group.pad(joined)  # (clips, frames, 3, heads, head width)
+        query, pairs = pad[:, :, 0], pad[:, :, 1:]
         mask = None if group.valid is None else group.valid[:, None, None]  # which keys a query may look at
         if gates is not None and distances is not None:
-            gate = group.spread(gates[group.rows]).transpose(1, 2).unsqueeze(-1)  # (clips, heads, frames, 1)
+            gate = group.pad(gates[group.rows]).transpose(1, 2).unsqueeze(-1)  # (clips, heads, frames, 1)
             bias = gate * distances[:, : group.frames, : group.frames]
             mask = (bias if mask is None else bias.masked_fill(~mask, float("-inf"))).to(joined.dtype)
         missing = -group.frames % self._tile
@@ -63,7 +63,7 @@ class Attention:
             pairs, mask = _round_up(pairs, mask, missing)
         key, value = pairs.permute(2, 0, 3, 1, 4)  # each (clips, heads, frames, head width)
         mixed = F.scaled_dot_product_attention(query.transpose(1, 2), key, value, attn_mask=mask)
-        return group.gather(mixed.transpose(1, 2)).flatten(1)
+        return group.unpad(mixed.transpose(1, 2)).flatten(1)
 
 
 def _round_up(pairs: torch.Tensor, mask: torch.Tensor | None, missing: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -57,7 +57,7 @@ class ConvLayer:
         return F.gelu(out if self.norm is None else self.norm(out))
 
 
-class FrontEnd:
+class ConvFrontend:
     """Waveforms to frames of 20 ms, one clip at a time, for both kinds of published front end.
 
     Layer-norm models (the large ones) normalise every convolution over channels. Group-norm models (the base ones)

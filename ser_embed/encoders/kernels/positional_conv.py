@@ -19,7 +19,7 @@ from ser_embed.encoders.kernels.ragged import Group
 TRUSTED_CHANNELS = 16  # of a group
 
 
-class Positions:
+class PositionalConv:
     """What tells a frame where it is: a convolution over its neighbours in the clip, which adds zeros at both ends."""
 
     def __init__(self, embedding: Any, device: str) -> None:
@@ -43,8 +43,8 @@ class PaddedConv:
         """Convolve: (rows, channels) to (rows, channels)."""
         convolved = []
         for group in groups:
-            out = self._conv(group.spread(rows[group.rows]).transpose(1, 2))  # (clips, channels, frames or one more)
-            convolved.append(group.gather(out[..., : group.frames].transpose(1, 2)))
+            out = self._conv(group.pad(rows[group.rows]).transpose(1, 2))  # (clips, channels, frames or one more)
+            convolved.append(group.unpad(out[..., : group.frames].transpose(1, 2)))
         return torch.cat(convolved)
 
 

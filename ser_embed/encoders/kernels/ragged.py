@@ -35,14 +35,14 @@ class Group:
         """Frames of the longest clip."""
         return self.counts[0]
 
-    def spread(self, rows: torch.Tensor) -> torch.Tensor:
+    def pad(self, rows: torch.Tensor) -> torch.Tensor:
         """Lay this group's rows, (rows, ...), side by side: (clips, frames, ...), zeros as padding."""
         if self.places is not None:
             padded = rows.new_zeros(len(self.counts) * self.frames, *rows.shape[1:])
             rows = padded.index_copy_(0, self.places, rows)
         return rows.unflatten(0, (len(self.counts), self.frames))
 
-    def gather(self, padded: torch.Tensor) -> torch.Tensor:
+    def unpad(self, padded: torch.Tensor) -> torch.Tensor:
         """Undo `spread`: (clips, frames, ...) to (rows, ...)."""
         rows = padded.flatten(0, 1)
         return rows if self.places is None else rows.index_select(0, self.places)

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from ser_head.reporting.analysis import Ranking
+from ser_head.reporting.analysis import OneVsRestCurves
 from ser_head.reporting.plots.style import (
     FAINT,
     FIRST,
@@ -65,7 +65,7 @@ def _fold_lines(axes: Axes, history: pd.DataFrame, column: str, name: str, color
 
 
 @styled
-def ranking_curves(rankings: Sequence[Ranking]) -> Figure:
+def ranking_curves(rankings: Sequence[OneVsRestCurves]) -> Figure:
     """Draw each class against all others: ROC curves on the left, precision-recall curves on the right.
 
     Args:

@@ -7,7 +7,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ser_embed.audio.decode import Preparation, check_waveform, decode, load_clip, to_16k_mono
+from ser_embed.audio.decode import AudioPreprocessing, check_waveform, decode, load_clip, to_16k_mono
 from ser_embed.audio.windows import windows
 from ser_embed.errors import ClipError, InputError, SilentClipError
 from tests.ser_embed.conftest import tone
@@ -31,7 +31,7 @@ def encoded(samples: np.ndarray, rate_hz: int, name: str) -> bytes:
 def test_every_format_gives_the_same_sound(tmp_path: Path, name: str) -> None:
     sound = tone(48_000)
     (tmp_path / f"clip.{name}").write_bytes(encoded(np.stack([sound, sound], axis=1), 48_000, name))
-    waveform, facts = load_clip(tmp_path / f"clip.{name}", Preparation())
+    waveform, facts = load_clip(tmp_path / f"clip.{name}", AudioPreprocessing())
     expected = to_16k_mono(sound[:, None], 48_000)
     assert waveform.dtype == np.float32
     assert facts.duration_s == 1.0
@@ -42,7 +42,7 @@ def test_every_format_gives_the_same_sound(tmp_path: Path, name: str) -> None:
 def test_a_16k_file_comes_through_sample_by_sample(tmp_path: Path) -> None:
     steps = np.arange(-500, 500, dtype=np.int16) * 30
     soundfile.write(tmp_path / "a.wav", steps, 16_000)
-    waveform, _ = load_clip(tmp_path / "a.wav", Preparation())
+    waveform, _ = load_clip(tmp_path / "a.wav", AudioPreprocessing())
     np.testing.assert_array_equal(waveform, steps / np.float32(32768))
 
 
@@ -76,14 +76,14 @@ def test_each_bad_clip_is_told_apart(tmp_path: Path) -> None:
     for reason, data in content.items():
         (tmp_path / "clip.wav").write_bytes(data)
         with pytest.raises(ClipError, match=reason):
-            load_clip(tmp_path / "clip.wav", Preparation())
+            load_clip(tmp_path / "clip.wav", AudioPreprocessing())
     soundfile.write(tmp_path / "nan.wav", np.full(8_000, np.nan), 16_000, subtype="FLOAT")
     with pytest.raises(ClipError, match="NaN"):
-        load_clip(tmp_path / "nan.wav", Preparation())
+        load_clip(tmp_path / "nan.wav", AudioPreprocessing())
     with pytest.raises(ClipError, match="missing"):
-        load_clip(tmp_path / "nowhere.wav", Preparation())
+        load_clip(tmp_path / "nowhere.wav", AudioPreprocessing())
     with pytest.raises(ClipError, match="cannot be opened"):
-        load_clip(tmp_path, Preparation())
+        load_clip(tmp_path, AudioPreprocessing())
 
 
 def test_the_shortest_clip_an_encoder_takes_passes() -> None:
@@ -93,24 +93,24 @@ def test_the_shortest_clip_an_encoder_takes_passes() -> None:
 def test_trimming_and_levelling_do_what_they_say() -> None:
     quiet = np.zeros(8_000, np.float32)
     padded = np.concatenate([quiet, tone(16_000), quiet])
-    trimmed = Preparation(trim_db=40).apply(padded)
+    trimmed = AudioPreprocessing(trim_db=40).apply(padded)
     assert 15_500 < len(trimmed) < 17_500
-    levelled = Preparation(level_db=-20).apply(padded)
+    levelled = AudioPreprocessing(level_db=-20).apply(padded)
     assert 20 * np.log10(np.sqrt(np.mean(levelled.astype(float) ** 2))) == pytest.approx(-20, abs=1e-3)
-    np.testing.assert_array_equal(Preparation().apply(padded), padded)
+    np.testing.assert_array_equal(AudioPreprocessing().apply(padded), padded)
     for value in (-3, float("nan"), float("inf")):
         with pytest.raises(InputError, match="positive"):
-            Preparation(trim_db=value)
+            AudioPreprocessing(trim_db=value)
     for value in (3, float("nan"), float("-inf")):
         with pytest.raises(InputError, match="at most 0 dB"):
-            Preparation(level_db=value)
+            AudioPreprocessing(level_db=value)
 
 
 def test_equal_audio_in_other_bytes_has_an_equal_audio_digest(tmp_path: Path) -> None:
     steps = (tone(8_000) * 32_767).astype(np.int16)
     soundfile.write(tmp_path / "a.wav", steps, 16_000)
     soundfile.write(tmp_path / "a.flac", steps, 16_000)
-    (_, wav), (_, flac) = (load_clip(tmp_path / f"a.{name}", Preparation()) for name in ("wav", "flac"))
+    (_, wav), (_, flac) = (load_clip(tmp_path / f"a.{name}", AudioPreprocessing()) for name in ("wav", "flac"))
     assert wav.audio_digest == flac.audio_digest
     assert wav.digest != flac.digest
 
@@ -164,6 +164,6 @@ def test_a_window_of_nan_is_no_pause(tmp_path: Path) -> None:
 def test_windows_hear_what_the_whole_file_holds(tmp_path: Path, name: str) -> None:
     path = tmp_path / f"long.{name}"
     path.write_bytes(encoded(tone(80_000), 16_000, name))
-    whole, _ = load_clip(path, Preparation())
+    whole, _ = load_clip(path, AudioPreprocessing())
     pieces = [waveform for _, _, waveform in windows(path, 1.3, 1.3)]
     np.testing.assert_allclose(np.concatenate(pieces), whole, atol=1e-6)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from ser_embed.encoders.base import EncoderOptions
-from ser_embed.encoders.batching import Lanes, encode_all
+from ser_embed.encoders.batching import BatchPool, encode_all
 from ser_embed.encoders.registry import load_encoder
 from tests.ser_embed.conftest import tone
 
@@ -38,7 +38,7 @@ class Stub:
 @pytest.mark.parametrize("clips", [0, 1, 2, 23])
 def test_every_clip_comes_once_and_is_let_go_of(lanes: int, clips: int) -> None:
     waveforms = counted(clips)
-    with Lanes(Stub(lanes)) as open_lanes:  # type: ignore[arg-type]
+    with BatchPool(Stub(lanes)) as open_lanes:  # type: ignore[arg-type]
         batches = list(open_lanes.encode(waveforms))
     found = [(row, float(vector[0])) for batch in batches for row, vector in batch.items()]
     assert sorted(found) == [(row, float(row)) for row in range(clips)]
@@ -54,7 +54,7 @@ def test_as_many_batches_as_lanes_are_worked_on_at_once() -> None:
 def test_few_clips_are_shared_by_all_lanes() -> None:
     stub = Stub(2)
     stub.batch_seconds = 100.0
-    with Lanes(stub) as lanes:  # type: ignore[arg-type]
+    with BatchPool(stub) as lanes:  # type: ignore[arg-type]
         assert [len(batch) for batch in lanes.encode(counted(4))] == [2, 2]
 
 
@@ -76,7 +76,7 @@ def test_lanes_share_all_threads(threads: int, clips: int, each: int) -> None:
 
 def test_one_lane_keeps_the_budget() -> None:
     waveforms = {row: np.zeros(length, np.float32) for row, length in enumerate([10_000, 1_000, 1_000, 1_000])}
-    with Lanes(Stub(1), batch_seconds=3.0) as lanes:  # type: ignore[arg-type]
+    with BatchPool(Stub(1), batch_seconds=3.0) as lanes:  # type: ignore[arg-type]
         assert [len(batch) for batch in lanes.encode(waveforms)] == [4]
 
 

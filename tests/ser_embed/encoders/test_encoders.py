@@ -13,7 +13,7 @@ import transformers
 
 from ser_embed.encoders.base import EncoderOptions, choose_layers
 from ser_embed.encoders.device import AMX_BATCH_S, CPU_BATCH_S
-from ser_embed.encoders.kernels.conv_frontend import FrontEnd
+from ser_embed.encoders.kernels.conv_frontend import ConvFrontend
 from ser_embed.encoders.kernels.positional_conv import FourierConv, PaddedConv, keep_exact
 from ser_embed.encoders.kernels.ragged import ALIKE, ALONE, group_clips
 from ser_embed.encoders.registry import load_encoder
@@ -83,7 +83,7 @@ def test_the_front_end_equals_transformers_whatever_its_tiles(
     waveform = torch.from_numpy(tone(12_345)) + 0.1  # an offset that group norm has to take out
     with torch.inference_mode():
         expected = extractor(waveform[None])[0].T
-        frames = FrontEnd(extractor, tile_frames)(waveform)
+        frames = ConvFrontend(extractor, tile_frames)(waveform)
     torch.testing.assert_close(frames, expected, rtol=1e-5, atol=1e-5)
 
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ser_embed.audio.augmentation import _band, _clipping, _noise, _room, _telephone, disturb
+from ser_embed.audio.augmentation import _band, _clipping, _noise, _room, _telephone, augment_batch
 from ser_embed.errors import InputError
-from ser_embed.pretraining.batches import Batches, Cutting, normalized, span_mask
+from ser_embed.pretraining.batches import Batches, CropConfig, normalized, span_mask
 from ser_embed.pretraining.clips import split
 from ser_embed.pretraining.features.frames import HOP, num_frames
 from ser_embed.pretraining.features.functionals import WIDTH, functionals
@@ -18,10 +18,12 @@ from tests.ser_embed.conftest import tone
 from tests.ser_embed.pretraining.conftest import tones, waveforms_of
 
 LENGTHS = [7_000, 30_123, 16_000, 8_400, 9_111, 55_555, 2_000, 12_345]
-CUT = Cutting(batch=4, crop_s=0.5, mask_probability=0.8, mask_length=5, normalize=False, augment=0.0, heard=0.0, seed=3)
+CUT = CropConfig(
+    batch=4, crop_s=0.5, mask_probability=0.8, mask_length=5, normalize=False, augment=0.0, heard=0.0, seed=3
+)
 
 
-def marked_batches(cut: Cutting = CUT, contours: np.ndarray | None = None) -> Batches:
+def marked_batches(cut: CropConfig = CUT, contours: np.ndarray | None = None) -> Batches:
     """Batches in which every sample, and every label, tells which frame of which clip it begins."""
     frames = [num_frames(length) for length in LENGTHS]
     first = np.cumsum(frames) - frames
@@ -141,9 +143,9 @@ def test_disturbances_change_the_sound_but_not_the_time(kind) -> None:
 def test_disturbing_is_up_to_chance_and_leaves_its_input_alone() -> None:
     clean = np.stack([tone(4_000, seed) for seed in range(40)])
     kept = clean.copy()
-    np.testing.assert_array_equal(disturb(np.random.default_rng(0), clean, 0.0), clean)
-    same = disturb(np.random.default_rng(5), clean, 0.1)
-    np.testing.assert_array_equal(same, disturb(np.random.default_rng(5), clean, 0.1))
+    np.testing.assert_array_equal(augment_batch(np.random.default_rng(0), clean, 0.0), clean)
+    same = augment_batch(np.random.default_rng(5), clean, 0.1)
+    np.testing.assert_array_equal(same, augment_batch(np.random.default_rng(5), clean, 0.1))
     np.testing.assert_array_equal(clean, kept)
     untouched = (same == clean).all(axis=1).mean()
     assert untouched == pytest.approx(0.9**5, abs=0.2)

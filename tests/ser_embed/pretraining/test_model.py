@@ -9,10 +9,10 @@ import transformers
 
 from ser_embed.encoders.kernels.positional_conv import keep_exact
 from ser_embed.pretraining.batches import Batch
-from ser_embed.pretraining.distributed import Machine
+from ser_embed.pretraining.distributed import DeviceConfig
 from ser_embed.pretraining.fast_conv import speed_up
 from ser_embed.pretraining.features.frames import num_samples
-from ser_embed.pretraining.model import FUNCTIONALS_WEIGHT, MaskedPrediction, Outcome
+from ser_embed.pretraining.model import FUNCTIONALS_WEIGHT, MaskedPrediction, StepOutput
 from ser_embed.pretraining.targets import parse_targets, shares
 from ser_embed.pretraining.trainer import Schedule, _step, make_optimizer
 from tests.ser_embed.pretraining.conftest import STILL, TINY
@@ -50,8 +50,8 @@ def batch(crops: int = 5, frames: int = 20, seed: int = 0, heard: int = 0) -> Ba
     )
 
 
-def machine(part_seconds: float = 100.0) -> Machine:
-    return Machine("cpu", torch.float32, part_seconds, workers=1)
+def machine(part_seconds: float = 100.0) -> DeviceConfig:
+    return DeviceConfig("cpu", torch.float32, part_seconds, workers=1)
 
 
 @pytest.mark.parametrize("speakers", [None, 3])
@@ -119,7 +119,7 @@ def test_bfloat16_teaches_nearly_what_float32_teaches() -> None:
     for learner in (exact, rough):
         keep_exact(learner.network.encoder.pos_conv_embed.conv)
     losses = [
-        _step(learner, torch.optim.SGD(learner.parameters(), lr=0.0), batch(), Machine("cpu", dtype, 100.0, 1))
+        _step(learner, torch.optim.SGD(learner.parameters(), lr=0.0), batch(), DeviceConfig("cpu", dtype, 100.0, 1))
         for learner, dtype in ((exact, torch.float32), (rough, torch.bfloat16))
     ]
     assert losses[0] == pytest.approx(losses[1], rel=0.02)
@@ -188,7 +188,7 @@ def test_every_kind_of_target_counts_as_much() -> None:
     assert counts[0] == counts[-1] == pytest.approx(counts[1:-1].sum()) == pytest.approx(1 / 3)
     learner = MaskedPrediction(network(), [target.clusters for target in targets], shares=counts.tolist())
     losses = torch.arange(len(targets), dtype=torch.float32)
-    total = float(learner.total(Outcome(losses, losses, torch.tensor(6.0)), hidden=10, heard=3))
+    total = float(learner.total(StepOutput(losses, losses, torch.tensor(6.0)), hidden=10, heard=3))
     assert total == pytest.approx(float(losses.numpy() @ counts) / 10 + FUNCTIONALS_WEIGHT * 2)
 
 

@@ -13,12 +13,12 @@ from ser_embed.errors import InputError
 from ser_embed.manifest import build_manifest
 from ser_embed.store.reader import Store
 from ser_embed.store.writer import StoreWriter
-from ser_head.config import NORMALIZATIONS, TrainSettings
+from ser_head.config import NORMALIZATIONS, TrainConfig
 from ser_head.data.dataset import Dataset
 from ser_head.data.scaling import RIDGE, Alignment, fit_alignment, measured_clips, recoloring
-from ser_head.data.splits import Clips, Protocol, Split, make_splits
-from ser_head.evaluation.predictions import probabilities_of, read_predictions
-from ser_head.heads.sklearn_heads import ClassicHead
+from ser_head.data.splits import ClipMetadata, Protocol, Split, make_splits
+from ser_head.evaluation.predictions import probability_matrix, read_predictions
+from ser_head.heads.sklearn_heads import SklearnHead
 from ser_head.runs.run import Run
 from tests.ser_head.conftest import Recipe, rows_of, write_store
 
@@ -56,7 +56,9 @@ def store(tmp_path_factory):
 
 
 def splits_of(data, protocol):
-    return make_splits(Protocol.parse(protocol), Clips(data.speakers, data.corpora, data.targets), (0.6, 0.2, 0.2), 0)
+    return make_splits(
+        Protocol.parse(protocol), ClipMetadata(data.speakers, data.corpora, data.targets), (0.6, 0.2, 0.2), 0
+    )
 
 
 def arrays_of(alignment):
@@ -185,7 +187,7 @@ def test_corpus_beats_all_and_coral_beats_corpus_where_a_microphone_moves_stretc
             (split,) = splits_of(data, "cross:a:b")
             for how in NORMALIZATIONS:
                 alignment = fit_alignment(data, split, how)
-                head = ClassicHead("svm", 0).fit(
+                head = SklearnHead("svm", 0).fit(
                     alignment.read(data, split.train), data.targets[split.train], np.ones(3)
                 )
                 said = head.probabilities(alignment.read(data, split.test)).argmax(axis=1)
@@ -217,27 +219,27 @@ def test_a_run_scores_each_corpus_as_its_training_did(trained):
     run, rows, vectors = trained
     corpora = rows["utterance_id"].str.partition("/")[0].tolist()
     scored = run.probabilities(vectors, corpora=corpora)
-    assert scored == pytest.approx(probabilities_of(rows, run.labels), abs=1e-5)
+    assert scored == pytest.approx(probability_matrix(rows, run.labels), abs=1e-5)
     assert np.abs(run.probabilities(vectors) - scored).max() > 0.01
 
 
 def test_run_json_says_what_was_measured_on_test_clips(trained):
     run, rows, _ = trained
     (fold,) = run.about["folds"]
-    assert run.settings.normalization in ("corpus", "coral")
+    assert run.config.normalization in ("corpus", "coral")
     assert {name for name, each in fold["corpora"].items() if each["transductive"]} == (
-        {"b"} if run.settings.protocol == "cross:a:b" else set()
+        {"b"} if run.config.protocol == "cross:a:b" else set()
     )
-    if run.settings.protocol == "cross:a:b":
+    if run.config.protocol == "cross:a:b":
         assert fold["corpora"]["b"]["clips"] == len(rows)
 
 
 def test_clips_are_familiar_by_the_measure_of_their_own_corpus(trained):
     run, rows, vectors = trained
     other = (rows["utterance_id"].str.partition("/")[0] == "b").to_numpy()
-    told, untold = run.unfamiliarity(vectors[other], "b"), run.unfamiliarity(vectors[other])
+    told, untold = run.ood_score(vectors[other], "b"), run.ood_score(vectors[other])
     assert np.median(told) < 1
-    assert np.median(untold) > (1 if run.settings.protocol == "cross:a:b" else np.median(told))
+    assert np.median(untold) > (1 if run.config.protocol == "cross:a:b" else np.median(told))
 
 
 @pytest.mark.parametrize("normalization", ["corpus", "coral"])
@@ -251,9 +253,9 @@ def test_one_corpus_by_itself_is_standardised_as_ever(make_store, normalization)
 
 def test_what_cannot_be_normalised_is_refused():
     with pytest.raises(InputError, match="--normalization has to be one of all, corpus, coral, not 'speaker'"):
-        TrainSettings(normalization="speaker")
+        TrainConfig(normalization="speaker")
     with pytest.raises(
         InputError, match="--normalization coral needs one vector per clip, but --head cnn takes frames"
     ):
-        TrainSettings(normalization="coral", head="cnn")
-    assert TrainSettings(head="cnn").normalization == "all"
+        TrainConfig(normalization="coral", head="cnn")
+    assert TrainConfig(head="cnn").normalization == "all"

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ser_head.data.frames import CUT_TO, PADDED_TO, average_neighbours, existing, pad_frames, random_cuts
+from ser_head.data.frames import CUT_TO, PADDED_TO, average_neighbours, pad_frames, random_cuts, valid_frames
 
 
 def clips_of(*lengths):
@@ -30,7 +30,7 @@ def test_a_cut_is_frames_in_a_row_from_anywhere_in_the_clip():
         assert cut.shape == (3, length, 1, 3)
         for row in cut[:2, :, 0, 0]:
             np.testing.assert_array_equal(row, row[0] + np.arange(length))
-        np.testing.assert_array_equal(existing(cut[2:])[:, 0, 0], np.arange(40))
+        np.testing.assert_array_equal(valid_frames(cut[2:])[:, 0, 0], np.arange(40))
         starts.append(cut[:2, 0, 0, 0])
     assert np.min(starts) < 60
     assert np.max(starts, axis=0) == pytest.approx([500 - length, 300 - length], abs=60)

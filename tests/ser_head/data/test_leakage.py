@@ -5,13 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ser_embed.audio.decode import Preparation, load_clip
+from ser_embed.audio.decode import AudioPreprocessing, load_clip
 from ser_embed.corpora.scan import scan_data
 from ser_embed.errors import InputError
 from ser_embed.files import digest_of
 from ser_embed.manifest import build_manifest
 from ser_head.data.leakage import audit, require_disjoint
-from ser_head.data.splits import Clips, Protocol, Split, make_splits
+from ser_head.data.splits import ClipMetadata, Protocol, Split, make_splits
 
 KINDS = {"speaker": "speaker", "bytes": "digest", "audio": "audio_digest", "sentence": "sentence"}
 
@@ -38,7 +38,7 @@ def fold(train, validation, test, number=1):
 
 
 def folds_of(clips, protocol):
-    table = Clips(clips["speaker"].to_numpy(), clips["corpus"].to_numpy(), np.zeros(len(clips), np.int64))
+    table = ClipMetadata(clips["speaker"].to_numpy(), clips["corpus"].to_numpy(), np.zeros(len(clips), np.int64))
     return make_splits(Protocol.parse(protocol), table, (0.6, 0.2, 0.2), seed=0)
 
 
@@ -123,7 +123,7 @@ def test_the_pair_of_equal_files_of_ravdess_is_found(data_dir):
     pair = ("ravdess/03-01-03-01-02-01-07", "ravdess/03-01-03-01-02-02-07")
     for name in pair:  # decoding all 1440 would take a minute
         (row,) = clips.index[clips["utterance_id"] == name]
-        facts = load_clip(data_dir / clips.loc[row, "path"], Preparation())[1]
+        facts = load_clip(data_dir / clips.loc[row, "path"], AudioPreprocessing())[1]
         clips.loc[row, "audio_digest"] = facts.audio_digest
     parted, mixed = audit(clips, folds_of(clips, "kfold:6")), audit(clips, folds_of(clips, "random"))
     for found in (parted, mixed):

@@ -5,9 +5,9 @@ import pytest
 from scipy.stats import skew, yeojohnson
 from sklearn.preprocessing import PowerTransformer
 
-from ser_head.data.power_transform import EXPONENTS, REACH, fit_power, yeo_johnson
+from ser_head.data.power_transform import EXPONENTS, REACH, fit_yeo_johnson, yeo_johnson
 from ser_head.heads.backend import keras
-from ser_head.heads.networks import Bend
+from ser_head.heads.networks import PowerTransform
 
 
 def skewed(clips: int = 800) -> np.ndarray:
@@ -21,9 +21,9 @@ def skewed(clips: int = 800) -> np.ndarray:
 
 
 def bend(vectors: np.ndarray) -> np.ndarray:
-    layer = Bend()
+    layer = PowerTransform()
     layer.build(vectors.shape)
-    layer.use(fit_power(vectors))
+    layer.use(fit_yeo_johnson(vectors))
     return keras.ops.convert_to_numpy(layer(vectors))
 
 
@@ -39,7 +39,9 @@ def test_exponents_are_the_likeliest_as_scikit_learn_finds_them():
     vectors = np.clip(skewed(), -REACH, REACH)
     for layer in range(2):
         expected = PowerTransformer().fit(vectors[:, layer].astype(np.float64)).lambdas_
-        assert fit_power(vectors).exponent[layer] == pytest.approx(expected, abs=0.15)  # the grid's steps are 0.25
+        assert fit_yeo_johnson(vectors).exponent[layer] == pytest.approx(
+            expected, abs=0.15
+        )  # the grid's steps are 0.25
 
 
 def test_what_leans_stands_upright_and_is_standardised():
@@ -60,13 +62,15 @@ def test_the_order_of_clips_is_kept_in_every_dimension():
 def test_a_dimension_that_does_not_vary_is_left_alone():
     vectors = skewed()
     vectors[:, 0, 1] = 0
-    layer = Bend()
+    layer = PowerTransform()
     layer.build(vectors.shape)
-    layer.use(fit_power(vectors))
+    layer.use(fit_yeo_johnson(vectors))
     new = np.full((1, 2, 4), 0.01, np.float32)
     assert keras.ops.convert_to_numpy(layer(new))[0, 0, 1] == pytest.approx(0.01, abs=1e-6)
 
 
 def test_a_layer_that_was_told_nothing_changes_nothing():
     vectors = skewed(20)
-    assert keras.ops.convert_to_numpy(Bend()(vectors)) == pytest.approx(np.clip(vectors, -REACH, REACH), abs=1e-5)
+    assert keras.ops.convert_to_numpy(PowerTransform()(vectors)) == pytest.approx(
+        np.clip(vectors, -REACH, REACH), abs=1e-5
+    )

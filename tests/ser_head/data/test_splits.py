@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ser_embed.errors import InputError
-from ser_head.data.splits import Clips, Protocol, are_disjoint, make_splits
+from ser_head.data.splits import ClipMetadata, Protocol, are_disjoint, make_splits
 
 SHARES = (0.6, 0.2, 0.2)
 
@@ -14,7 +14,7 @@ SHARES = (0.6, 0.2, 0.2)
 def clips_of(speakers, corpora=None, classes=2):
     speakers = np.array(speakers, dtype=object)
     corpora = np.full(len(speakers), "demo", dtype=object) if corpora is None else np.array(corpora, dtype=object)
-    return Clips(speakers, corpora, np.arange(len(speakers)) % classes)
+    return ClipMetadata(speakers, corpora, np.arange(len(speakers)) % classes)
 
 
 def split(text, clips, seed=0, shares=SHARES):
@@ -51,7 +51,7 @@ def test_speakers_are_kept_apart_and_every_clip_has_its_place(clips, protocol, s
 @given(st.lists(st.integers(0, 3), min_size=20, max_size=60), st.integers(0, 5))
 def test_random_split_keeps_the_share_of_every_class(targets, seed):
     targets = np.array(targets)
-    clips = Clips(np.full(len(targets), "a", object), np.full(len(targets), "demo", object), targets)
+    clips = ClipMetadata(np.full(len(targets), "a", object), np.full(len(targets), "demo", object), targets)
     (fold,) = split("random", clips, seed)
     assert sorted(np.concatenate([fold.train, fold.validation, fold.test])) == list(range(len(targets)))
     for target in np.unique(targets):

@@ -7,7 +7,7 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
 from ser_embed.errors import InputError
 from ser_embed.manifest import build_manifest
-from ser_head.evaluation.groups import by_columns, columns_of, hits, read_groups, with_groups
+from ser_head.evaluation.groups import accuracy_and_uar, by_columns, columns_of, read_groups, with_groups
 
 EMOTIONS = np.array(["angry", "happy", "sad"])
 
@@ -78,8 +78,8 @@ def test_the_file_keeps_the_groups_as_they_were(tmp_path):
 def test_what_every_table_has_can_be_asked_for():
     table = table_of(clips_of())
     found = by_columns(table, ["speaker", "fold", "condition"])
-    assert found["fold"] == {str(fold): hits(rows) for fold, rows in table.groupby("fold")}
-    assert found["condition"] == {"unknown": hits(table)}
+    assert found["fold"] == {str(fold): accuracy_and_uar(rows) for fold, rows in table.groupby("fold")}
+    assert found["condition"] == {"unknown": accuracy_and_uar(table)}
     assert len(found["speaker"]) == 5
 
 

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, brier_score_loss, f1_score, log_loss
 
-from ser_head.evaluation.groups import hits, with_groups
-from ser_head.evaluation.metrics import figures, metrics_document, speaker_intervals
-from ser_head.evaluation.predictions import judged, read_predictions
+from ser_head.evaluation.groups import accuracy_and_uar, with_groups
+from ser_head.evaluation.metrics import compute_metrics, metrics_document, speaker_intervals
+from ser_head.evaluation.predictions import primary_rows, read_predictions
 from ser_head.evaluation.regression import agreement, numeric_figures
 from ser_head.evaluation.significance import speaker_gains
 
@@ -32,7 +32,7 @@ def table_of(num_clips=60, speakers=5, seed=0, labels=LABELS):
 @given(st.integers(0, 1000), st.integers(1, 80))
 def test_figures_equal_scikit_learn(seed, num_clips):
     table = table_of(num_clips, seed=seed)
-    found = figures(table, LABELS)
+    found = compute_metrics(table, LABELS)
     truth, said = table["label"], table["prediction"]
     probabilities = table[[f"p_{label}" for label in LABELS]].to_numpy(np.float64)
     probabilities = probabilities / probabilities.sum(axis=1, keepdims=True)
@@ -87,7 +87,7 @@ def test_a_class_that_only_one_speaker_has_may_be_missing_from_a_resample():
 def test_a_class_without_clips_does_not_count_towards_uar():
     table = table_of(40)
     table["label"] = table["label"].replace("sad", "happy")
-    found = figures(table, LABELS)
+    found = compute_metrics(table, LABELS)
     assert found["uar"] == pytest.approx(np.mean([found["per_class"][name]["recall"] for name in ("angry", "happy")]))
 
 
@@ -96,7 +96,7 @@ def test_the_first_row_of_a_clip_is_the_one_that_counts():
     strangers = closed.assign(prediction="angry", condition="unknown")
     document = metrics_document("random", False, LABELS, pd.concat([closed, strangers]), closed)
     assert document["n_test"] == 30
-    assert document["test"] == figures(closed, LABELS) == document["conditions"]["closed"]
+    assert document["test"] == compute_metrics(closed, LABELS) == document["conditions"]["closed"]
     assert document["conditions"]["unknown"]["accuracy"] == pytest.approx((closed["label"] == "angry").mean())
 
 
@@ -105,7 +105,7 @@ def test_the_file_gives_back_the_very_numbers(tmp_path):
     table.loc[0, "speaker"] = ""
     table.to_csv(tmp_path / "predictions.csv", index=False)
     read = read_predictions(tmp_path / "predictions.csv")
-    assert figures(judged(read), LABELS) == figures(table, LABELS)
+    assert compute_metrics(primary_rows(read), LABELS) == compute_metrics(table, LABELS)
 
 
 def rank_sum_area(truth, scores):
@@ -131,7 +131,7 @@ def test_areas_per_class_equal_their_definitions(seed, num_clips):
     table = table_of(num_clips, seed=seed)
     columns = [f"p_{label}" for label in LABELS]
     table[columns] = table[columns].round(1)  # so that there are ties
-    found = figures(table, LABELS)
+    found = compute_metrics(table, LABELS)
     means = {"roc_auc": [], "average_precision": []}
     for label, oracle in [(label, oracle) for label in LABELS for oracle in (rank_sum_area, precision_sum)]:
         name = "roc_auc" if oracle is rank_sum_area else "average_precision"
@@ -151,7 +151,7 @@ def test_what_was_audited_and_asked_for_is_in_the_document():
     tested = with_groups(table, clips, ["gender"])
     document = metrics_document("loso", True, LABELS, tested, table, leakage={"speaker": {"clips": 0}}, by=["gender"])
     assert document["leakage"] == {"speaker": {"clips": 0}}
-    assert document["by"] == {"gender": {"female": hits(table[1::2]), "male": hits(table[::2])}}
+    assert document["by"] == {"gender": {"female": accuracy_and_uar(table[1::2]), "male": accuracy_and_uar(table[::2])}}
     plain = metrics_document("loso", True, LABELS, table, table)
     assert plain == {name: value for name, value in document.items() if name not in ("leakage", "by")}
 

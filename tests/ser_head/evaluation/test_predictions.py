@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from ser_head.evaluation.predictions import judged, judged_first
+from ser_head.evaluation.predictions import primary_rows, primary_rows_first
 
 ROWS = pd.DataFrame({
     "utterance_id": ["a", "b", "a", "b", "c"],
@@ -11,17 +11,17 @@ ROWS = pd.DataFrame({
 
 
 def test_the_first_row_of_a_clip_is_judged():
-    assert judged(ROWS).index.tolist() == [0, 1, 4]
-    assert judged_first(ROWS)["condition"].tolist() == ["unknown", "closed", "unknown", "plain", "plain"]
-    assert judged(judged_first(ROWS)).equals(judged_first(ROWS)[:3])
+    assert primary_rows(ROWS).index.tolist() == [0, 1, 4]
+    assert primary_rows_first(ROWS)["condition"].tolist() == ["unknown", "closed", "unknown", "plain", "plain"]
+    assert primary_rows(primary_rows_first(ROWS)).equals(primary_rows_first(ROWS)[:3])
 
 
 def test_clips_that_only_other_seeds_tested_are_not_judged():
     rows = ROWS.assign(seed=[7, 7, 7, 8, 8])
-    assert judged(rows)["utterance_id"].tolist() == ["a", "b"]
-    assert judged_first(rows)["utterance_id"].tolist() == ["a", "b", "a", "b", "c"]
-    assert judged(judged_first(rows))["condition"].tolist() == ["unknown", "closed"]
+    assert primary_rows(rows)["utterance_id"].tolist() == ["a", "b"]
+    assert primary_rows_first(rows)["utterance_id"].tolist() == ["a", "b", "a", "b", "c"]
+    assert primary_rows(primary_rows_first(rows))["condition"].tolist() == ["unknown", "closed"]
 
 
 def test_no_rows_are_no_rows():
-    assert judged(ROWS.assign(seed=1)[:0]).empty
+    assert primary_rows(ROWS.assign(seed=1)[:0]).empty

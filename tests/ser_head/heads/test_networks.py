@@ -5,18 +5,26 @@ import pytest
 
 from ser_embed.errors import InputError
 from ser_head.data.frames import pad_frames
-from ser_head.data.power_transform import fit_power
+from ser_head.data.power_transform import fit_yeo_johnson
 from ser_head.data.scaling import Scaling
 from ser_head.heads.backend import keras
-from ser_head.heads.networks import BEND, NetworkShape, Regularization, build_network, finished, load_head, load_network
+from ser_head.heads.networks import (
+    POWER_TRANSFORM,
+    NetworkShape,
+    Regularization,
+    build_network,
+    load_head,
+    load_network,
+    to_inference_model,
+)
 from ser_head.heads.registry import HEADS
-from ser_head.scoring.temperature import temper
+from ser_head.scoring.temperature import apply_temperature
 from ser_head.training.keras_trainer import _Average
 
 REGULARIZATION = Regularization(dropout=0.3, noise=0.2)
 SHAPES = [
     NetworkShape(1, 6, 3),
-    NetworkShape(4, 6, 3, bends=True),
+    NetworkShape(4, 6, 3, power_transformed=True),
     NetworkShape(4, 6, 3, {"embedding": 5, "features": 6}),
 ]
 NETWORKS = [name for name, spec in HEADS.items() if spec.kind == "dense"]
@@ -24,8 +32,10 @@ FRAMEWISE = [name for name, spec in HEADS.items() if spec.takes_frames]
 
 
 def inputs_for(shape, vectors):
-    told = [np.random.default_rng(1).normal(size=(len(vectors), width)) for width in shape.told.values()]
-    return [vectors, *(each.astype(np.float32) for each in told)]
+    speaker_inputs = [
+        np.random.default_rng(1).normal(size=(len(vectors), width)) for width in shape.speaker_inputs.values()
+    ]
+    return [vectors, *(each.astype(np.float32) for each in speaker_inputs)]
 
 
 def score(network, inputs):
@@ -40,13 +50,13 @@ def test_a_saved_head_turns_raw_vectors_into_the_trained_networks_probabilities(
     scaling = Scaling(random.normal(0, 100, size), random.uniform(1, 50, size))
     vectors = (scaling.mean + random.normal(size=(9, *size)) * np.sqrt(scaling.variance)).astype(np.float32)
     network = build_network(HEADS[name], shape, REGULARIZATION, seed=1)
-    if shape.bends:
-        network.get_layer(BEND).use(fit_power(scaling.apply(vectors)))
-    finished(network, scaling, temperature=2.0).save(tmp_path / "head.keras")
+    if shape.power_transformed:
+        network.get_layer(POWER_TRANSFORM).use(fit_yeo_johnson(scaling.apply(vectors)))
+    to_inference_model(network, scaling, temperature=2.0).save(tmp_path / "head.keras")
     inside = score(network, inputs_for(shape, scaling.apply(vectors)))
     assert load_network(tmp_path / "head.keras")(inputs_for(shape, scaling.apply(vectors))) == pytest.approx(inside)
     scored = score(load_head(tmp_path / "head.keras"), inputs_for(shape, vectors))
-    assert scored == pytest.approx(temper(inside, 2.0), abs=1e-5)
+    assert scored == pytest.approx(apply_temperature(inside, 2.0), abs=1e-5)
     assert scored.sum(axis=1) == pytest.approx(1, abs=1e-5)
 
 
@@ -56,7 +66,7 @@ def test_a_clip_of_frames_is_scored_the_same_alone_and_among_longer_ones(tmp_pat
     shape = NetworkShape(2, 40, 3)
     clips = [random.normal(size=(count, 2, 40)).astype(np.float32) for count in (5, 33, 100)]
     network = build_network(HEADS[name], shape, REGULARIZATION, seed=1)
-    finished(network, Scaling(np.ones((2, 40)), np.ones((2, 40)))).save(tmp_path / "head.keras")
+    to_inference_model(network, Scaling(np.ones((2, 40)), np.ones((2, 40)))).save(tmp_path / "head.keras")
     predict = load_network(tmp_path / "head.keras")
     alone = np.concatenate([predict([pad_frames([clip])]) for clip in clips])
     assert predict([pad_frames(clips)]) == pytest.approx(alone, abs=1e-6)

@@ -11,9 +11,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import FunctionTransformer
 
 from ser_embed.errors import InputError
-from ser_head.data.power_transform import fit_power
+from ser_head.data.power_transform import fit_yeo_johnson
 from ser_head.data.scaling import OUTLIER
-from ser_head.heads.sklearn_heads import ClassicHead
+from ser_head.heads.sklearn_heads import SklearnHead
 
 KINDS = ("svm", "lda", "forest")
 EVEN = np.ones(3, np.float32)
@@ -38,8 +38,8 @@ def clips(count: int = 120, classes: int = 3, seed: int = 0) -> tuple[np.ndarray
 
 
 @pytest.fixture(scope="module", params=KINDS)
-def head(request: pytest.FixtureRequest) -> ClassicHead:
-    return ClassicHead(request.param, seed=0).fit(*clips(), EVEN)
+def head(request: pytest.FixtureRequest) -> SklearnHead:
+    return SklearnHead(request.param, seed=0).fit(*clips(), EVEN)
 
 
 def test_it_learns_what_there_is_to_learn(head):
@@ -54,7 +54,7 @@ def test_it_learns_what_there_is_to_learn(head):
 @pytest.mark.parametrize("kind", KINDS)
 def test_two_classes_have_two_probabilities_in_their_order(kind):
     vectors, targets = clips(classes=2)
-    probabilities = ClassicHead(kind, seed=0).fit(vectors, targets, EVEN[:2]).probabilities(vectors)
+    probabilities = SklearnHead(kind, seed=0).fit(vectors, targets, EVEN[:2]).probabilities(vectors)
     assert probabilities.shape == (120, 2)
     assert (probabilities.argmax(axis=1) == targets).mean() > 0.9
 
@@ -74,7 +74,7 @@ def test_a_heavier_class_is_answered_more_often(kind):
     vectors, targets = np.random.default_rng(3).normal(size=(200, 1, 4)).astype(np.float32), np.arange(200) % 2
     new = np.random.default_rng(4).normal(size=(200, 1, 4)).astype(np.float32)
     mean = [
-        ClassicHead(kind, seed=0).fit(vectors, targets, np.array(weights)).probabilities(new)[:, 1].mean()
+        SklearnHead(kind, seed=0).fit(vectors, targets, np.array(weights)).probabilities(new)[:, 1].mean()
         for weights in ([4.0, 1.0], [1.0, 1.0], [1.0, 4.0])
     ]
     assert mean[0] < mean[1] < mean[2]
@@ -83,7 +83,7 @@ def test_a_heavier_class_is_answered_more_often(kind):
 def test_the_forest_is_drawn_by_its_seed():
     vectors, targets = clips()
     first, again, other = (
-        ClassicHead("forest", seed).fit(vectors, targets, EVEN).probabilities(vectors) for seed in (5, 5, 6)
+        SklearnHead("forest", seed).fit(vectors, targets, EVEN).probabilities(vectors) for seed in (5, 5, 6)
     )
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
@@ -99,7 +99,7 @@ def test_an_outlier_says_no_more_than_its_bound(head):
 
 def test_it_comes_back_as_it_was(head, tmp_path):
     head.save(tmp_path / "head.skops")
-    loaded = ClassicHead.load(tmp_path / "head.skops")
+    loaded = SklearnHead.load(tmp_path / "head.skops")
     assert loaded.kind == head.kind
     assert np.array_equal(loaded.probabilities(clips()[0]), head.probabilities(clips()[0]))
 
@@ -107,15 +107,15 @@ def test_it_comes_back_as_it_was(head, tmp_path):
 def test_a_discriminant_analysis_is_that_of_the_bent_mean_of_the_layers(tmp_path):
     vectors, targets = clips()
     vectors = np.sinh(vectors)
-    power, weights = fit_power(vectors), np.array([0.5, 1.0, 2.0])
-    head = ClassicHead("lda", 0, power).fit(vectors, targets, weights)
+    power, weights = fit_yeo_johnson(vectors), np.array([0.5, 1.0, 2.0])
+    head = SklearnHead("lda", 0, power).fit(vectors, targets, weights)
     head.save(tmp_path / "head.skops")
     mean = np.clip(power.apply(vectors), -OUTLIER, OUTLIER).mean(axis=1)
     priors = np.bincount(targets) * weights / (np.bincount(targets) * weights).sum()
     expected = LinearDiscriminantAnalysis(solver="eigen", shrinkage="auto", priors=priors).fit(mean, targets)
-    probabilities = ClassicHead.load(tmp_path / "head.skops").probabilities(vectors)
+    probabilities = SklearnHead.load(tmp_path / "head.skops").probabilities(vectors)
     assert probabilities == pytest.approx(expected.predict_proba(mean), abs=1e-4)
-    plain = ClassicHead("lda", 0).fit(vectors, targets, weights).probabilities(vectors)
+    plain = SklearnHead("lda", 0).fit(vectors, targets, weights).probabilities(vectors)
     assert np.abs(probabilities - plain).max() > 0.01
 
 
@@ -123,45 +123,45 @@ def test_a_dimension_that_does_not_vary_breaks_nothing():
     vectors, targets = clips()
     vectors[:, :, 4] = 0
     for kind in KINDS:
-        head = ClassicHead(kind, 0, fit_power(vectors)).fit(vectors, targets, EVEN)
+        head = SklearnHead(kind, 0, fit_yeo_johnson(vectors)).fit(vectors, targets, EVEN)
         assert np.isfinite(head.probabilities(vectors)).all()
 
 
 def test_a_machine_saved_before_heads_could_bend_is_read(tmp_path):
-    head = ClassicHead("svm", seed=0).fit(*clips(), EVEN)
+    head = SklearnHead("svm", seed=0).fit(*clips(), EVEN)
     skops.io.dump(head._estimator, tmp_path / "head.skops")
-    loaded = ClassicHead.load(tmp_path / "head.skops")
+    loaded = SklearnHead.load(tmp_path / "head.skops")
     assert np.array_equal(loaded.probabilities(clips()[0]), head.probabilities(clips()[0]))
 
 
 def test_an_untrained_head_has_no_answer():
     with pytest.raises(ValueError, match="has to be trained"):
-        ClassicHead("svm", seed=0).probabilities(clips()[0])
+        SklearnHead("svm", seed=0).probabilities(clips()[0])
 
 
 def test_a_file_that_would_run_code_is_refused(tmp_path):
     ran = tmp_path / "ran"
     skops.io.dump(FunctionTransformer(ran.touch), tmp_path / "head.skops")
     with pytest.raises(InputError, match="[Uu]ntrusted"):
-        ClassicHead.load(tmp_path / "head.skops")
+        SklearnHead.load(tmp_path / "head.skops")
     assert not ran.exists()
 
 
 def test_another_estimator_is_refused(tmp_path):
     skops.io.dump(LogisticRegression(), tmp_path / "head.skops")
     with pytest.raises(InputError, match="it holds a LogisticRegression"):
-        ClassicHead.load(tmp_path / "head.skops")
+        SklearnHead.load(tmp_path / "head.skops")
 
 
 def test_an_untrained_estimator_is_refused(tmp_path):
-    ClassicHead("svm", seed=0).save(tmp_path / "head.skops")
+    SklearnHead("svm", seed=0).save(tmp_path / "head.skops")
     with pytest.raises(InputError, match="it holds a NoneType"):
-        ClassicHead.load(tmp_path / "head.skops")
+        SklearnHead.load(tmp_path / "head.skops")
 
 
 def test_damage_is_named_with_the_file(tmp_path):
     path = tmp_path / "head.skops"
-    ClassicHead("svm", seed=0).fit(*clips(), EVEN).save(path)
+    SklearnHead("svm", seed=0).fit(*clips(), EVEN).save(path)
     whole = path.read_bytes()
     random = np.random.default_rng(0)
     broken = [b"", b"text", whole[: len(whole) // 2], whole[100:]]
@@ -173,7 +173,7 @@ def test_damage_is_named_with_the_file(tmp_path):
     for content in broken:
         path.write_bytes(content)
         try:
-            ClassicHead.load(path)  # a flipped bit may lie where nobody reads
+            SklearnHead.load(path)  # a flipped bit may lie where nobody reads
         except InputError as error:
             named += str(path) in str(error)
     assert named >= 20
@@ -181,8 +181,8 @@ def test_damage_is_named_with_the_file(tmp_path):
 
 def test_a_missing_file_or_another_archive_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"gone\.skops cannot be read"):
-        ClassicHead.load(tmp_path / "gone.skops")
+        SklearnHead.load(tmp_path / "gone.skops")
     with zipfile.ZipFile(tmp_path / "other.skops", "w") as archive:
         archive.writestr("readme", "nothing")
     with pytest.raises(InputError, match=r"other\.skops cannot be read"):
-        ClassicHead.load(tmp_path / "other.skops")
+        SklearnHead.load(tmp_path / "other.skops")

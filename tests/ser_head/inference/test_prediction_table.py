@@ -17,15 +17,15 @@ LABELS = ("angry", "happy", "sad")
 def predictions(rows: list[tuple[str, list[float], float]]) -> Predictions:
     """One-second windows one after the other: file, probabilities, unfamiliarity."""
     probabilities = np.array([row[1] for row in rows])
-    unfamiliarity = np.array([row[2] for row in rows])
+    ood_score = np.array([row[2] for row in rows])
     table = pd.DataFrame(
         {
             "file": [row[0] for row in rows],
             "start_s": np.arange(len(rows), dtype=float),
             "end_s": np.arange(len(rows)) + 1.0,
-            "emotion": emotions_of(probabilities, LABELS, unfamiliarity, None),
+            "emotion": emotions_of(probabilities, LABELS, ood_score, None),
             "confidence": probabilities.max(axis=1),
-            "unfamiliarity": unfamiliarity,
+            "unfamiliarity": ood_score,
             **{f"p_{label}": probabilities[:, place] for place, label in enumerate(LABELS)},
         }
     )
@@ -37,11 +37,11 @@ def predictions(rows: list[tuple[str, list[float], float]]) -> Predictions:
     st.floats(0, 3),
     st.none() | st.floats(0, 1),
 )
-def test_an_emotion_is_answered_where_one_is_probable_and_familiar(weights, unfamiliarity, min_confidence):
+def test_an_emotion_is_answered_where_one_is_probable_and_familiar(weights, ood_score, min_confidence):
     probabilities = np.array(weights) / np.sum(weights, axis=1, keepdims=True)
-    answers = emotions_of(probabilities, LABELS, np.full(len(weights), unfamiliarity), min_confidence)
+    answers = emotions_of(probabilities, LABELS, np.full(len(weights), ood_score), min_confidence)
     for answer, row in zip(answers, probabilities, strict=True):
-        refused = (unfamiliarity > 1 and min_confidence != 0) or row.max() < (min_confidence or 0)
+        refused = (ood_score > 1 and min_confidence != 0) or row.max() < (min_confidence or 0)
         assert answer == (UNCERTAIN if refused else LABELS[row.argmax()])
 
 

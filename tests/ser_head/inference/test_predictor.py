@@ -14,7 +14,7 @@ import ser_head
 from ser_embed.encoders import features
 from ser_embed.errors import InputError
 from ser_embed.store.reader import Store
-from ser_head.evaluation.predictions import probabilities_of, read_predictions
+from ser_head.evaluation.predictions import probability_matrix, read_predictions
 from ser_head.inference import predictor as prediction
 from ser_head.inference.prediction_table import SILENT, UNCERTAIN
 from ser_head.predict import main
@@ -194,9 +194,9 @@ def test_a_run_on_frames_scores_files_and_windows_of_any_length(run: Path, tmp_p
         heard[:] = [kept.read_clip(row) for row in rows]
     frames, scored = heard[: len(clips)], heard[len(clips) :]
     loaded = Run.load(framewise)
-    np.testing.assert_allclose(probabilities_of(tested, loaded.labels), loaded.probabilities(scored), atol=1e-5)
+    np.testing.assert_allclose(probability_matrix(tested, loaded.labels), loaded.probabilities(scored), atol=1e-5)
     np.testing.assert_allclose(together.filter(regex="^p_"), loaded.probabilities(frames), atol=1e-5)
-    np.testing.assert_allclose(together["unfamiliarity"], loaded.unfamiliarity(frames), atol=1e-4)
+    np.testing.assert_allclose(together["unfamiliarity"], loaded.ood_score(frames), atol=1e-4)
     alone = ser_head.predict(clips[0], run=framewise, window=10).table
     np.testing.assert_allclose(alone.filter(regex="^p_"), together.filter(regex="^p_")[:1], atol=1e-5)
     assert len(ser_head.predict(clips, run=framewise, window=0.1).table) > len(clips)

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from ser_head.personalization.enrollment import (
     ALL,
     TRAINING_SIZES,
-    enrolment_sessions,
-    known_sessions,
+    enrollment_sessions,
+    known_speaker_sessions,
     training_sessions,
     transductive_sessions,
 )
@@ -50,7 +50,7 @@ def among(speakers, indices, speaker):
 @given(datasets(), st.sampled_from([0, 1, 5, 20, ALL]), st.integers(2, 12), st.integers(0, 9))
 def test_enrolments_are_as_large_as_promised_and_without_the_scored_clips(dataset, size, groups, seed):
     speakers, indices = dataset
-    sessions = enrolment_sessions(speakers, indices, size, np.random.default_rng(seed), groups)
+    sessions = enrollment_sessions(speakers, indices, size, np.random.default_rng(seed), groups)
     check(sessions, speakers, indices)
     for session in sessions:
         assert not set(session.enrolled) & set(session.scored)
@@ -103,7 +103,7 @@ def test_transductive_enrolments_are_all_clips_of_the_speaker(dataset):
 def test_known_enrolments_are_the_speakers_training_clips(dataset, cut):
     speakers, chosen = dataset
     indices, train = chosen[:cut], chosen[cut:]
-    sessions = known_sessions(speakers, indices, train)
+    sessions = known_speaker_sessions(speakers, indices, train)
     check(sessions, speakers, indices)
     for session in sessions:
         assert not set(session.enrolled) & set(session.scored)
@@ -113,7 +113,7 @@ def test_known_enrolments_are_the_speakers_training_clips(dataset, cut):
 
 def test_a_speaker_with_one_clip_has_no_enrolment():
     speakers = np.array(["a", "b", "b"], dtype=object)
-    sessions = enrolment_sessions(speakers, np.arange(3), 20, np.random.default_rng(0))
+    sessions = enrollment_sessions(speakers, np.arange(3), 20, np.random.default_rng(0))
     assert [(each.speaker, each.enrolled.tolist(), each.scored.tolist()) for each in sessions] == [
         ("a", [], [0]),
         ("b", *sorted([[1], [2]], key=lambda own: own != sessions[1].enrolled.tolist())),
@@ -126,15 +126,15 @@ def test_every_clip_is_as_likely_to_be_enrolled():
     random = np.random.default_rng(0)
     times = np.zeros(20)
     for _ in range(200):
-        for session in enrolment_sessions(speakers, np.arange(20), 3, random):
+        for session in enrollment_sessions(speakers, np.arange(20), 3, random):
             times[session.enrolled] += 1
     assert times == pytest.approx(300, abs=80)  # the standard deviation is about 16
 
 
 def test_a_seed_repeats_the_draw_whatever_the_order_of_the_indices():
     speakers = np.array(["a"] * 15 + ["b"] * 15, dtype=object)
-    first = enrolment_sessions(speakers, np.arange(30), 5, np.random.default_rng(3))
-    again = enrolment_sessions(speakers, np.arange(30)[::-1], 5, np.random.default_rng(3))
+    first = enrollment_sessions(speakers, np.arange(30), 5, np.random.default_rng(3))
+    again = enrollment_sessions(speakers, np.arange(30)[::-1], 5, np.random.default_rng(3))
     for one, other in zip(first, again, strict=True):
         assert one.speaker == other.speaker
         assert np.array_equal(one.enrolled, other.enrolled)

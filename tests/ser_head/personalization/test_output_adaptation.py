@@ -11,12 +11,12 @@ from scipy.stats import norm
 
 from ser_head.personalization.output_adaptation import (
     GRID,
-    Calibration,
-    HeldOut,
-    borrowed_bias,
+    PriorShift,
+    ValidationSession,
     borrowed_prior,
-    choose_calibration,
+    choose_prior_shift,
     find_bias,
+    prior_shift_bias,
     shift,
 )
 
@@ -212,11 +212,11 @@ class TestBorrowing:
         counts = np.array([[90, 10], [10, 90], [50, 50]])
         train_prior, enrolled = np.array([0.5, 0.5]), np.zeros((1, 2))
         for order, more in (([0, 1, 2], 0), ([1, 0, 2], 1)):
-            bias = borrowed_bias(Calibration(1, 1.0, np.inf), enrolled, np.array(order), counts, train_prior)
+            bias = prior_shift_bias(PriorShift(1, 1.0, np.inf), enrolled, np.array(order), counts, train_prior)
             assert bias.argmax() == more
 
     def test_none_borrows_nothing(self):
-        bias = borrowed_bias(None, np.zeros((4, 2)), np.array([0]), np.array([[9, 1]]), np.array([0.5, 0.5]))
+        bias = prior_shift_bias(None, np.zeros((4, 2)), np.array([0]), np.array([[9, 1]]), np.array([0.5, 0.5]))
         assert bias.tolist() == [0, 0]
 
 
@@ -237,19 +237,19 @@ class TestChoice:
         targets = random.choice(3, 60, p=shares)
         clips = random.normal(world.means[targets], world.deviations[targets])
         logits = world.logits(clips, self.train_prior) + lean * random.normal(size=3)
-        return HeldOut(logits[:30], order, logits[30:], targets[30:])
+        return ValidationSession(logits[:30], order, logits[30:], targets[30:])
 
     def test_borrowing_from_ones_own_kind_is_chosen(self):
-        chosen = choose_calibration(self.sessions(self.orders), self.counts, self.train_prior)
+        chosen = choose_prior_shift(self.sessions(self.orders), self.counts, self.train_prior)
         assert chosen is not None
         assert chosen.k == 1
         assert chosen.alpha < 1000  # trusts the lenders more than training
 
     def test_what_lends_from_the_other_kind_is_declined(self):
-        assert choose_calibration(self.sessions(self.orders[::-1]), self.counts, self.train_prior) is None
+        assert choose_prior_shift(self.sessions(self.orders[::-1]), self.counts, self.train_prior) is None
 
     def test_heads_that_lean_are_matched_to_the_marginal(self):
-        chosen = choose_calibration(self.sessions(self.orders, lean=2.0), self.counts, self.train_prior)
+        chosen = choose_prior_shift(self.sessions(self.orders, lean=2.0), self.counts, self.train_prior)
         assert chosen is not None
         assert chosen.tau <= 10
 
@@ -259,13 +259,13 @@ class TestChoice:
         def loss(calibration):
             losses = []
             for enrolled, order, scored, targets in sessions:
-                bias = borrowed_bias(calibration, enrolled, order, self.counts, self.train_prior)
+                bias = prior_shift_bias(calibration, enrolled, order, self.counts, self.train_prior)
                 given_ = log_softmax(scored + bias, axis=1)
                 losses.append(-np.mean([row[target] for row, target in zip(given_, targets, strict=True)]))
             return np.mean(losses)
 
-        chosen = choose_calibration(sessions, self.counts, self.train_prior)
+        chosen = choose_prior_shift(sessions, self.counts, self.train_prior)
         assert loss(chosen) == pytest.approx(min(loss(each) for each in (None, *GRID)))
 
     def test_without_sessions_it_declines(self):
-        assert choose_calibration([], self.counts, self.train_prior) is None
+        assert choose_prior_shift([], self.counts, self.train_prior) is None

@@ -8,7 +8,7 @@ import ser_head
 from ser_embed.errors import InputError
 from ser_embed.store.reader import Store
 from ser_embed.store.writer import StoreWriter
-from ser_head.personalization.methods import Personalizer, Voices
+from ser_head.personalization.methods import Personalizer, TrainingSpeakers
 from ser_head.runs.run import Run
 
 SETTINGS = {"protocol": "kfold:3", "epochs": 3}
@@ -35,15 +35,17 @@ def of_condition(run, condition):
 def test_it_is_added_where_the_speaker_is_known_and_nowhere_else() -> None:
     rng = np.random.default_rng(0)
     clips, added = rng.normal(size=(4, 2, 3)).astype(np.float32), rng.normal(size=(2, 3)).astype(np.float32)
-    voices = Voices((), np.zeros((0, 2, 3)), np.zeros((0, 2, 3)), np.zeros((0, 2), int), np.zeros((0, 2)))
-    personalizer = Personalizer(("papt",), voices, pretrained={"anna": added})
+    training_speakers = TrainingSpeakers(
+        (), np.zeros((0, 2, 3)), np.zeros((0, 2, 3)), np.zeros((0, 2), int), np.zeros((0, 2))
+    )
+    personalizer = Personalizer(("papt",), training_speakers, pretrained={"anna": added})
     nobody = clips[:0]
-    cards = [personalizer.card(nobody, speaker=name) for name in ("", "anna", "bert")]
-    (moved,) = personalizer.inputs(clips, cards, np.array([0, 1, 1, 2]))
+    states = [personalizer.state(nobody, speaker=name) for name in ("", "anna", "bert")]
+    (moved,) = personalizer.inputs(clips, states, np.array([0, 1, 1, 2]))
     np.testing.assert_array_equal(moved[[0, 3]], clips[[0, 3]])
     np.testing.assert_allclose(moved[1:3].mean(axis=0), clips[1:3].mean(axis=0) + added, atol=1e-6)
-    assert personalizer.training_card(nobody, "anna").added.any() == np.False_
-    assert personalizer.training_card(clips, "anna").added.any()
+    assert personalizer.training_state(nobody, "anna").added.any() == np.False_
+    assert personalizer.training_state(clips, "anna").added.any()
 
 
 def test_only_transductive_speakers_are_known_and_zeros_change_nothing(make_store, tmp_path):
@@ -67,8 +69,8 @@ def test_a_saved_run_knows_the_speakers_by_name(make_store, tmp_path):
     run = Run.load(trained.run)
     with Store(store) as opened:
         vectors, name = opened.read([0, 1]), next(iter(opened.speaker_vectors))
-    told, other = (run.probabilities(vectors, speakers=[speaker] * 2) for speaker in (name, "nobody"))
-    assert not np.allclose(told, other)
+    speaker_inputs, other = (run.probabilities(vectors, speakers=[speaker] * 2) for speaker in (name, "nobody"))
+    assert not np.allclose(speaker_inputs, other)
     np.testing.assert_array_equal(other, run.probabilities(vectors))
 
 

@@ -28,11 +28,11 @@ def test_without_clips_row_0_stands_alone():
 
 
 def test_shares_are_the_softmax_of_scaled_cosines():
-    voices, enrolled = voices_of(), np.random.default_rng(9).normal(size=(7, 2, 8))
+    speaker_means, enrolled = voices_of(), np.random.default_rng(9).normal(size=(7, 2, 8))
     own = enrolled.mean(axis=0).ravel()
-    cosines = np.array([voice.ravel() @ own / np.linalg.norm(voice) / np.linalg.norm(own) for voice in voices])
+    cosines = np.array([voice.ravel() @ own / np.linalg.norm(voice) / np.linalg.norm(own) for voice in speaker_means])
     expected = np.exp(6 * cosines) / np.exp(6 * cosines).sum()
-    assert blend(enrolled, voices, kappa=5.0, sharpness=6.0)[1:] == pytest.approx(7 / 12 * expected, rel=1e-5)
+    assert blend(enrolled, speaker_means, kappa=5.0, sharpness=6.0)[1:] == pytest.approx(7 / 12 * expected, rel=1e-5)
 
 
 @given(st.permutations(range(4)))
@@ -43,18 +43,18 @@ def test_the_order_of_the_voices_does_not_matter(order):
 
 
 def test_a_sharp_blend_of_a_training_speakers_clips_is_its_own_row():
-    voices = voices_of()
-    clips = voices[2] + np.random.default_rng(1).normal(scale=0.1, size=(1000, 2, 8))
-    weights = blend(clips, voices, kappa=1e-6, sharpness=1e4)
+    speaker_means = voices_of()
+    clips = speaker_means[2] + np.random.default_rng(1).normal(scale=0.1, size=(1000, 2, 8))
+    weights = blend(clips, speaker_means, kappa=1e-6, sharpness=1e4)
     assert weights == pytest.approx(one_hot(np.array([3]), 5)[0], abs=1e-6)
 
 
 def test_the_most_similar_speaker_comes_first():
-    voices = np.array([[[1.0, 0.0]], [[-1.0, 0.1]], [[5.0, 5.0]], [[0.0, 0.0]]])
+    speaker_means = np.array([[[1.0, 0.0]], [[-1.0, 0.1]], [[5.0, 5.0]], [[0.0, 0.0]]])
     enrolled = np.array([[[2.0, 0.1]], [[2.0, -0.1]]])
-    assert most_similar(enrolled, voices, 4).tolist() == [0, 2, 3, 1]  # cosines 1, 0.7, 0 (no direction), -1
-    assert most_similar(enrolled, voices, 2).tolist() == [0, 2]
-    assert most_similar(enrolled, voices, 9).tolist() == [0, 2, 3, 1]
+    assert most_similar(enrolled, speaker_means, 4).tolist() == [0, 2, 3, 1]  # cosines 1, 0.7, 0 (no direction), -1
+    assert most_similar(enrolled, speaker_means, 2).tolist() == [0, 2]
+    assert most_similar(enrolled, speaker_means, 9).tolist() == [0, 2, 3, 1]
 
 
 def test_without_clips_nobody_is_similar():

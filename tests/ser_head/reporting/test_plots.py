@@ -10,7 +10,7 @@ import pytest
 from matplotlib.collections import PathCollection
 
 from ser_embed.manifest import EMOTIONS
-from ser_head.reporting.analysis import Projection, Ranking
+from ser_head.reporting.analysis import OneVsRestCurves, Projection
 from ser_head.reporting.plots.bars import class_counts, clip_lengths, layer_weights, run_bars
 from ser_head.reporting.plots.curves import coverage_curve, ranking_curves, reliability_diagram, training_curves
 from ser_head.reporting.plots.matrices import agreement_scatter, confusion_matrix, vector_map
@@ -45,7 +45,7 @@ def every_figure(names):
     line = np.array([[0, 0.1, 1], [0, 0.8, 1]])
     return {
         "training": training_curves(history(Case()), {1: 5}),
-        "ranking": ranking_curves([Ranking(name, line, 0.85, line[:, ::-1], 0.7) for name in names]),
+        "ranking": ranking_curves([OneVsRestCurves(name, line, 0.85, line[:, ::-1], 0.7) for name in names]),
         "reliability": reliability_diagram([{"n": 0}, {"n": 4, "confidence": 0.8, "accuracy": 0.5}]),
         "coverage": coverage_curve([{"coverage": 1.0, "accuracy": 0.5}, {"coverage": 0.1, "accuracy": 0.9}]),
         "agreement": agreement_scatter(values, values[::-1], names[0]),
@@ -122,7 +122,9 @@ def test_mean_training_curve_stops_when_most_folds_have_and_kept_epochs_are_mark
 
 def test_legend_of_rankings_names_each_area_and_their_mean():
     line = np.array([[0, 0, 1], [0, 1, 1]])
-    figure = ranking_curves([Ranking("happy", line, 1.0, line, 0.9), Ranking("sad", line[::-1], 0.5, line, 0.2)])
+    figure = ranking_curves(
+        [OneVsRestCurves("happy", line, 1.0, line, 0.9), OneVsRestCurves("sad", line[::-1], 0.5, line, 0.2)]
+    )
     texts = [text.get_text() for text in figure.legends[0].get_texts()]
     assert texts == [
         "happy  1.000, 0.900", "sad  0.500, 0.200", "mean of classes  0.750, 0.550", "guessing  0.500, –",

@@ -211,7 +211,7 @@ def test_a_personalised_run_tells_what_knowing_the_speaker_brings(personal):
         f"{gain['gained']} / {gain['lost']}",
         "a second head, without personalisation",
         "(normalize) and describes a voice as a blend of the training voices it resembles (embedding).",
-        "Voices it borrows from",
+        "TrainingSpeakers it borrows from",
     ):
         assert words in told, words
     rows = re.findall(r"(plain|unknown|enrolled:\d+|transductive) (?:a|the|it) ", told)

@@ -7,7 +7,7 @@ import pytest
 
 from ser_embed.errors import InputError
 from ser_embed.store.reader import Store
-from ser_head.reporting.speaker_matches import resemblances
+from ser_head.reporting.speaker_matches import speaker_matches
 from ser_head.runs.results import Results
 from tests.ser_head.fabricated import Case, edit_json, fabricate, personalize
 
@@ -20,7 +20,7 @@ def made(folder, methods, **changes):
 
 def found(run, store, **asked):
     with Store(store) as opened:
-        return resemblances(Results.load(run), opened, **asked)
+        return speaker_matches(Results.load(run), opened, **asked)
 
 
 def cosines(run, store, speaker):

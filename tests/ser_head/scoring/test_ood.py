@@ -9,7 +9,7 @@ from sklearn.neighbors import NearestNeighbors
 
 import ser_embed
 from ser_head.data.scaling import fit_scaling
-from ser_head.scoring.ood import Familiarity, fit_familiarity
+from ser_head.scoring.ood import KnnOodDetector, fit_ood_detector
 
 RATE_HZ = 16_000
 
@@ -19,58 +19,58 @@ def vectors_of(count: int, seed: int, centre: float = 0.0) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def familiarity() -> Familiarity:
-    return fit_familiarity(vectors_of(400, seed=0), vectors_of(200, seed=1))
+def ood_detector() -> KnnOodDetector:
+    return fit_ood_detector(vectors_of(400, seed=0), vectors_of(200, seed=1))
 
 
-def test_the_score_is_the_mean_distance_to_the_nearest_training_clips(familiarity):
+def test_the_score_is_the_mean_distance_to_the_nearest_training_clips(ood_detector):
     new = vectors_of(30, seed=2)
     peer = NearestNeighbors(n_neighbors=5).fit(vectors_of(400, seed=0).mean(axis=1))
     expected = peer.kneighbors(new.mean(axis=1))[0].mean(axis=1) / np.sqrt(20)
-    assert familiarity.score(new) == pytest.approx(expected, rel=1e-4)
-    assert familiarity.score(new).dtype == np.float64
+    assert ood_detector.score(new) == pytest.approx(expected, rel=1e-4)
+    assert ood_detector.score(new).dtype == np.float64
 
 
-def test_a_clip_scores_alone_as_among_others(familiarity):
+def test_a_clip_scores_alone_as_among_others(ood_detector):
     new = vectors_of(5, seed=3)
-    assert [familiarity.score(each[None])[0] for each in new] == pytest.approx(familiarity.score(new))
+    assert [ood_detector.score(each[None])[0] for each in new] == pytest.approx(ood_detector.score(new))
 
 
-def test_what_is_like_the_training_clips_is_seldom_warned_of(familiarity):
-    assert (familiarity.score(vectors_of(2000, seed=4)) > familiarity.threshold).mean() < 0.02
+def test_what_is_like_the_training_clips_is_seldom_warned_of(ood_detector):
+    assert (ood_detector.score(vectors_of(2000, seed=4)) > ood_detector.threshold).mean() < 0.02
 
 
-def test_what_is_unlike_them_is(familiarity):
-    assert (familiarity.score(vectors_of(100, seed=5, centre=3.0)) > familiarity.threshold).all()
+def test_what_is_unlike_them_is(ood_detector):
+    assert (ood_detector.score(vectors_of(100, seed=5, centre=3.0)) > ood_detector.threshold).all()
 
 
-def test_one_wild_value_is_no_reason_for_a_warning(familiarity):
+def test_one_wild_value_is_no_reason_for_a_warning(ood_detector):
     new = np.zeros((1, 3, 20), np.float32)
     new[:, 0, 0] = 1e6
-    assert familiarity.score(new)[0] < familiarity.threshold
+    assert ood_detector.score(new)[0] < ood_detector.threshold
 
 
 def test_few_training_clips_are_enough_to_score():
-    few = fit_familiarity(vectors_of(2, seed=0), vectors_of(1, seed=1))
+    few = fit_ood_detector(vectors_of(2, seed=0), vectors_of(1, seed=1))
     assert np.isfinite(few.score(vectors_of(3, seed=2))).all()
     assert few.threshold > 0
 
 
 def test_many_training_clips_are_kept_in_part_and_alike_every_time():
     many = vectors_of(3000, seed=0)
-    first, again = (fit_familiarity(many, vectors_of(50, seed=1)) for _ in range(2))
+    first, again = (fit_ood_detector(many, vectors_of(50, seed=1)) for _ in range(2))
     assert len(first.examples) == 500
     assert np.array_equal(first.examples, again.examples)
     assert first.threshold == again.threshold
 
 
-def test_it_comes_back_from_disk_as_it_was(familiarity, tmp_path):
-    np.savez(tmp_path / "familiarity.npz", **familiarity.to_arrays())
+def test_it_comes_back_from_disk_as_it_was(ood_detector, tmp_path):
+    np.savez(tmp_path / "familiarity.npz", **ood_detector.to_arrays())
     with np.load(tmp_path / "familiarity.npz", allow_pickle=False) as arrays:
-        loaded = Familiarity.from_arrays(dict(arrays))
-    assert loaded.threshold == familiarity.threshold
+        loaded = KnnOodDetector.from_arrays(dict(arrays))
+    assert loaded.threshold == ood_detector.threshold
     new = vectors_of(10, seed=6)
-    assert np.array_equal(loaded.score(new), familiarity.score(new))
+    assert np.array_equal(loaded.score(new), ood_detector.score(new))
 
 
 def levelled(wave: np.ndarray, random: np.random.Generator) -> np.ndarray:
@@ -116,16 +116,16 @@ def test_noise_music_and_another_corpus_are_told_from_the_speech_of_unheard_spea
     held, tested = np.isin(speakers, ("03", "08")), np.isin(speakers, ("15", "16"))
     training = clips[~(held | tested)]
     scaling = fit_scaling([training])
-    familiarity = fit_familiarity(scaling.apply(training), scaling.apply(clips[held]))
-    familiar = familiarity.score(scaling.apply(clips[tested]))
-    assert (familiar > familiarity.threshold).mean() < 0.1
+    ood_detector = fit_ood_detector(scaling.apply(training), scaling.apply(clips[held]))
+    familiar = ood_detector.score(scaling.apply(clips[tested]))
+    assert (familiar > ood_detector.threshold).mean() < 0.1
     strange = {
         "noise": [levelled(noise(random, slope), random) for slope in np.repeat([0, 0.5, 1], 12)],
         "music": [levelled(music(random), random) for _ in range(36)],
         "ravdess": sorted((data_dir / "ravdess").glob("*/*.*"))[::30],
     }
     for name, heard in strange.items():
-        scores = familiarity.score(scaling.apply(ser_embed.embed(heard, model)))
+        scores = ood_detector.score(scaling.apply(ser_embed.embed(heard, model)))
         area = roc_auc_score(np.repeat([0, 1], [len(familiar), len(scores)]), np.concatenate([familiar, scores]))
-        print(f"{model}: {name} AUC {area:.3f}, warned of {(scores > familiarity.threshold).mean():.2f}")
+        print(f"{model}: {name} AUC {area:.3f}, warned of {(scores > ood_detector.threshold).mean():.2f}")
         assert area >= 0.9

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import softmax
 
-from ser_head.scoring.temperature import COLDEST, HOTTEST, fit_temperature, temper
+from ser_head.scoring.temperature import COLDEST, HOTTEST, apply_temperature, fit_temperature
 
 
 def simulated(temperature: float, clips: int = 20_000) -> tuple[np.ndarray, np.ndarray]:
@@ -42,7 +42,7 @@ def test_no_temperature_of_a_grid_is_better(seed, clips, classes, spread):
 @given(st.integers(0, 10_000), st.floats(COLDEST, HOTTEST))
 def test_the_likeliest_class_stays(seed, temperature):
     probabilities = np.random.default_rng(seed).dirichlet(np.ones(6), size=20).astype(np.float32)
-    tempered = temper(probabilities, temperature)
+    tempered = apply_temperature(probabilities, temperature)
     assert tempered.dtype == np.float32
     assert tempered.sum(axis=1) == pytest.approx(1, abs=1e-5)
     best = probabilities.argmax(axis=1)
@@ -51,12 +51,12 @@ def test_the_likeliest_class_stays(seed, temperature):
 
 def test_a_temperature_of_1_changes_nothing():
     probabilities = np.random.default_rng(0).dirichlet(np.ones(6), size=50).astype(np.float32)
-    assert temper(probabilities, 1.0) == pytest.approx(probabilities, rel=1e-5)
+    assert apply_temperature(probabilities, 1.0) == pytest.approx(probabilities, rel=1e-5)
 
 
 def test_a_high_temperature_makes_less_sure_and_a_low_one_surer():
     probabilities = np.array([[0.7, 0.2, 0.1]])
-    assert temper(probabilities, 2.0).max() < 0.7 < temper(probabilities, 0.5).max()
+    assert apply_temperature(probabilities, 2.0).max() < 0.7 < apply_temperature(probabilities, 0.5).max()
 
 
 @pytest.mark.parametrize("targets", [[0], [1], [0, 0, 0], [1, 0, 1]])
@@ -64,7 +64,7 @@ def test_one_clip_or_a_head_that_is_always_right_or_wrong_keeps_it_finite(target
     probabilities = np.tile(np.array([[1.0, 0.0]]), (len(targets), 1))
     temperature = fit_temperature(probabilities, np.array(targets))
     assert COLDEST <= temperature <= HOTTEST
-    assert np.isfinite(temper(probabilities, temperature)).all()
+    assert np.isfinite(apply_temperature(probabilities, temperature)).all()
 
 
 def test_no_clips_leave_the_probabilities_alone():

@@ -14,18 +14,19 @@ from ser_embed.store.writer import StoreWriter
 from ser_head.data.scaling import Alignment
 from ser_head.data.splits import Protocol, make_splits
 from ser_head.evaluation.calibration import calibration_error
-from ser_head.evaluation.metrics import figures
-from ser_head.evaluation.predictions import CLOSED, PLAIN, TRANSDUCTIVE, read_predictions
+from ser_head.evaluation.metrics import compute_metrics
+from ser_head.evaluation.predictions import read_predictions
 from ser_head.heads.networks import load_head
-from ser_head.personalization.methods import METHODS, Personalizer, Voices
-from ser_head.personalization.output_adaptation import HeldOut, choose_calibration
+from ser_head.personalization.conditions import CLOSED, PLAIN, TRANSDUCTIVE
+from ser_head.personalization.methods import METHODS, Personalizer, TrainingSpeakers
+from ser_head.personalization.output_adaptation import ValidationSession, choose_prior_shift
 from ser_head.personalization.similarity import most_similar
 from ser_head.reporting import run_report as report
 from ser_head.runs.run import Run
-from ser_head.scoring.scorer import Heard, Scorer, Tempering
-from ser_head.scoring.temperature import fit_temperature, log_of, temper
+from ser_head.scoring.scorer import OutputCalibration, Scorer, ScoringRequest
+from ser_head.scoring.temperature import apply_temperature, fit_temperature, safe_log
 from ser_head.training import plan
-from ser_head.training.inputs import Casting
+from ser_head.training.inputs import InputBuilder
 from tests.ser_head.conftest import Recipe, rows_of
 
 pytestmark = pytest.mark.timeout(120)
@@ -128,7 +129,7 @@ def arrays_of(run):
 @pytest.mark.usefixtures("unreported")
 def test_no_scored_clip_is_in_its_own_enrolment_in_a_whole_run(make_store, tmp_path, monkeypatch):
     """Every call of a run's scorers, and every session of its training, is listened to; clips are told by vectors."""
-    score, cast = Scorer.score, Casting.__init__
+    score, cast = Scorer.score, InputBuilder.__init__
     scored_with_itself = []
 
     def listening_score(self, heard):
@@ -147,7 +148,7 @@ def test_no_scored_clip_is_in_its_own_enrolment_in_a_whole_run(make_store, tmp_p
         cast(self, data, fold, sessions, *rest, **options)
 
     monkeypatch.setattr(Scorer, "score", listening_score)
-    monkeypatch.setattr(Casting, "__init__", listening_cast)
+    monkeypatch.setattr(InputBuilder, "__init__", listening_cast)
     trained = ser_head.train(
         store=make_store(takes=8),
         personalized="normalize,calibrate",
@@ -177,16 +178,16 @@ def test_a_shuffled_speaker_table_brings_known_speakers_nothing(make_store, tmp_
     rows = table[table["condition"] == CLOSED]
     run = Run.load(trained.run)
     (scorer,) = run.scorers
-    voices = scorer.personalizer.voices
-    shuffled = replace(voices, names=(*voices.names[1:], voices.names[0]))
+    training_speakers = scorer.personalizer.training_speakers
+    shuffled = replace(training_speakers, names=(*training_speakers.names[1:], training_speakers.names[0]))
     uars = []
-    for known in (voices, shuffled):
+    for known in (training_speakers, shuffled):
         scorer.personalizer = Personalizer(scorer.personalizer.methods, known)
         with Store(store) as opened:
             ids = opened.utterances["utterance_id"].tolist()
             vectors = opened.read([ids.index(name) for name in rows["utterance_id"]])
         answers = np.array(run.labels)[run.probabilities(vectors, rows["speaker"].tolist()).argmax(axis=1)]
-        uars.append(figures(rows.assign(prediction=answers), run.labels)["uar"])
+        uars.append(compute_metrics(rows.assign(prediction=answers), run.labels)["uar"])
     assert uars[0] == pytest.approx(conditions[CLOSED]["uar"])
     assert uars[1] < conditions[PLAIN]["uar"]
 
@@ -201,16 +202,20 @@ class TestBorrowing:
     def test_those_of_a_like_voice_lend_what_random_ones_do_not(self):
         speakers = [self.speaker(number) for number in range(self.TRAINED + self.HELD + self.NEW)]
         trained, held, new = np.split(np.arange(len(speakers)), [self.TRAINED, self.TRAINED + self.HELD])
-        voices = self.voices([speakers[place] for place in trained])
+        training_speakers = self.training_speakers([speakers[place] for place in trained])
         order = np.random.default_rng(0).permutation(self.TRAINED)
-        strange = replace(voices, means=voices.means[order])  # who sounds like the new speaker is then anybody
-        alone = self.accuracy(Tempering(1.0, self.prior()), voices, [speakers[place] for place in new])
-        chosen = self.choose(voices, [speakers[place] for place in held])
+        strange = replace(
+            training_speakers, means=training_speakers.means[order]
+        )  # who sounds like the new speaker is then anybody
+        alone = self.accuracy(
+            OutputCalibration(1.0, self.prior()), training_speakers, [speakers[place] for place in new]
+        )
+        chosen = self.choose(training_speakers, [speakers[place] for place in held])
         assert chosen is not None
-        lending = Tempering(1.0, self.prior(), chosen)
-        assert self.accuracy(lending, voices, [speakers[place] for place in new]) > alone + 0.05
+        lending = OutputCalibration(1.0, self.prior(), chosen)
+        assert self.accuracy(lending, training_speakers, [speakers[place] for place in new]) > alone + 0.05
         assert self.accuracy(lending, strange, [speakers[place] for place in new]) < alone + 0.01
-        found = Tempering(1.0, self.prior(), self.choose(strange, [speakers[place] for place in held]))
+        found = OutputCalibration(1.0, self.prior(), self.choose(strange, [speakers[place] for place in held]))
         assert self.accuracy(found, strange, [speakers[place] for place in new]) < alone + 0.01
 
     def prior(self):
@@ -224,29 +229,29 @@ class TestBorrowing:
         voice = np.repeat(2 * np.eye(self.KINDS)[[number % self.KINDS]], len(emotions), axis=0)
         return np.hstack([heard, voice + random.normal(size=voice.shape)])[:, None].astype(np.float32), emotions
 
-    def voices(self, speakers):
+    def training_speakers(self, speakers):
         means = np.stack([clips.mean(axis=0) for clips, _ in speakers])
         counts = np.stack([np.bincount(emotions, minlength=self.KINDS) for _, emotions in speakers])
         names = tuple(f"{number:02}" for number in range(len(speakers)))
-        return Voices(names, means, np.ones_like(means), counts, np.zeros((len(names), 2)))
+        return TrainingSpeakers(names, means, np.ones_like(means), counts, np.zeros((len(names), 2)))
 
     def answers(self, inputs):
         """The exact answer where every emotion is as frequent: what a head without a view of voices would say."""
         return softmax(1.5 * inputs[0][:, 0, : self.KINDS], axis=1).astype(np.float32)
 
-    def choose(self, voices, speakers):
+    def choose(self, training_speakers, speakers):
         sessions = []
         for clips, emotions in speakers:
-            known, scored = (log_of(self.answers([part])) for part in (clips[: self.CLIPS], clips[self.CLIPS :]))
-            order = most_similar(clips[: self.CLIPS], voices.means, len(voices.names))
-            sessions.append(HeldOut(known, order, scored, emotions[self.CLIPS :]))
-        return choose_calibration(sessions, voices.counts, self.prior())
+            known, scored = (safe_log(self.answers([part])) for part in (clips[: self.CLIPS], clips[self.CLIPS :]))
+            order = most_similar(clips[: self.CLIPS], training_speakers.means, len(training_speakers.names))
+            sessions.append(ValidationSession(known, order, scored, emotions[self.CLIPS :]))
+        return choose_prior_shift(sessions, training_speakers.counts, self.prior())
 
-    def accuracy(self, tempering, voices, speakers):
-        shape = voices.means.shape[1:]
+    def accuracy(self, output_calibration, training_speakers, speakers):
+        shape = training_speakers.means.shape[1:]
         scaling = Alignment(np.zeros(shape), np.ones(shape))
-        scorer = Scorer(self.answers, scaling, Personalizer(("calibrate",), voices), tempering)
-        scored = scorer.score([Heard(clips[self.CLIPS :], clips[: self.CLIPS]) for clips, _ in speakers])
+        scorer = Scorer(self.answers, scaling, Personalizer(("calibrate",), training_speakers), output_calibration)
+        scored = scorer.score([ScoringRequest(clips[self.CLIPS :], clips[: self.CLIPS]) for clips, _ in speakers])
         truth = np.concatenate([emotions[self.CLIPS :] for _, emotions in speakers])
         return float(np.mean(scored.argmax(axis=1) == truth))
 
@@ -256,9 +261,9 @@ def test_a_temperature_halves_the_calibration_error_of_a_head_that_is_too_sure()
     logits = random.normal(scale=2, size=(3000, 5))
     right = softmax(logits, axis=1)
     targets = (random.random((3000, 1)) > right.cumsum(axis=1)).sum(axis=1).clip(max=4)
-    sure = temper(right, 0.25)
+    sure = apply_temperature(right, 0.25)
     held, tested = slice(0, 1000), slice(1000, 3000)
     temperature = fit_temperature(sure[held], targets[held])
     before = calibration_error(sure[tested], targets[tested])
     assert before > 0.1
-    assert calibration_error(temper(sure[tested], temperature), targets[tested]) <= before / 2
+    assert calibration_error(apply_temperature(sure[tested], temperature), targets[tested]) <= before / 2

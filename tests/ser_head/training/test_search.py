@@ -10,9 +10,9 @@ import pytest
 import ser_head
 from ser_embed.errors import EXIT_DONE
 from ser_embed.store.reader import Store
-from ser_head.config import TrainSettings
+from ser_head.config import TrainConfig
 from ser_head.train import main
-from ser_head.training.fold_runner import Rounds
+from ser_head.training.fold_runner import FoldRunner
 from ser_head.training.plan import choose_clips, make_plan
 from ser_head.training.search import SPACE, LogUniform, OneOf, Uniform, candidates, searched
 
@@ -20,7 +20,7 @@ CANDIDATES = 2
 
 
 def test_the_settings_given_are_tried_first_and_the_rest_is_drawn_from_the_space():
-    given = TrainSettings(search=30, protocol="kfold:3", dropout=0.25, seed=4)
+    given = TrainConfig(search=30, protocol="kfold:3", dropout=0.25, seed=4)
     first, *drawn = candidates(given)
     assert first == dataclasses.replace(given, search=0)
     assert len(drawn) == 29
@@ -35,7 +35,7 @@ def test_the_settings_given_are_tried_first_and_the_rest_is_drawn_from_the_space
 
 def test_a_seed_always_searches_alike_and_a_longer_search_goes_on_where_a_shorter_one_ended():
     def draws(number, seed):
-        return [searched(each) for each in candidates(TrainSettings(search=number, seed=seed))]
+        return [searched(each) for each in candidates(TrainConfig(search=number, seed=seed))]
 
     assert draws(8, seed=1)[:5] == draws(5, seed=1)
     assert draws(5, seed=1)[1:] != draws(5, seed=2)[1:]
@@ -43,8 +43,8 @@ def test_a_seed_always_searches_alike_and_a_longer_search_goes_on_where_a_shorte
 
 
 def test_dropout_is_not_searched_where_there_is_nothing_to_drop():
-    assert set(searched(TrainSettings(head="linear"))) == set(SPACE) - {"dropout"}
-    assert len({each.dropout for each in candidates(TrainSettings(head="linear", search=9))}) == 1
+    assert set(searched(TrainConfig(head="linear"))) == set(SPACE) - {"dropout"}
+    assert len({each.dropout for each in candidates(TrainConfig(head="linear", search=9))}) == 1
 
 
 def test_what_is_drawn_has_the_distribution_it_is_named_for():
@@ -63,11 +63,11 @@ def test_what_is_drawn_has_the_distribution_it_is_named_for():
 
 def test_the_labels_of_test_clips_have_no_say_in_any_fold(make_store):
     """In folds, they are validation clips elsewhere."""
-    settings = TrainSettings(protocol="kfold:3", search=CANDIDATES, epochs=2, refit="never")
+    settings = TrainConfig(protocol="kfold:3", search=CANDIDATES, epochs=2, refit="never")
     with Store(make_store(signal=1.0)) as store:
         data = choose_clips(store, settings)
         splits = make_plan(data, settings).splits
-        rounds = Rounds(data, settings, 6)
+        rounds = FoldRunner(data, settings, 6)
         true = data.targets
         for split in splits:
 
