@@ -1,1 +1,1 @@
-"""Corpora: what each data set is, where its clips lie, and the manifest made of them."""
+"""Corpora: the specification of each data set, and the manifest of the clips in a data folder."""

@@ -1,4 +1,7 @@
-"""Listing and finding the audio files of a folder. No file is opened."""
+"""Audio files of a folder: their names, and the choice of one file per clip.
+
+No file is opened. Paths are relative to the folder and in POSIX form.
+"""
 
 import os
 import unicodedata
@@ -9,42 +12,45 @@ from typing import Any
 
 from ser_embed.errors import InputError
 
-SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3")  # best first: of a clip in several formats the first is used
+# In order of preference: of a clip that exists in several formats, the first of these is used.
+SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3")
 
 
 def audio_files(folder: Path) -> list[PurePosixPath]:
     """Return the audio files under `folder`, as sorted paths relative to it.
 
-    Links to folders are followed, each folder once. Hidden files and folders are not listed, and so neither are the
-    `._*` files that macOS leaves in archives.
+    Links to folders are followed, but each folder is listed only once. Hidden files and folders are skipped, and with
+    them the `._*` files that macOS leaves in archives.
     """
     return sorted(_walk(folder))
 
 
 def _walk(folder: Path) -> Iterator[PurePosixPath]:
-    seen = set()
-    for top, folders, names in os.walk(folder, followlinks=True):
-        place = os.path.realpath(top)
-        if place in seen:
-            folders.clear()
+    visited = set()
+    for directory, subfolders, filenames in os.walk(folder, followlinks=True):
+        real_path = os.path.realpath(directory)
+        if real_path in visited:
+            subfolders.clear()
             continue
-        seen.add(place)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        inside = PurePosixPath(Path(top).relative_to(folder).as_posix())
-        for name in names:
-            if name.lower().endswith(SUFFIXES) and not name.startswith("."):
-                yield inside / name
+        visited.add(real_path)
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        relative = PurePosixPath(Path(directory).relative_to(folder).as_posix())
+        for filename in filenames:
+            if filename.lower().endswith(SUFFIXES) and not filename.startswith("."):
+                yield relative / filename
 
 
-def as_on_disk(folder: Path, path: str) -> str:
-    """Return a path inside `folder` in the Unicode form its file has: archives made on a Mac part accents from letters.
+def match_unicode_form(folder: Path, path: str) -> str:
+    """Return a path inside `folder` in the Unicode form (NFC or NFD) of the file on disk.
 
-    A path whose file is there in neither form stays as it is.
+    Archives made on a Mac store an accented letter as the letter followed by its accent (NFD). The path is returned
+    unchanged if no file exists in either form.
     """
     if path.isascii():
         return path
     forms = (path, unicodedata.normalize("NFC", path), unicodedata.normalize("NFD", path))
-    return next((form for form in forms if os.path.exists(folder / form)), path)  # False too where none may look
+    # os.path.exists also returns False, and does not raise, where access is denied.
+    return next((form for form in forms if os.path.exists(folder / form)), path)
 
 
 def printable(path: PurePosixPath) -> str:
@@ -52,31 +58,32 @@ def printable(path: PurePosixPath) -> str:
     return os.fsencode(str(path)).decode("utf-8", "backslashreplace")
 
 
-Found = tuple[PurePosixPath, dict[str, Any]]  # a file's path in the data folder, and what its name tells
+ParsedFile = tuple[PurePosixPath, dict[str, Any]]  # a path in the data folder, and the fields parsed from its name
 
 
-def one_file_each(data: Path, files: Sequence[Found]) -> list[Found]:
-    """Return one file per clip: of several formats the best, of several copies the least nested.
+def drop_duplicate_files(data: Path, files: Sequence[ParsedFile]) -> list[ParsedFile]:
+    """Return one file per clip: the preferred format, and among copies the one in the fewest folders.
 
     Raises:
-        InputError: two files of one format claim to be the same clip but differ in size.
+        InputError: two files of one format have the name of the same clip but differ in size.
     """
-    copies: dict[str, list[Found]] = defaultdict(list)
+    files_by_clip: dict[str, list[ParsedFile]] = defaultdict(list)
     for path, fields in files:
-        copies[fields["clip"]].append((path, fields))
-    for clip, claimants in copies.items():
-        if len(claimants) > 1:
-            claimants.sort(key=_preference)
-            _require_equal_sizes(data, clip, [path for path, _ in claimants])
-    return [claimants[0] for claimants in copies.values()]
+        files_by_clip[fields["clip"]].append((path, fields))
+    for clip, duplicates in files_by_clip.items():
+        if len(duplicates) > 1:
+            duplicates.sort(key=_preference)
+            _require_equal_sizes(data, clip, [path for path, _ in duplicates])
+    return [duplicates[0] for duplicates in files_by_clip.values()]
 
 
-def _preference(file: Found) -> tuple[int, int, PurePosixPath]:
+def _preference(file: ParsedFile) -> tuple[int, int, PurePosixPath]:
     path = file[0]
     return SUFFIXES.index(path.suffix.lower()), len(path.parts), path
 
 
 def _require_equal_sizes(data: Path, clip: str, paths: Sequence[PurePosixPath]) -> None:
+    """Compare the sizes of the files that have the suffix of the first one."""
     first = paths[0]
     for path in paths[1:]:
         if path.suffix.lower() == first.suffix.lower() and _size(data / path) != _size(data / first):

@@ -1,4 +1,4 @@
-"""What a corpus is: where it comes from, how its files are named, and what is known to be wrong with it."""
+"""Corpus specification: source, licence, file-name grammar, size and known faults of one data set."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
@@ -10,27 +10,30 @@ import pandas as pd
 
 @dataclasses.dataclass(frozen=True)
 class Corpus:
-    """A data set that this library knows by name.
+    """A data set that this library supports by name.
 
     Attributes:
-        name: what it is called here, and the folder it is looked for under.
-        title: its full name.
-        licence: what its authors allow, in short.
+        name: the name in this library, and the name of the folder that is searched for.
+        title: the full name.
+        licence: what its authors permit, in short.
         citation: the paper to cite.
-        source: where to get it.
-        aliases: further folder names it goes by; case and punctuation do not count.
+        source: where to download it.
+        aliases: other folder names it is found under; case and punctuation are ignored.
         num_clips: clips in the complete corpus.
         num_speakers: speakers in the complete corpus.
-        labels: the emotion as file names write it -> its canonical name.
-        grammar: the file-name rule in words, for messages.
-        faults: what is known to be wrong with it.
+        labels: emotion label in the file names -> canonical name of the emotion.
+        grammar: the rule of the file names in words, for messages.
+        faults: known errors and imbalances of the corpus.
         parse: turns a clip's path inside the corpus folder into the fields of its manifest row: `clip` (its name,
-            unique in the corpus), `speaker`, `emotion` and whatever else the name tells. None if the name does not
-            follow the grammar.
-        only: field -> value that every clip used has; clips with another value follow the grammar but are left out,
-            since the corpus holds the same voices again in another form. The field itself is dropped.
-        marker: a file that tells the corpus's folder; such a corpus is not known by its folder's name.
-        add_tables: adds columns from csv files that come with the corpus, given the manifest and the corpus folders.
+            unique in the corpus), `speaker`, `emotion` and whatever else the name contains. Returns None if the name
+            does not follow the grammar.
+        required_values: field -> the value that a clip needs in order to be used. Clips with another value follow the
+            grammar but are left out, because they repeat the same voices in another form, such as video. The field
+            itself is not written to the manifest.
+        marker: name of a file that identifies the corpus folder. A corpus with a marker is not identified by the name
+            of its folder.
+        add_tables: adds columns from csv files that are distributed with the corpus; it takes the manifest and the
+            corpus folders.
     """
 
     name: str
@@ -45,6 +48,6 @@ class Corpus:
     grammar: str
     faults: tuple[str, ...]
     parse: Callable[[PurePosixPath], dict[str, Any] | None]
-    only: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    required_values: Mapping[str, str] = dataclasses.field(default_factory=dict)
     marker: str = ""
     add_tables: Callable[[pd.DataFrame, Sequence[Path]], pd.DataFrame] | None = None

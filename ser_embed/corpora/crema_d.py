@@ -1,8 +1,10 @@
 """CREMA-D: 91 actors say twelve sentences in six emotions; `1001_DFA_ANG_XX` is speaker, sentence, emotion, intensity.
 
-Beside the acted emotion stand what listeners heard: `voice_vote`, the emotion most of them chose from the voice alone
-(ties joined by ":", in alphabetical order), `voice_level`, how intense they found it (0-100; of a tie, the mean of its
-emotions), and `votes_<emotion>`, how many chose each.
+Three kinds of columns hold the ratings of listeners, who heard the voice alone:
+
+- `voice_vote`: the emotion that most listeners chose; the emotions of a tie are joined by ":" in alphabetical order;
+- `voice_level`: the intensity of that emotion (0-100); of a tie, the mean over its emotions;
+- `votes_<emotion>`: the number of listeners who chose this emotion.
 """
 
 import re
@@ -33,12 +35,14 @@ SENTENCES = {
 INTENSITIES = {"LO": "low", "MD": "medium", "HI": "high", "XX": "unspecified"}
 _NAME = re.compile(rf"(\d{{4}})_({'|'.join(SENTENCES)})_({'|'.join(LABELS)})_({'|'.join(INTENSITIES)}|X)")
 _VOTES = {label[0]: emotion for label, emotion in LABELS.items()}  # the tables write A for angry
-_ROW = "Unnamed: 0"  # pandas' name for the nameless first column of tabulatedVotes.csv, where "100042" ...
-_VOICE_QUERY = "1"  # ... begins with what the listeners had: 1 the voice, 2 the face, 3 both
+# The first column of tabulatedVotes.csv has no title; pandas gives it this name. The first digit of its numbers, such
+# as "100042", says what the listeners were given: 1 the voice, 2 the face, 3 both.
+_ROW_NUMBER = "Unnamed: 0"
+_VOICE_ONLY = "1"
 
 
 def parse(path: PurePosixPath) -> dict[str, Any] | None:
-    """Return what a CREMA-D file name tells, or None if it is not one.
+    """Return the fields of a CREMA-D file name, or None if the name does not follow the grammar.
 
     >>> parse(PurePosixPath("1001_IEO_DIS_LO.wav"))["emotion"]
     'disgust'
@@ -47,7 +51,7 @@ def parse(path: PurePosixPath) -> dict[str, Any] | None:
     if match is None:
         return None
     speaker, sentence, label, intensity = match.groups()
-    intensity = "XX" if intensity == "X" else intensity  # 1040_ITH_SAD_X lacks a letter; the tables write it in full
+    intensity = "XX" if intensity == "X" else intensity  # 1040_ITH_SAD_X in the audio; the tables have XX
     return {
         "clip": f"{speaker}_{sentence}_{label}_{intensity}",
         "speaker": speaker,
@@ -60,24 +64,31 @@ def parse(path: PurePosixPath) -> dict[str, Any] | None:
 
 
 def add_tables(clips: pd.DataFrame, folders: Sequence[Path]) -> pd.DataFrame:
-    """Add demographics and the listeners' ratings from those of the corpus's csv files that are there.
+    """Add demographics and the ratings of listeners, from those csv files of the corpus that exist.
+
+    Args:
+        clips: the manifest.
+        folders: the corpus folders.
+
+    Returns:
+        The manifest with more columns; clips without a row in a table have NaN.
 
     Raises:
-        InputError: a file is there, but it is not the table it should be.
+        InputError: a file exists, but is not csv or lacks a column.
     """
-    for filename, reader, key in (
-        ("VideoDemographics.csv", _demographics, clips["speaker"]),
-        ("summaryTable.csv", _summary, clips["utterance_id"]),
-        ("tabulatedVotes.csv", _tabulated_votes, clips["utterance_id"]),
+    for filename, read, keys in (
+        ("VideoDemographics.csv", _read_demographics, clips["speaker"]),
+        ("summaryTable.csv", _read_summary, clips["utterance_id"]),
+        ("tabulatedVotes.csv", _read_votes, clips["utterance_id"]),
     ):
         path = find_table(folders, filename)
         if path is not None:
-            rows = reader(path).reindex(key.str.rpartition("/")[2])
+            rows = read(path).reindex(keys.str.rpartition("/")[2])
             clips = clips.assign(**{str(name): column.array for name, column in rows.items()})
     return clips
 
 
-def _demographics(path: Path) -> pd.DataFrame:
+def _read_demographics(path: Path) -> pd.DataFrame:
     table = index_by(read_table(path, ("ActorID", "Age", "Sex", "Race", "Ethnicity")), "ActorID")
     return pd.DataFrame(
         {
@@ -89,22 +100,24 @@ def _demographics(path: Path) -> pd.DataFrame:
     )
 
 
-def _summary(path: Path) -> pd.DataFrame:
+def _read_summary(path: Path) -> pd.DataFrame:
     table = index_by(read_table(path, ("FileName", "VoiceVote", "VoiceLevel")), "FileName")
-    levels = pd.to_numeric(table["VoiceLevel"].str.split(":").explode(), errors="coerce")  # a tie: "37.2:58.6"
+    # The levels of a tie are written as "37.2:58.6".
+    levels = pd.to_numeric(table["VoiceLevel"].str.split(":").explode(), errors="coerce")
     return pd.DataFrame(
-        {"voice_vote": table["VoiceVote"].map(_spell_out), "voice_level": levels.groupby(level=0).mean()},
+        {"voice_vote": table["VoiceVote"].map(_expand_votes), "voice_level": levels.groupby(level=0).mean()},
         index=table.index,
     )
 
 
-def _spell_out(votes: str) -> str:
+def _expand_votes(votes: str) -> str:
+    """Replace the letters of the emotions by their canonical names: "D:A" becomes "angry:disgust"."""
     return ":".join(sorted(_VOTES.get(vote, vote) for vote in votes.split(":")))
 
 
-def _tabulated_votes(path: Path) -> pd.DataFrame:
-    table = read_table(path, ("fileName", _ROW, *_VOTES))
-    table = index_by(table[table[_ROW].str.startswith(_VOICE_QUERY)], "fileName")
+def _read_votes(path: Path) -> pd.DataFrame:
+    table = read_table(path, ("fileName", _ROW_NUMBER, *_VOTES))
+    table = index_by(table[table[_ROW_NUMBER].str.startswith(_VOICE_ONLY)], "fileName")
     return pd.DataFrame(
         {f"votes_{emotion}": pd.to_numeric(table[letter], errors="coerce") for letter, emotion in _VOTES.items()}
     )

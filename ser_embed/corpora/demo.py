@@ -1,6 +1,6 @@
-"""The demo corpus: synthetic speech by espeak-ng, written by `python -m ser_embed.demo` with CREMA-D's file names.
+"""Demo corpus: synthetic speech by espeak-ng, written by `python -m ser_embed.demo` with the file names of CREMA-D.
 
-It is known by a marker file rather than by its folder's name, so that it passes for no other corpus.
+It is identified by a marker file and not by the name of its folder, so that it cannot be taken for CREMA-D.
 """
 
 from collections.abc import Sequence
@@ -18,16 +18,20 @@ SPEAKER_TABLE = "speakers.csv"
 
 
 def parse(path: PurePosixPath) -> dict[str, Any] | None:
-    """Return what a demo file name tells, or None if it is not one; the row says that the clip is synthetic."""
+    """Return the fields of a demo file name, among them `synthetic`, or None if it does not follow the grammar."""
     fields = crema_d.parse(path)
     return fields and {**fields, "synthetic": "yes"}
 
 
 def add_tables(clips: pd.DataFrame, folders: Sequence[Path]) -> pd.DataFrame:
-    """Add the gender of each synthetic voice.
+    """Add the gender of each synthetic speaker, if the table of speakers exists.
+
+    Args:
+        clips: the manifest.
+        folders: the corpus folders.
 
     Raises:
-        InputError: the table of speakers is not the one the demo command wrote.
+        InputError: the table of speakers is not csv or lacks a column.
     """
     path = find_table(folders, SPEAKER_TABLE)
     if path is None:

@@ -46,7 +46,7 @@ _NAME = re.compile(rf"({'|'.join(SPEAKERS)})({'|'.join(SENTENCES)})([{''.join(LA
 
 
 def parse(path: PurePosixPath) -> dict[str, Any] | None:
-    """Return what an EmoDB file name tells, or None if it is not one.
+    """Return the fields of an EmoDB file name, or None if the name does not follow the grammar.
 
     >>> parse(PurePosixPath("wav/03a01Fa.wav"))["emotion"]
     'happy'

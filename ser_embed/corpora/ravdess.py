@@ -1,7 +1,7 @@
-"""RAVDESS: 24 actors say two sentences in eight emotions; `03-01-06-01-02-01-12` holds seven numbered fields.
+"""RAVDESS: 24 actors say two sentences in eight emotions; `03-01-06-01-02-01-12` has seven numbered fields.
 
-They are modality, vocal channel, emotion, intensity, statement, repetition and actor. The same voices are in the
-corpus again as the sound of its videos, and the actors also sing: only audio-only speech (`03-01-`) is used.
+The fields are modality, vocal channel, emotion, intensity, statement, repetition and actor. The corpus repeats the
+same recordings as the sound of its videos, and also contains songs: only audio-only speech (`03-01-`) is used.
 """
 
 import re
@@ -28,7 +28,7 @@ _NAME = re.compile(r"(0[1-3])-(0[12])-(0[1-8])-(0[12])-(0[12])-(0[12])-(0[1-9]|1
 
 
 def parse(path: PurePosixPath) -> dict[str, Any] | None:
-    """Return what a RAVDESS file name tells, or None if it is not one.
+    """Return the fields of a RAVDESS file name, or None if the name does not follow the grammar.
 
     >>> parse(PurePosixPath("Actor_12/03-01-06-01-02-01-12.wav"))["emotion"]
     'fear'
@@ -70,5 +70,5 @@ RAVDESS = Corpus(
         "The copy on Kaggle holds every file twice, the second time in a nested folder.",
     ),
     parse=parse,
-    only={"modality": "audio-only", "channel": "speech"},
+    required_values={"modality": "audio-only", "channel": "speech"},
 )

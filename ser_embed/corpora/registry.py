@@ -1,4 +1,7 @@
-"""The corpora known by name."""
+"""Registry of the corpora supported by name, and the search for them in a data folder.
+
+A new corpus is one module in this folder and one entry in `CORPORA`.
+"""
 
 import dataclasses
 import os
@@ -19,30 +22,32 @@ from ser_embed.errors import InputError
 CORPORA: dict[str, Corpus] = {corpus.name: corpus for corpus in (CREMA_D, RAVDESS, EMODB, TESS, SAVEE, DEMO)}
 
 
-def known_name(name: str) -> str | None:
-    """Return the corpus that a name or alias stands for, whatever its case and punctuation, or None.
+def resolve_corpus_name(name: str) -> str | None:
+    """Return the name of the corpus that a name or alias stands for, or None; case and punctuation are ignored.
 
-    >>> known_name("Emo-DB"), known_name("AudioWAV"), known_name("recordings")
+    >>> resolve_corpus_name("Emo-DB"), resolve_corpus_name("AudioWAV"), resolve_corpus_name("recordings")
     ('emodb', 'crema-d', None)
     """
-    return _BY_ALIAS.get(_letters(name))
+    return _NAME_BY_ALIAS.get(_alphanumeric(name))
 
 
-def _letters(name: str) -> str:
+def _alphanumeric(name: str) -> str:
     return "".join(letter for letter in name.casefold() if letter.isalnum())
 
 
-_BY_ALIAS = {_letters(alias): corpus.name for corpus in CORPORA.values() for alias in (corpus.name, *corpus.aliases)}
+_NAME_BY_ALIAS = {
+    _alphanumeric(alias): corpus.name for corpus in CORPORA.values() for alias in (corpus.name, *corpus.aliases)
+}
 
 
 @dataclasses.dataclass(frozen=True)
 class CorpusLocation:
-    """Where a corpus lies.
+    """The folders of one corpus in a data folder.
 
     Attributes:
         name: the corpus's name.
-        folders: the folders that hold it, mostly one.
-        corpus: what is known of it; None for a folder with a `manifest.csv`.
+        folders: the folders that hold it, usually one.
+        corpus: its specification; None for a folder with a `manifest.csv`.
     """
 
     name: str
@@ -53,66 +58,70 @@ class CorpusLocation:
 def find_corpora(data: Path) -> dict[str, CorpusLocation]:
     """Return the corpora in a data folder by name: the folder itself if it is a corpus, or else its subfolders.
 
-    A corpus in several subfolders, such as `AudioWAV` and `AudioMP3`, is one.
+    Several subfolders of one corpus, such as `AudioWAV` and `AudioMP3`, are one location.
 
     Raises:
         InputError: there is no such folder, or two corpora in it have the same name.
     """
     if not data.is_dir():
         raise InputError(f"expected a data folder, but there is none at {data}")
-    whole = _identify(data)
-    if whole:
-        return {whole.name: whole}
-    places: dict[str, CorpusLocation] = {}
+    location = _identify(data)
+    if location:
+        return {location.name: location}
+    locations: dict[str, CorpusLocation] = {}
     for folder in sorted(data.iterdir()):
-        place = _identify(folder) if folder.is_dir() and not folder.name.startswith(".") else None
-        if place:
-            before = places.get(place.name, CorpusLocation(place.name, (), place.corpus))
-            if before.corpus != place.corpus:
-                raise InputError(f"two corpora go by the name {place.name!r}: {before.folders[0]} and {folder}")
-            places[place.name] = dataclasses.replace(place, folders=(*before.folders, folder))
-    return places
+        location = _identify(folder) if folder.is_dir() and not folder.name.startswith(".") else None
+        if location:
+            name = location.name
+            previous = locations.get(name, CorpusLocation(name, (), location.corpus))
+            if previous.corpus != location.corpus:
+                raise InputError(f"two corpora have the name {name!r}: {previous.folders[0]} and {folder}")
+            locations[name] = dataclasses.replace(location, folders=(*previous.folders, folder))
+    return locations
 
 
-def pick_corpora(data: Path, places: dict[str, CorpusLocation], names: Sequence[str]) -> list[CorpusLocation]:
-    """Return the corpora asked for.
+def select_corpora(data: Path, locations: dict[str, CorpusLocation], names: Sequence[str]) -> list[CorpusLocation]:
+    """Return the requested corpora, each of them once.
 
     Args:
         data: the data folder.
-        places: what `find_corpora` found in it.
-        names: the corpora's names or aliases. If no corpus was found, a single one may say what the folder itself is.
+        locations: the corpora in it, as returned by `find_corpora`.
+        names: names or aliases of the requested corpora. If `locations` is empty, a single name may state which corpus
+            the data folder itself is; its file names then have to follow the grammar of that corpus.
 
     Raises:
-        InputError: a corpus is not there.
+        InputError: a requested corpus is not in the data folder.
     """
-    picked = {}
-    for name in names:
-        known = name if name in places else known_name(name)
-        if known in places:
-            picked[known] = places[known]
-        elif known and len(names) == 1 and not places and _holds(data, CORPORA[known]):
-            picked[known] = CorpusLocation(known, (data,), CORPORA[known])
+    selected = {}
+    for requested in names:
+        name = requested if requested in locations else resolve_corpus_name(requested)
+        if name in locations:
+            selected[name] = locations[name]
+        elif name and len(names) == 1 and not locations and _has_clips_of(data, CORPORA[name]):
+            selected[name] = CorpusLocation(name, (data,), CORPORA[name])
         else:
-            raise InputError(_not_there(data, name, known, places))
-    return list(picked.values())
+            raise InputError(_describe_missing(data, requested, name, locations))
+    return list(selected.values())
 
 
-def _holds(data: Path, corpus: Corpus) -> bool:
+def _has_clips_of(data: Path, corpus: Corpus) -> bool:
     return not corpus.marker and any(corpus.parse(path) for path in audio_files(data))
 
 
 def _identify(folder: Path) -> CorpusLocation | None:
+    """Return the corpus that a folder is: by a marker file, by the folder's name, or by a `manifest.csv` in it."""
     for name, corpus in CORPORA.items():
         if corpus.marker and (folder / corpus.marker).is_file():
             return CorpusLocation(name, (folder,), corpus)
-    folder_name = Path(os.path.abspath(folder)).name  # so that "." has its name too
-    known = known_name(folder_name)
-    if known and not CORPORA[known].marker:
-        return CorpusLocation(known, (folder,), CORPORA[known])
+    folder_name = Path(os.path.abspath(folder)).name  # the absolute path, because "." has no name
+    corpus_name = resolve_corpus_name(folder_name)
+    if corpus_name and not CORPORA[corpus_name].marker:
+        return CorpusLocation(corpus_name, (folder,), CORPORA[corpus_name])
     return CorpusLocation(folder_name, (folder,), None) if (folder / MANIFEST).is_file() else None
 
 
-def _not_there(data: Path, name: str, known: str | None, places: dict[str, CorpusLocation]) -> str:
-    expected = f"a folder {data / name}"
-    expected += f", or clips in {data} named {CORPORA[known].grammar}" if known else f" with a {MANIFEST}"
-    return f"no corpus {name!r}: expected {expected}; corpora found: {', '.join(places) or 'none'}"
+def _describe_missing(data: Path, requested: str, name: str | None, locations: dict[str, CorpusLocation]) -> str:
+    """Return the message for a requested corpus that is missing; `name` is None if the registry does not have it."""
+    expected = f"a folder {data / requested}"
+    expected += f", or clips in {data} named {CORPORA[name].grammar}" if name else f" with a {MANIFEST}"
+    return f"no corpus {requested!r}: expected {expected}; corpora found: {', '.join(locations) or 'none'}"

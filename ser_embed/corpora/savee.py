@@ -1,4 +1,4 @@
-"""SAVEE: four men say 120 TIMIT sentences each in seven emotions; `DC_a01.wav`, or `DC/a01.wav` as first released."""
+"""SAVEE: four men each say 120 TIMIT sentences in seven emotions; `DC_a01.wav`, in the first release `DC/a01.wav`."""
 
 import re
 from pathlib import PurePosixPath
@@ -20,7 +20,7 @@ _NAME = re.compile(rf"(?:.*/)?({'|'.join(SPEAKERS)})[_/]({'|'.join(LABELS)})(\d\
 
 
 def parse(path: PurePosixPath) -> dict[str, Any] | None:
-    """Return what a SAVEE file name tells, or None if it is not one.
+    """Return the fields of a SAVEE file name, or None if the name does not follow the grammar.
 
     >>> parse(PurePosixPath("AudioData/DC/su03.wav"))["emotion"]
     'surprise'

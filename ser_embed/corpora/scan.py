@@ -1,4 +1,7 @@
-"""From a data folder to the manifest of its clips. No audio is read, so thousands of clips take a moment."""
+"""Scan of a data folder: the manifest of its clips, made from file names and tables.
+
+No audio is read, so that thousands of clips take less than a second.
+"""
 
 import dataclasses
 from collections import Counter
@@ -8,24 +11,24 @@ from typing import Any
 
 import pandas as pd
 
-from ser_embed.corpora.audio_files import SUFFIXES, audio_files, one_file_each, printable
+from ser_embed.corpora.audio_files import SUFFIXES, audio_files, drop_duplicate_files, printable
 from ser_embed.corpora.base import Corpus
 from ser_embed.corpora.manifest_csv import MANIFEST, UnusableCorpus, read_manifest
-from ser_embed.corpora.registry import CORPORA, CorpusLocation, find_corpora, pick_corpora
+from ser_embed.corpora.registry import CORPORA, CorpusLocation, find_corpora, select_corpora
 from ser_embed.errors import InputError
 from ser_embed.manifest import EMOTIONS, UNREADABLE_COLUMNS, build_manifest, combine
 
-_LABELS = 5  # unknown labels named in a note
+_MAX_LISTED_LABELS = 5  # in a note about unknown labels
 
 
 @dataclasses.dataclass(frozen=True)
 class Scan:
-    """What is in a data folder.
+    """The content of a data folder.
 
     Attributes:
         manifest: the clips, sorted by utterance_id; `path` is relative to the data folder.
-        unreadable: audio files that are no clip of their corpus: utterance_id, path, reason.
-        notes: what was passed over and why, one line each.
+        unreadable: audio files whose names do not follow the grammar of their corpus: utterance_id, path, reason.
+        notes: what was left out and why, one line each.
     """
 
     manifest: pd.DataFrame
@@ -38,25 +41,25 @@ def scan_data(data: str | Path, corpora: Sequence[str] = ()) -> Scan:
 
     Args:
         data: a folder that holds corpora in subfolders, or is a corpus itself.
-        corpora: names of the corpora wanted; without any, all that can be used. A single known one may also say what
-            `data` itself is, whatever the folder is called.
+        corpora: names of the requested corpora; if empty, all corpora that can be used. If no corpus is found in
+            `data`, a single name of the registry states which corpus `data` itself is, whatever the folder's name.
 
     Raises:
-        InputError: no such folder, no corpus in it, a corpus asked for that is not there or holds no clips, or a
-            table that is not what it should be.
+        InputError: there is no such folder or no corpus in it; a requested corpus is missing or has no clips; or a
+            csv table cannot be read or lacks a column.
     """
     data = Path(data)
-    places = find_corpora(data)
+    locations = find_corpora(data)
     scans, notes = [], []
-    for place in pick_corpora(data, places, corpora) if corpora else places.values():
+    for location in select_corpora(data, locations, corpora) if corpora else locations.values():
         try:
-            scans.append(_scan_place(data, place))
+            scans.append(_scan_location(data, location))
         except UnusableCorpus as reason:
             if corpora:
                 raise
-            notes.append(f"{place.name} left out: {reason}")
+            notes.append(f"{location.name} left out: {reason}")
     if not scans:
-        raise InputError(_nothing_in(data, notes))
+        raise InputError(_describe_empty(data, notes))
     return Scan(
         manifest=combine(scan.manifest for scan in scans),
         unreadable=pd.concat([scan.unreadable for scan in scans], ignore_index=True),
@@ -64,61 +67,65 @@ def scan_data(data: str | Path, corpora: Sequence[str] = ()) -> Scan:
     )
 
 
-def _nothing_in(data: Path, notes: Sequence[str]) -> str:
-    looked_for = f"expected a corpus in {data}: a folder named {', '.join(CORPORA)}, or one with a {MANIFEST}"
-    found = "; ".join(notes) or "found none"
-    return f"{looked_for}; {found} (see data/README.md, or make one with: python -m ser_embed.demo {data / 'demo'})"
+def _describe_empty(data: Path, notes: Sequence[str]) -> str:
+    """Return the message for a data folder without a usable corpus; `notes` say which ones were left out."""
+    expected = f"expected a corpus in {data}: a folder named {', '.join(CORPORA)}, or one with a {MANIFEST}"
+    content = "; ".join(notes) or "found none"
+    return f"{expected}; {content} (see data/README.md, or make one with: python -m ser_embed.demo {data / 'demo'})"
 
 
-def _scan_place(data: Path, place: CorpusLocation) -> Scan:
-    if place.corpus is not None:
-        return _scan_corpus(data, place.corpus, place.folders)
-    (folder,) = place.folders
-    inside = _inside(data, folder)
-    rows = ({**row, "path": str(inside / row["path"])} for row in read_manifest(folder, place.name))
+def _scan_location(data: Path, location: CorpusLocation) -> Scan:
+    if location.corpus is not None:
+        return _scan_corpus(data, location.corpus, location.folders)
+    (folder,) = location.folders
+    prefix = _relative(data, folder)
+    rows = ({**row, "path": str(prefix / row["path"])} for row in read_manifest(folder, location.name))
     manifest = build_manifest(rows)
-    return Scan(manifest, _table_of_unreadable([]), tuple(_note_labels(place.name, manifest["emotion"])))
+    return Scan(manifest, _unreadable_table([]), tuple(_note_unknown_labels(location.name, manifest["emotion"])))
 
 
-def _note_labels(corpus: str, emotions: Iterable[str]) -> Iterator[str]:
-    """Name the labels that are no emotion of this library, the rarest first: a slip of the pen is rare."""
+def _note_unknown_labels(corpus: str, emotions: Iterable[str]) -> Iterator[str]:
+    """Yield a note if there are labels not in `EMOTIONS`, the rarest first, because misspellings are rare."""
     counts = Counter(label for label in emotions if label not in EMOTIONS)
     rarest = sorted(counts, key=lambda label: (counts[label], label))
     if rarest:
-        found = [f"{label!r} ({counts[label]} clip{'s' if counts[label] > 1 else ''})" for label in rarest]
-        more = [f"and {len(found) - _LABELS} more"] if len(found) > _LABELS else []
-        yield f"{corpus}: labels that are none of {', '.join(EMOTIONS)}: {', '.join(found[:_LABELS] + more)}"
+        labels = [f"{label!r} ({counts[label]} clip{'s' if counts[label] > 1 else ''})" for label in rarest]
+        more = [f"and {len(labels) - _MAX_LISTED_LABELS} more"] if len(labels) > _MAX_LISTED_LABELS else []
+        listed = ", ".join(labels[:_MAX_LISTED_LABELS] + more)
+        yield f"{corpus}: labels that are none of {', '.join(EMOTIONS)}: {listed}"
 
 
-def _inside(data: Path, folder: Path) -> PurePosixPath:
+def _relative(data: Path, folder: Path) -> PurePosixPath:
     return PurePosixPath(folder.relative_to(data).as_posix())
 
 
 def _scan_corpus(data: Path, corpus: Corpus, folders: Sequence[Path]) -> Scan:
-    where = " and ".join(map(str, folders))
-    found = [file for folder in folders for file in _files_of(corpus, data, folder)]
-    if not found:
-        raise UnusableCorpus(f"expected audio ({', '.join(SUFFIXES)}) in {where}, found none")
-    clips = [(path, fields) for path, fields in found if fields is not None]
-    wanted = [(path, fields) for path, fields in clips if not _other_form(corpus, fields)]
-    if not wanted:
-        raise UnusableCorpus(f"expected clips named {corpus.grammar} in {where}, found {printable(found[0][0])}")
-    chosen = one_file_each(data, wanted)
-    manifest = build_manifest(_row(corpus, path, fields) for path, fields in chosen)
+    folder_names = " and ".join(map(str, folders))
+    files = [file for folder in folders for file in _parse_files(corpus, data, folder)]
+    if not files:
+        raise UnusableCorpus(f"expected audio ({', '.join(SUFFIXES)}) in {folder_names}, found none")
+    clips = [(path, fields) for path, fields in files if fields is not None]
+    used = [(path, fields) for path, fields in clips if not _excluded_form(corpus, fields)]
+    if not used:
+        raise UnusableCorpus(f"expected clips named {corpus.grammar} in {folder_names}, found {printable(files[0][0])}")
+    unique = drop_duplicate_files(data, used)
+    manifest = build_manifest(_manifest_row(corpus, path, fields) for path, fields in unique)
+    excluded_forms = [_excluded_form(corpus, fields) for _, fields in clips]
     return Scan(
         manifest=corpus.add_tables(manifest, folders) if corpus.add_tables else manifest,
-        unreadable=_table_of_unreadable([_stranger(corpus, path) for path, fields in found if fields is None]),
-        notes=tuple(_notes(corpus, [_other_form(corpus, fields) for _, fields in clips], len(wanted) - len(chosen))),
+        unreadable=_unreadable_table([_unreadable_row(corpus, path) for path, fields in files if fields is None]),
+        notes=tuple(_note_left_out(corpus, excluded_forms, len(used) - len(unique))),
     )
 
 
-def _files_of(corpus: Corpus, data: Path, folder: Path) -> list[tuple[PurePosixPath, dict[str, Any] | None]]:
-    inside = _inside(data, folder)
-    return [(inside / path, corpus.parse(path)) for path in audio_files(folder)]
+def _parse_files(corpus: Corpus, data: Path, folder: Path) -> list[tuple[PurePosixPath, dict[str, Any] | None]]:
+    """Return the audio files of a folder, relative to the data folder, each with the fields parsed from its name."""
+    prefix = _relative(data, folder)
+    return [(prefix / path, corpus.parse(path)) for path in audio_files(folder)]
 
 
-def _row(corpus: Corpus, path: PurePosixPath, fields: Mapping[str, Any]) -> dict[str, Any]:
-    row = {name: value for name, value in fields.items() if name != "clip" and name not in corpus.only}
+def _manifest_row(corpus: Corpus, path: PurePosixPath, fields: Mapping[str, Any]) -> dict[str, Any]:
+    row = {name: value for name, value in fields.items() if name != "clip" and name not in corpus.required_values}
     return {
         **row,
         "utterance_id": f"{corpus.name}/{fields['clip']}",
@@ -128,22 +135,29 @@ def _row(corpus: Corpus, path: PurePosixPath, fields: Mapping[str, Any]) -> dict
     }
 
 
-def _other_form(corpus: Corpus, fields: Mapping[str, Any]) -> str:
-    """Return what makes this clip another form of the same voice, such as "song", or "" if the clip is used."""
-    return next((fields[name] for name, value in corpus.only.items() if fields[name] != value), "")
+def _excluded_form(corpus: Corpus, fields: Mapping[str, Any]) -> str:
+    """Return the first value that excludes a clip, such as "song", or "" if the clip is used."""
+    return next((fields[name] for name, value in corpus.required_values.items() if fields[name] != value), "")
 
 
-def _notes(corpus: Corpus, forms: Sequence[str], num_copies: int) -> Iterator[str]:
-    counts = Counter(filter(None, forms))
+def _note_left_out(corpus: Corpus, excluded_forms: Sequence[str], num_copies: int) -> Iterator[str]:
+    """Yield the notes about clips and files that were left out.
+
+    Args:
+        corpus: the corpus.
+        excluded_forms: for each clip the value that excludes it, or "".
+        num_copies: files that repeat a clip.
+    """
+    counts = Counter(filter(None, excluded_forms))
     if counts:
-        used = " ".join(corpus.only.values())
+        used = " ".join(corpus.required_values.values())
         parts = ", ".join(f"{count} {form}" for form, count in counts.most_common())
         yield f"{corpus.name}: left out {counts.total()} clips, since only {used} is used: {parts}"
     if num_copies:
-        yield f"{corpus.name}: left out {num_copies} files that hold a clip again, as a copy or in another format"
+        yield f"{corpus.name}: left out {num_copies} files that repeat a clip, as a copy or in another format"
 
 
-def _stranger(corpus: Corpus, path: PurePosixPath) -> dict[str, str]:
+def _unreadable_row(corpus: Corpus, path: PurePosixPath) -> dict[str, str]:
     return {
         "utterance_id": f"{corpus.name}/{printable(path)}",
         "path": printable(path),
@@ -151,5 +165,5 @@ def _stranger(corpus: Corpus, path: PurePosixPath) -> dict[str, str]:
     }
 
 
-def _table_of_unreadable(rows: Sequence[Mapping[str, str]]) -> pd.DataFrame:
+def _unreadable_table(rows: Sequence[Mapping[str, str]]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(UNREADABLE_COLUMNS), dtype=object)

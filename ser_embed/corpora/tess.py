@@ -20,7 +20,7 @@ _NAME = re.compile(rf"(OAF|YAF|OA)_([A-Za-z]+)_({'|'.join(LABELS)})")
 
 
 def parse(path: PurePosixPath) -> dict[str, Any] | None:
-    """Return what a TESS file name tells, or None if it is not one.
+    """Return the fields of a TESS file name, or None if the name does not follow the grammar.
 
     >>> parse(PurePosixPath("YAF_pleasant_surprised/YAF_gap_ps.wav"))["emotion"]
     'surprise'
@@ -29,7 +29,7 @@ def parse(path: PurePosixPath) -> dict[str, Any] | None:
     if match is None:
         return None
     speaker, word, label = match.groups()
-    speaker = "OAF" if speaker == "OA" else speaker  # OA_bite_neutral lacks a letter
+    speaker = "OAF" if speaker == "OA" else speaker  # OA_bite_neutral is misspelled
     return {
         "clip": f"{speaker}_{word}_{label}",
         "speaker": speaker,

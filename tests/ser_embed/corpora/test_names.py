@@ -1,4 +1,4 @@
-"""File-name grammars: every name that follows one is read back as what it was made from, and nothing else is."""
+"""File-name grammars: a name made from fields is parsed into the same fields, and any other name is refused."""
 
 from pathlib import PurePosixPath
 
@@ -14,20 +14,25 @@ SUFFIXES = st.sampled_from([".wav", ".flac", ".mp3", ".WAV"])
 FOLDERS = st.sampled_from(["", "Actor_01", "a/b", "1001_DFA_ANG_XX"])
 
 
-def code(table):
+def codes(table):
     return st.sampled_from(sorted(table))
 
 
-def path_of(folder: str, stem: str, suffix: str) -> PurePosixPath:
+def clip_path(folder: str, stem: str, suffix: str) -> PurePosixPath:
     return PurePosixPath(folder) / f"{stem}{suffix}"
 
 
 @given(
-    FOLDERS, st.integers(1001, 1091), code(crema_d.SENTENCES), code(crema_d.LABELS), code(crema_d.INTENSITIES), SUFFIXES
+    FOLDERS,
+    st.integers(1001, 1091),
+    codes(crema_d.SENTENCES),
+    codes(crema_d.LABELS),
+    codes(crema_d.INTENSITIES),
+    SUFFIXES,
 )
 def test_crema_d_round_trip(folder, speaker, sentence, label, intensity, suffix):
     stem = f"{speaker}_{sentence}_{label}_{intensity}"
-    fields = crema_d.parse(path_of(folder, stem, suffix))
+    fields = crema_d.parse(clip_path(folder, stem, suffix))
     assert fields == {
         "clip": stem,
         "speaker": str(speaker),
@@ -37,16 +42,16 @@ def test_crema_d_round_trip(folder, speaker, sentence, label, intensity, suffix)
         "intensity": crema_d.INTENSITIES[intensity],
         "language": "en",
     }
-    assert demo.parse(path_of(folder, stem, suffix)) == {**fields, "synthetic": "yes"}
+    assert demo.parse(clip_path(folder, stem, suffix)) == {**fields, "synthetic": "yes"}
 
 
 @given(
-    code(ravdess.MODALITIES), code(ravdess.CHANNELS), code(ravdess.LABELS), code(ravdess.INTENSITIES),
-    code(ravdess.STATEMENTS), st.sampled_from(["01", "02"]), st.integers(1, 24),
+    codes(ravdess.MODALITIES), codes(ravdess.CHANNELS), codes(ravdess.LABELS), codes(ravdess.INTENSITIES),
+    codes(ravdess.STATEMENTS), st.sampled_from(["01", "02"]), st.integers(1, 24),
 )  # fmt: skip
 def test_ravdess_round_trip(modality, channel, label, intensity, statement, take, actor):
     stem = f"{modality}-{channel}-{label}-{intensity}-{statement}-{take}-{actor:02}"
-    assert ravdess.parse(path_of(f"Actor_{actor:02}", stem, ".wav")) == {
+    assert ravdess.parse(clip_path(f"Actor_{actor:02}", stem, ".wav")) == {
         "clip": stem,
         "speaker": f"{actor:02}",
         "emotion": ravdess.LABELS[label],
@@ -61,10 +66,10 @@ def test_ravdess_round_trip(modality, channel, label, intensity, statement, take
     }
 
 
-@given(code(emodb.SPEAKERS), code(emodb.SENTENCES), code(emodb.LABELS), st.sampled_from("abcdef"), SUFFIXES)
+@given(codes(emodb.SPEAKERS), codes(emodb.SENTENCES), codes(emodb.LABELS), st.sampled_from("abcdef"), SUFFIXES)
 def test_emodb_round_trip(speaker, sentence, label, take, suffix):
     gender, age = emodb.SPEAKERS[speaker]
-    assert emodb.parse(path_of("wav", f"{speaker}{sentence}{label}{take}", suffix)) == {
+    assert emodb.parse(clip_path("wav", f"{speaker}{sentence}{label}{take}", suffix)) == {
         "clip": f"{speaker}{sentence}{label}{take}",
         "speaker": speaker,
         "emotion": emodb.LABELS[label],
@@ -77,17 +82,17 @@ def test_emodb_round_trip(speaker, sentence, label, take, suffix):
     }
 
 
-@given(code(tess.AGES), st.from_regex(r"[a-z]{2,8}", fullmatch=True), code(tess.LABELS))
+@given(codes(tess.AGES), st.from_regex(r"[a-z]{2,8}", fullmatch=True), codes(tess.LABELS))
 def test_tess_round_trip(speaker, word, label):
-    fields = tess.parse(path_of(f"{speaker}_{label}", f"{speaker}_{word}_{label}", ".wav"))
+    fields = tess.parse(clip_path(f"{speaker}_{label}", f"{speaker}_{word}_{label}", ".wav"))
     assert fields is not None
     assert (fields["clip"], fields["speaker"]) == (f"{speaker}_{word}_{label}", speaker)
     assert (fields["emotion"], fields["sentence"]) == (canonical_emotion(label), word)
     assert (fields["gender"], fields["age"]) == ("female", tess.AGES[speaker])
 
 
-@given(code(savee.SPEAKERS), code(savee.LABELS), st.integers(1, 30))
-def test_savee_reads_both_of_its_layouts_alike(speaker, label, number):
+@given(codes(savee.SPEAKERS), codes(savee.LABELS), st.integers(1, 30))
+def test_savee_parses_both_of_its_layouts_to_the_same_fields(speaker, label, number):
     flat = savee.parse(PurePosixPath(f"ALL/{speaker}_{label}{number:02}.wav"))
     nested = savee.parse(PurePosixPath(f"AudioData/{speaker}/{label}{number:02}.wav"))
     assert flat is not None
@@ -97,11 +102,11 @@ def test_savee_reads_both_of_its_layouts_alike(speaker, label, number):
 
 
 @pytest.mark.parametrize(
-    ("corpus", "written", "clip"),
+    ("corpus", "stem", "clip"),
     [("crema-d", "1040_ITH_SAD_X", "1040_ITH_SAD_XX"), ("tess", "OA_bite_neutral", "OAF_bite_neutral")],
 )
-def test_a_known_misspelling_is_put_right(corpus, written, clip):
-    fields = CORPORA[corpus].parse(PurePosixPath(f"{written}.wav"))
+def test_a_known_misspelling_is_corrected(corpus, stem, clip):
+    fields = CORPORA[corpus].parse(PurePosixPath(f"{stem}.wav"))
     assert fields is not None
     assert fields["clip"] == clip
 
@@ -124,7 +129,7 @@ def test_a_known_misspelling_is_put_right(corpus, written, clip):
         ("savee", "DC_a1.wav"),
     ],
 )
-def test_a_name_that_breaks_the_rule_is_not_read(corpus, name):
+def test_a_name_outside_the_grammar_is_refused(corpus, name):
     assert CORPORA[corpus].parse(PurePosixPath(name)) is None
 
 
