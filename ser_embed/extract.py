@@ -17,7 +17,7 @@ from ser_embed.errors import EXIT_DONE, EXIT_SOME_UNREADABLE
 from ser_embed.extraction.config import ExtractConfig
 
 if TYPE_CHECKING:
-    from ser_embed.extraction.pipeline import ExtractReport
+    from ser_embed.extraction.report import ExtractReport
 
 _LISTED = 20  # unreadable clips named on the terminal; all of them are in the store
 

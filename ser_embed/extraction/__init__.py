@@ -1,1 +1,1 @@
-"""Extraction: corpora in, store out, chunk by chunk, resumable after any crash."""
+"""Extraction of corpora into a store, chunk by chunk; a killed extraction continues with its unfinished chunks."""

@@ -1,4 +1,4 @@
-"""The settings of an extraction: the only home of their defaults, for the function and the command alike."""
+"""Configuration of an extraction: fields, defaults and checks, for both the function and the command."""
 
 import dataclasses
 import math
@@ -13,19 +13,22 @@ from ser_embed.spec import POOLINGS
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ExtractConfig:
-    """What to extract, with what, into which store. The fields are the command's flags; see their help."""
+    """Corpora, encoder and store of an extraction. Each field is a flag of the command; its help text describes it."""
 
     model: str = option(
-        help=f"encoder: {', '.join(known_names())}, sets joined as in mfcc+egemaps, a Hub id, or a saved model's folder",
+        help=(
+            f"encoder: {', '.join(known_names())}, feature sets joined as in mfcc+egemaps, a Hub id, "
+            "or the folder of a saved model"
+        ),
         metavar="NAME",
     )
     data: Path = option(Path("data"), help="folder that holds the corpora", parse=Path, metavar="DIR")
     corpus: tuple[str, ...] = option((), help="corpora to extract (default: all found)", nargs="+", metavar="NAME")
-    store: Path | None = option(None, help="HDF5 file to fill (default: embeddings/<model>.h5)", parse=Path)
+    store: Path | None = option(None, help="HDF5 file to write to (default: embeddings/<model>.h5)", parse=Path)
     layers: str = option("all", help="all, last, or names such as 0,6,12", metavar="LAYERS")
     pooling: str | None = option(
         None,
-        help="how frames become a vector (default: mean; mean+std for hubert-mini and the feature sets)",
+        help="how frames are pooled into one vector (default: mean; mean+std for hubert-mini and the feature sets)",
         choices=POOLINGS,
     )
     trim_db: float | None = option(
@@ -62,5 +65,5 @@ class ExtractConfig:
 
     @property
     def store_path(self) -> Path:
-        """Where the store is, or will be."""
+        """Path of the store, whether it exists or not."""
         return self.store or Path("embeddings") / f"{short_name(self.model)}.h5"

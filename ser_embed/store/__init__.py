@@ -1,1 +1,1 @@
-"""Store: the HDF5 file of vectors; reading, writing, part files, merging and verification."""
+"""Store of vectors in one HDF5 file: reader, writer, part files, cache of extracted clips, merging, verification."""

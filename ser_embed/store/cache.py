@@ -1,4 +1,4 @@
-"""What is already extracted: the clips of a store and of the part files beside it, found again by utterance_id."""
+"""Cache of extracted clips: the clips in a store and in the part files beside it, looked up by utterance_id."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -16,89 +16,114 @@ from ser_embed.files import digest_of
 from ser_embed.manifest import UNREADABLE_COLUMNS
 from ser_embed.store.reader import Store
 
-# The file a clip's vectors are in, and which of its clips they are: names that no manifest column can have.
-SOURCE = ("/source", "/row")
-_UNREAD = -1  # in place of the row
-_CHECKED_AT_ONCE = 1000  # a pool keeps a record of each call
+# The store or part file that has a clip's vectors, and the clip's row in it. No manifest column can have these names,
+# since each column is an HDF5 dataset, and the name of a dataset holds no slash.
+SOURCE_FILE = "/source"
+SOURCE_ROW = "/row"
+SOURCE_COLUMNS = (SOURCE_FILE, SOURCE_ROW)
+_NO_ROW = -1  # row of a clip that could not be read
+_CLIPS_PER_BLOCK = 1000  # a thread pool keeps an object for each submitted call, so not all clips are submitted at once
 
 
 def with_source(clips: pd.DataFrame, path: Path, rows: np.ndarray) -> pd.DataFrame:
-    """Return a table of clips with `SOURCE`: the file they are in, and the rows (clips,) they have there."""
+    """Return a copy of a table of clips with `SOURCE_COLUMNS` added.
+
+    Args:
+        clips: the clips, one row each.
+        path: the store or part file that has their vectors.
+        rows: their rows in that file, integers (clips,).
+    """
     clips = clips.copy()
-    clips[SOURCE[0]] = str(path)
-    clips[SOURCE[1]] = rows
+    clips[SOURCE_FILE] = str(path)
+    clips[SOURCE_ROW] = rows
     return clips
 
 
-def _tell(told: dict[str, list], table: pd.DataFrame, path: Path, rows: Sequence[int]) -> None:
-    """Append a table and its `SOURCE` to columns as lists: a table for each of a thousand parts is costlier to join."""
-    given = {**{name: table[name].tolist() for name in table}, SOURCE[0]: [str(path)] * len(table), SOURCE[1]: rows}
-    for name, column in told.items():
-        column += given.get(name, [None] * len(table))
+def _append_rows(columns: dict[str, list], table: pd.DataFrame, path: Path, rows: Sequence[int]) -> None:
+    """Append a table and its `SOURCE_COLUMNS` to columns kept as lists.
+
+    Lists, because joining one table for each of a thousand part files takes longer.
+
+    Args:
+        columns: the lists to append to, by column name. A column that the table lacks gets None.
+        table: the clips, one row each.
+        path: the file they were read from.
+        rows: their rows in that file.
+    """
+    values = {
+        **{name: table[name].tolist() for name in table},
+        SOURCE_FILE: [str(path)] * len(table),
+        SOURCE_ROW: rows,
+    }
+    for name, column in columns.items():
+        column += values.get(name, [None] * len(table))
 
 
 @dataclasses.dataclass(frozen=True)
 class Cache:
-    """The clips of several stores, each once.
+    """The clips of several stores and part files, each clip once.
 
     Attributes:
-        clips: what reading told of each clip (`FACTS`) and where its vectors are (`SOURCE`), indexed by utterance_id.
-        unreadable: the clips that were tried and could not be read: utterance_id, path, reason and source. One whose
-            file is only away is among `clips` too if it was read before: its vectors are as good as they were.
+        clips: the facts about each clip (`FACTS`) and the location of its vectors (`SOURCE_COLUMNS`), indexed by
+            utterance_id.
+        unreadable: the clips that could not be read in the latest attempt: utterance_id, path, reason and
+            `SOURCE_FILE`. A clip whose file is only missing is also in `clips` if it was read before, because its
+            vectors are still valid.
     """
 
     clips: pd.DataFrame
     unreadable: pd.DataFrame
 
     @classmethod
-    def of(cls, paths: Sequence[Path]) -> "Cache":
-        """Look into stores and part files; where two tell of the same clip, the later in `paths` counts."""
-        collected: dict[str, list] = {name: [] for name in (*UNREADABLE_COLUMNS, *FACTS, *SOURCE)}
+    def from_files(cls, paths: Sequence[Path]) -> "Cache":
+        """Read the tables of stores and part files; if two files have the same clip, the later in `paths` counts."""
+        columns: dict[str, list] = {name: [] for name in (*UNREADABLE_COLUMNS, *FACTS, *SOURCE_COLUMNS)}
         for path in paths:
             with Store(path) as store:
-                _tell(collected, store.table(("utterance_id", *FACTS)), path, range(len(store)))
-                _tell(collected, store.unreadable, path, [_UNREAD] * len(store.unreadable))
-        dtypes = {"duration_s": "float64", SOURCE[1]: "int64"}
+                _append_rows(columns, store.table(("utterance_id", *FACTS)), path, range(len(store)))
+                _append_rows(columns, store.unreadable, path, [_NO_ROW] * len(store.unreadable))
+        dtypes = {"duration_s": "float64", SOURCE_ROW: "int64"}
         table = pd.DataFrame(
-            {name: pd.Series(collected.pop(name), dtype=dtypes.get(name, "object")) for name in [*collected]}
+            {name: pd.Series(columns.pop(name), dtype=dtypes.get(name, "object")) for name in [*columns]}
         )
         latest = table.drop_duplicates("utterance_id", keep="last")
-        is_read = latest[SOURCE[1]] != _UNREAD
-        away = table["reason"].map(lambda reason: str(reason).startswith(MISSING_PREFIXES)).astype(bool)
-        at_hand = table[~away].drop_duplicates("utterance_id", keep="last")
-        columns = ["utterance_id", *FACTS, *SOURCE]
+        is_missing = table["reason"].map(lambda reason: str(reason).startswith(MISSING_PREFIXES)).astype(bool)
+        latest_with_file = table[~is_missing].drop_duplicates("utterance_id", keep="last")
+        clip_columns = ["utterance_id", *FACTS, *SOURCE_COLUMNS]
         return cls(
-            clips=at_hand.loc[at_hand[SOURCE[1]] != _UNREAD, columns].set_index("utterance_id"),
-            unreadable=latest.loc[~is_read, [*UNREADABLE_COLUMNS, SOURCE[0]]].reset_index(drop=True),
+            clips=latest_with_file.loc[latest_with_file[SOURCE_ROW] != _NO_ROW, clip_columns].set_index("utterance_id"),
+            unreadable=latest.loc[latest[SOURCE_ROW] == _NO_ROW, [*UNREADABLE_COLUMNS, SOURCE_FILE]].reset_index(
+                drop=True
+            ),
         )
 
-    def unchanged(self, manifest: pd.DataFrame, data: Path, workers: int) -> pd.Series:
-        """Return which clips of a manifest are cached, and still have the bytes they had then.
+    def unchanged_ids(self, manifest: pd.DataFrame, data: Path, workers: int) -> pd.Series:
+        """Return which clips of a manifest are cached and have the same bytes as when they were extracted.
 
         Args:
-            manifest: the clips to look for.
-            data: the folder their paths start from.
-            workers: threads that read files.
+            manifest: the clips to look up.
+            data: the folder that the manifest's paths are relative to.
+            workers: number of threads that read files.
 
         Returns:
             Their utterance_ids.
         """
-        known = manifest[manifest["utterance_id"].isin(self.clips.index)]
-        digests = self.clips["digest"].reindex(known["utterance_id"])
+        cached = manifest[manifest["utterance_id"].isin(self.clips.index)]
+        digests = self.clips["digest"].reindex(cached["utterance_id"])
 
-        def is_same(path: str, digest: str) -> bool:
+        def is_unchanged(path: str, digest: str) -> bool:
             try:
                 return digest_of(read_bytes(data / path)) == digest
             except ClipError:
                 return False
 
-        same: list[bool] = []
+        unchanged: list[bool] = []
         with (
             ThreadPoolExecutor(workers) as pool,
-            tqdm(desc="checking stored clips", total=len(known), leave=False, unit="clip", disable=quiet()) as bar,
+            tqdm(desc="checking stored clips", total=len(cached), leave=False, unit="clip", disable=quiet()) as bar,
         ):
-            for start in range(0, len(known), _CHECKED_AT_ONCE):
-                block = slice(start, start + _CHECKED_AT_ONCE)
-                same += pool.map(is_same, known["path"].iloc[block], digests.iloc[block])
-                bar.update(len(same) - start)
-        return known["utterance_id"][np.array(same, dtype=bool)]
+            for start in range(0, len(cached), _CLIPS_PER_BLOCK):
+                block = slice(start, start + _CLIPS_PER_BLOCK)
+                unchanged += pool.map(is_unchanged, cached["path"].iloc[block], digests.iloc[block])
+                bar.update(len(unchanged) - start)
+        return cached["utterance_id"][np.array(unchanged, dtype=bool)]

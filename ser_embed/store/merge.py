@@ -1,6 +1,6 @@
-"""From part files and the old store to the new store: one sorted table, one rename.
+"""Merging of part files and the old store into the new store, which replaces the old one in a single rename.
 
-Clips are sorted by utterance_id, so that the same clips give the same store whatever was extracted first.
+Clips are sorted by utterance_id, so that the same clips give the same store in whatever order they were extracted.
 """
 
 from collections.abc import Mapping
@@ -13,42 +13,51 @@ import pandas as pd
 from ser_embed.encoders.speaker_embeddings import same_speakers
 from ser_embed.manifest import FRAME_COLUMNS, UNREADABLE_COLUMNS, combine
 from ser_embed.spec import EmbeddingSpec
-from ser_embed.store.cache import SOURCE, Cache, with_source
+from ser_embed.store.cache import SOURCE_COLUMNS, SOURCE_FILE, SOURCE_ROW, Cache, with_source
 from ser_embed.store.reader import Store
 from ser_embed.store.writer import CLIPS_PER_CHUNK, StoreWriter
 
 
-def merged_clips(manifest: pd.DataFrame, cache: Cache) -> pd.DataFrame:
-    """Return the clips the new store will hold, sorted by utterance_id.
+def merge_clips(manifest: pd.DataFrame, cache: Cache) -> pd.DataFrame:
+    """Return the clips that the new store will hold, sorted by utterance_id.
 
-    Labels and all other columns of the manifest come from the manifest as it is now, so that a label put right needs
-    no new extraction. Cached clips the manifest does not name, such as another corpus's, stay as they are.
+    Labels and all other columns of the manifest are taken from the manifest as it is now, so that a corrected label
+    needs no new extraction. Cached clips that the manifest does not name, such as those of another corpus, stay as they
+    are.
 
     Args:
-        manifest: the clips of this run that can be read.
-        cache: where their vectors are, and what else there is.
+        manifest: the readable clips of this run.
+        cache: the clips that have vectors, with the location of those vectors.
 
     Returns:
-        Manifest columns and `SOURCE`.
+        A table of manifest columns and `SOURCE_COLUMNS`.
     """
-    fresh = manifest[manifest["utterance_id"].isin(cache.clips.index)].reset_index(drop=True)
-    found = cache.clips.reindex(fresh["utterance_id"]).reset_index(drop=True)
-    fresh[list(found.columns)] = found
-    others = cache.clips[~cache.clips.index.isin(manifest["utterance_id"])]
-    tables = [_described(Path(str(path)), rows) for path, rows in others.groupby(SOURCE[0], sort=False)[SOURCE[1]]]
-    return combine([table for table in (fresh, *tables) if len(table)]) if tables else fresh
+    manifest_clips = manifest[manifest["utterance_id"].isin(cache.clips.index)].reset_index(drop=True)
+    facts = cache.clips.reindex(manifest_clips["utterance_id"]).reset_index(drop=True)
+    manifest_clips[list(facts.columns)] = facts
+    not_in_manifest = cache.clips[~cache.clips.index.isin(manifest["utterance_id"])]
+    tables = [
+        _read_clips(Path(str(path)), rows)
+        for path, rows in not_in_manifest.groupby(SOURCE_FILE, sort=False)[SOURCE_ROW]
+    ]
+    if not tables:
+        return manifest_clips
+    return combine([table for table in (manifest_clips, *tables) if len(table)])
 
 
-def _described(path: Path, rows: pd.Series) -> pd.DataFrame:
-    """Return what a store or part file says of some of its clips: its columns and `SOURCE`."""
+def _read_clips(path: Path, rows: pd.Series) -> pd.DataFrame:
+    """Read the manifest of some rows of a store or part file, and add `SOURCE_COLUMNS`."""
     with Store(path) as store:
         return with_source(store.utterances.iloc[rows.to_numpy(np.int64)], path, rows.to_numpy())
 
 
-def merged_unreadable(*lists: pd.DataFrame) -> pd.DataFrame:
-    """Put lists of unreadable clips together, each path once, sorted by path: utterance_id, path, reason."""
-    table = pd.concat([unreadable[list(UNREADABLE_COLUMNS)] for unreadable in lists]).astype(object)
-    return table.drop_duplicates("path", keep="first").sort_values("path", ignore_index=True)
+def merge_unreadable(*tables: pd.DataFrame) -> pd.DataFrame:
+    """Combine tables of unreadable clips into one, sorted by path: utterance_id, path, reason.
+
+    If several tables have the same path, the first counts.
+    """
+    merged = pd.concat([table[list(UNREADABLE_COLUMNS)] for table in tables]).astype(object)
+    return merged.drop_duplicates("path", keep="first").sort_values("path", ignore_index=True)
 
 
 def write_merged(
@@ -59,15 +68,18 @@ def write_merged(
     unreadable: pd.DataFrame,
     speakers: Mapping[str, np.ndarray],
 ) -> None:
-    """Write the new store from the files the clips are in, a block at a time, and put it in place of the old one.
+    """Write the new store, copying vectors from the source files block by block, and replace the old store with it.
 
     Args:
         path: the store.
         spec: what the vectors are.
-        software: versions and the data folder, kept as attributes.
-        clips: what `merged_clips` returned.
-        unreadable: what `merged_unreadable` returned.
-        speakers: what `ser_embed.encoders.speaker_embeddings.stored_speakers` returned.
+        software: versions and the data folder, stored as attributes.
+        clips: the result of `merge_clips`.
+        unreadable: the result of `merge_unreadable`.
+        speakers: the result of `ser_embed.encoders.speaker_embeddings.stored_speakers`.
+
+    Raises:
+        OSError: the store cannot be written; the old store is unchanged.
     """
     table = clips[manifest_columns(clips)]
     with StoreWriter(path, spec, software) as writer:
@@ -80,15 +92,22 @@ def write_merged(
 
 
 def manifest_columns(clips: pd.DataFrame) -> list[str]:
-    """Return which columns of a table are the manifest's: neither `SOURCE` nor what only the store works out."""
-    return [name for name in clips.columns if name not in (*SOURCE, *FRAME_COLUMNS)]
+    """Return the manifest's columns of a table: all but `SOURCE_COLUMNS` and those that the store computes itself."""
+    return [name for name in clips.columns if name not in (*SOURCE_COLUMNS, *FRAME_COLUMNS)]
 
 
 def is_up_to_date(
     path: Path, clips: pd.DataFrame, unreadable: pd.DataFrame, speakers: Mapping[str, np.ndarray]
 ) -> bool:
-    """Return whether the store at `path` says all this already, so that it need not be written again."""
-    if (clips[SOURCE[0]] != str(path)).any():
+    """Return whether a store already has exactly this content, so that it need not be written again.
+
+    Args:
+        path: the store.
+        clips: the result of `merge_clips`.
+        unreadable: the result of `merge_unreadable`.
+        speakers: the result of `ser_embed.encoders.speaker_embeddings.stored_speakers`.
+    """
+    if (clips[SOURCE_FILE] != str(path)).any():
         return False
     with Store(path) as store:
         names = manifest_columns(clips)
@@ -102,11 +121,19 @@ def is_up_to_date(
 
 
 def _read_block(block: pd.DataFrame) -> list[np.ndarray]:
-    """Read the vectors of up to 100 clips, opening each file once."""
+    """Read the vectors of a block of clips, opening each source file once.
+
+    Args:
+        block: at most `CLIPS_PER_CHUNK` clips with `SOURCE_COLUMNS`, indexed from 0.
+
+    Returns:
+        One float32 array per clip, in the order of the block: (layers, width), or (frames, layers, width) with frames
+        pooling.
+    """
     vectors: dict[int, np.ndarray] = {}
-    for path, rows in block.groupby(SOURCE[0], sort=False)[SOURCE[1]]:
+    for path, rows in block.groupby(SOURCE_FILE, sort=False)[SOURCE_ROW]:
         with Store(str(path)) as store:
-            by_clip = store.spec.pooling == "frames"
-            found = [store.read_clip(int(row)) for row in rows] if by_clip else store.read(rows)
-            vectors.update(zip(rows.index, found, strict=True))
+            is_frames = store.spec.pooling == "frames"
+            clip_vectors = [store.read_clip(int(row)) for row in rows] if is_frames else store.read(rows)
+            vectors.update(zip(rows.index, clip_vectors, strict=True))
     return [vectors[position] for position in range(len(block))]

@@ -1,4 +1,4 @@
-"""The store: one HDF5 file of vectors with the manifest of the clips they came from.
+"""Reader of a store: one HDF5 file of vectors with the manifest of the clips that they were extracted from.
 
 Layout (see also the README):
 
@@ -8,11 +8,11 @@ Layout (see also the README):
     /checksums             uint32 (clips,), CRC-32 of each clip's vectors as stored
     /utterances/<column>   one 1-D dataset per manifest column, text as UTF-8, numbers as float64
     /unreadable/<column>   utterance_id, path, reason
-    /speakers              names, and vectors float32 (speakers, layers, width), added to their clips by PAPT; only
-                           there with a model that was pre-trained with speaker embeddings
+    /speakers              names, and vectors float32 (speakers, layers, width), which PAPT adds to the speaker's clips;
+                           present only if the model was pre-trained with speaker embeddings
 
-This module reads; `ser_embed.store.writer` writes. Vectors are not compressed: float32 of this kind hardly shrinks, and an
-uncompressed chunk can be read row by row.
+`ser_embed.store.writer` writes this file. Vectors are not compressed: compression hardly reduces the size of such
+float32 values, and rows of an uncompressed chunk can be read one by one.
 """
 
 import io
@@ -34,11 +34,18 @@ from ser_embed.spec import EmbeddingSpec
 
 FORMAT = "ser-embeddings"
 VERSION = 1
-_FEW_CHUNKS = 30  # up to so many HDF5 locates sooner one by one (0.3 ms each) than all at once (60 ms for 10 000)
+# Up to this many chunks, asking HDF5 for each offset (0.3 ms) is faster than iterating over all (60 ms for 10 000).
+_MAX_SINGLE_LOOKUPS = 30
 
 
 class Store:
-    """Read access to a store. Opening reads no vectors and no clips; use it in a `with` statement.
+    """Read access to a store, to be used in a `with` statement. Opening reads no vectors and no manifest.
+
+    Attributes:
+        path: the file.
+        spec: what the vectors are.
+        software: versions of the software that made the vectors, and the data folder.
+        layers: names of the layers, in the order of the layer axis.
 
     >>> with Store("embeddings/mfcc.h5") as store:  # doctest: +SKIP
     ...     vectors = store.read(range(10))
@@ -48,7 +55,7 @@ class Store:
         """Open the store at `path`.
 
         Raises:
-            InputError: there is no such file, it may not be read, or it is not a store of this version.
+            InputError: the file does not exist, may not be read, or is not a store of this version.
         """
         self.path = Path(path)
         self._file = _open(self.path)
@@ -65,9 +72,14 @@ class Store:
             raise InputError(f"the store {self.path} is damaged: {error}") from error
 
     def _check_format(self) -> None:
-        found = self._file.attrs.get("format"), self._file.attrs.get("version")
-        if found != (FORMAT, VERSION):
-            raise InputError(f"expected a store ({FORMAT} {VERSION}), but {self.path} is {found[0]} {found[1]}")
+        """Check the format, its version, and that all groups and datasets are present.
+
+        Raises:
+            InputError: the file is not a store of this version, or is damaged.
+        """
+        file_format, version = self._file.attrs.get("format"), self._file.attrs.get("version")
+        if (file_format, version) != (FORMAT, VERSION):
+            raise InputError(f"expected a store ({FORMAT} {VERSION}), but {self.path} is {file_format} {version}")
         for name in ("vectors", "utterances", "unreadable", "checksums"):
             if name not in self._file:
                 raise InputError(f"the store {self.path} is damaged: it has no /{name}")
@@ -89,7 +101,7 @@ class Store:
 
     @cached_property
     def speaker_vectors(self) -> dict[str, np.ndarray]:
-        """What a pre-training with speaker embeddings learned of speakers, float32 (layers, width) each."""
+        """The speakers' vectors that a pre-training with speaker embeddings learned, float32 (layers, width) each."""
         if "speakers" not in self._file:
             return {}
         names = self._file["speakers/names"].asstr()[:].tolist()
@@ -97,11 +109,15 @@ class Store:
 
     @cached_property
     def _rows_per_chunk(self) -> int:
+        """Rows of `/vectors` in one HDF5 chunk; all of them if the dataset is not chunked."""
         return self.vectors.chunks[0] if self.vectors.chunks else len(self.vectors)
 
     @cached_property
     def _is_plain(self) -> bool:
-        """Whether each chunk is whole rows of float32 as they are, which other software may have repacked."""
+        """Whether a chunk on disk is whole rows of little-endian float32, unfiltered.
+
+        `StoreWriter` writes such chunks; other software may have repacked them.
+        """
         vectors = self.vectors
         return (
             vectors.chunks is not None
@@ -112,7 +128,7 @@ class Store:
 
     @cached_property
     def _raw(self) -> io.FileIO:
-        """The file itself, for reading what HDF5 has located."""
+        """The file opened without HDF5, to read bytes at the offsets that HDF5 gives."""
         return io.FileIO(self.path)
 
     @property
@@ -130,75 +146,84 @@ class Store:
         return tuple(self._file["utterances"])
 
     def table(self, names: Iterable[str]) -> pd.DataFrame:
-        """Return some of the manifest columns, (clips,)."""
+        """Return the named manifest columns as a table with one row per clip."""
         return _read_table(self._file["utterances"], names)
 
     def column(self, name: str) -> np.ndarray:
-        """Return one manifest column, text as objects or numbers as float64 (clips,), without reading the others."""
+        """Return one manifest column (clips,), text as objects or numbers as float64; the others are not read."""
         return _read_column(self._file["utterances"][name])
 
     def read(self, rows: Any, layers: list[int] | None = None) -> np.ndarray:
-        """Read rows of `/vectors` in the order asked for.
+        """Read rows of `/vectors`, in the order of `rows`.
 
         Args:
-            rows: row numbers, in any order, repeats allowed.
-            layers: positions on the layer axis; None reads them all.
+            rows: row numbers, in any order; repeats are allowed.
+            layers: positions on the layer axis; None reads all layers.
 
         Returns:
             float32 (rows, layers, width).
         """
-        wanted, where = np.unique(np.asarray(rows, dtype=np.int64), return_inverse=True)
-        picked = slice(None) if layers is None else layers
+        distinct_rows, positions = np.unique(np.asarray(rows, dtype=np.int64), return_inverse=True)
+        layer_selection = slice(None) if layers is None else layers
         num_layers = len(self.layers) if layers is None else len(layers)
-        values = np.empty((len(wanted), num_layers, self.spec.width), np.float32)
-        # Neighbours within a chunk lie side by side in the file, so each run of them is one read.
-        begins_run = np.ones(len(wanted), dtype=bool)
-        begins_run[1:] = (np.diff(wanted) != 1) | (wanted[1:] % self._rows_per_chunk == 0)
-        starts = np.flatnonzero(begins_run)
-        ends = np.append(starts, len(wanted))[1:]
-        for start, end, run in zip(starts, ends, self._runs(wanted[starts], ends - starts), strict=True):
-            values[start:end] = run[:, picked]
-        return values if np.array_equal(where, np.arange(len(where))) else values[where]
+        values = np.empty((len(distinct_rows), num_layers, self.spec.width), np.float32)
+        # Consecutive rows of one chunk are adjacent in the file, so that each run of them is one read.
+        is_run_start = np.ones(len(distinct_rows), dtype=bool)
+        is_run_start[1:] = (np.diff(distinct_rows) != 1) | (distinct_rows[1:] % self._rows_per_chunk == 0)
+        starts = np.flatnonzero(is_run_start)
+        ends = np.append(starts, len(distinct_rows))[1:]
+        runs = self._read_runs(distinct_rows[starts], ends - starts)
+        for start, end, run in zip(starts, ends, runs, strict=True):
+            values[start:end] = run[:, layer_selection]
+        return values if np.array_equal(positions, np.arange(len(positions))) else values[positions]
 
-    def _runs(self, firsts: np.ndarray, counts: np.ndarray) -> Iterator[np.ndarray]:
-        """Read runs of rows, none across the border of a chunk: float32 (count, layers, width) each.
+    def _read_runs(self, first_rows: np.ndarray, counts: np.ndarray) -> Iterator[np.ndarray]:
+        """Read runs of consecutive rows, each within one chunk.
 
-        HDF5 says where in the file a chunk lies. Reading from there takes microseconds, where a selection through HDF5
-        takes a fifth of a millisecond, which a batch of 150 scattered rows pays 150 times. The system is told of all
-        runs first, so that a disk fetches them together: nine times as fast as one after the other.
+        HDF5 gives the offset of a chunk in the file. Reading at that offset takes microseconds, while a selection
+        through HDF5 takes a fifth of a millisecond, which a batch of 150 scattered rows pays 150 times. The operating
+        system is told about all runs first, so that the disk fetches them together: nine times as fast as one after
+        the other.
+
+        Args:
+            first_rows: first row of each run, int64 (runs,).
+            counts: number of rows in each run, int64 (runs,).
+
+        Yields:
+            float32 (count, layers, width) for each run.
         """
         if not self._is_plain:
-            yield from (self.vectors[first : first + count] for first, count in zip(firsts, counts, strict=True))
+            yield from (self.vectors[row : row + count] for row, count in zip(first_rows, counts, strict=True))
             return
         shape = (-1, len(self.layers), self.spec.width)
         row_bytes = 4 * shape[1] * shape[2]
-        chunks, rows = np.divmod(firsts, self._rows_per_chunk)
-        places = (self._offsets_of(chunks) + rows * row_bytes).tolist()
+        chunks, rows_in_chunk = np.divmod(first_rows, self._rows_per_chunk)
+        offsets = (self._chunk_offsets_of(chunks) + rows_in_chunk * row_bytes).tolist()
         sizes = (counts * row_bytes).tolist()
-        if hasattr(os, "posix_fadvise") and len(places) > 1:
-            for place, size in zip(places, sizes, strict=True):
-                os.posix_fadvise(self._raw.fileno(), place, size, os.POSIX_FADV_WILLNEED)
-        for place, size in zip(places, sizes, strict=True):
-            self._raw.seek(place)
+        if hasattr(os, "posix_fadvise") and len(offsets) > 1:
+            for offset, size in zip(offsets, sizes, strict=True):
+                os.posix_fadvise(self._raw.fileno(), offset, size, os.POSIX_FADV_WILLNEED)
+        for offset, size in zip(offsets, sizes, strict=True):
+            self._raw.seek(offset)
             yield np.frombuffer(self._raw.read(size), "<f4").reshape(shape)
 
-    def _offsets_of(self, chunks: np.ndarray) -> np.ndarray:
-        """Return where in the file chunks begin, in bytes; HDF5 is asked for each only once."""
-        offsets, rows, vectors = self._chunk_offsets, self._rows_per_chunk, self.vectors.id
-        unknown = [chunk for chunk in dict.fromkeys(chunks.tolist()) if chunk not in offsets]
-        if len(unknown) > _FEW_CHUNKS:
-            vectors.chunk_iter(lambda found: offsets.update({found.chunk_offset[0] // rows: found.byte_offset}))
+    def _chunk_offsets_of(self, chunks: np.ndarray) -> np.ndarray:
+        """Return the offsets of chunks in the file, in bytes, int64 (chunks,); HDF5 is asked only once for each."""
+        offsets, rows_per_chunk, dataset = self._chunk_offsets, self._rows_per_chunk, self.vectors.id
+        missing = [chunk for chunk in dict.fromkeys(chunks.tolist()) if chunk not in offsets]
+        if len(missing) > _MAX_SINGLE_LOOKUPS:
+            dataset.chunk_iter(lambda info: offsets.update({info.chunk_offset[0] // rows_per_chunk: info.byte_offset}))
         else:
-            found = (vectors.get_chunk_info_by_coord((chunk * rows, 0, 0)) for chunk in unknown)
-            offsets.update(zip(unknown, (each.byte_offset for each in found), strict=True))
+            infos = (dataset.get_chunk_info_by_coord((chunk * rows_per_chunk, 0, 0)) for chunk in missing)
+            offsets.update(zip(missing, (info.byte_offset for info in infos), strict=True))
         return np.array([offsets[chunk] for chunk in chunks.tolist()], dtype=np.int64)
 
     def read_clip(self, row: int) -> np.ndarray:
-        """Read all the vectors of clip `row`: float32 (1, layers, width), or (frames, layers, width)."""
+        """Read a clip's vectors: float32 (1, layers, width), or (frames, layers, width) with frames pooling."""
         return self.vectors[self.extent(row)]
 
     def extent(self, row: int) -> slice:
-        """Return which rows of `/vectors` belong to clip `row`."""
+        """Return the rows of `/vectors` that belong to clip `row`."""
         if self.spec.pooling != "frames":
             return slice(row, row + 1)
         start, count = self._file["utterances/frame_start"][row], self._file["utterances/frame_count"][row]
@@ -223,6 +248,11 @@ def checksum(vectors: np.ndarray) -> int:
 
 
 def _open(path: Path) -> h5py.File:
+    """Open an HDF5 file for reading.
+
+    Raises:
+        InputError: there is no such file, it may not be read, or it is not HDF5.
+    """
     try:
         if path.is_dir():
             example = next((f", such as {file}" for file in sorted(path.glob("*.h5"))), "")
@@ -237,11 +267,13 @@ def _open(path: Path) -> h5py.File:
 
 
 def _read_table(group: h5py.Group, names: Iterable[str]) -> pd.DataFrame:
+    """Read the named datasets of a group as the columns of a table."""
     columns = {name: _read_column(group[name]) for name in names}
     return pd.DataFrame({name: pd.Series(values, dtype=values.dtype) for name, values in columns.items()})
 
 
-def _read_column(column: h5py.Dataset) -> np.ndarray:
-    if h5py.check_string_dtype(column.dtype) is None:
-        return column[:]
-    return column.asstr()[:].astype(object)
+def _read_column(dataset: h5py.Dataset) -> np.ndarray:
+    """Read a 1-D dataset: text as an array of objects, numbers as they are."""
+    if h5py.check_string_dtype(dataset.dtype) is None:
+        return dataset[:]
+    return dataset.asstr()[:].astype(object)

@@ -1,4 +1,4 @@
-"""Writing a store, in one piece: a temporary file beside it replaces the old one once it is whole and on disk."""
+"""Atomic writing of a store: a temporary file beside the old store replaces it once it is complete and on disk."""
 
 import io
 import json
@@ -16,36 +16,44 @@ from ser_embed.manifest import UNREADABLE_COLUMNS, build_manifest, tidy
 from ser_embed.spec import EmbeddingSpec
 from ser_embed.store.reader import FORMAT, VERSION, checksum
 
-CLIPS_PER_CHUNK = 100  # one part file's worth of clips
+CLIPS_PER_CHUNK = 100  # of an HDF5 chunk: as many as in one part file
 FRAMES_PER_CHUNK = 1000  # 20 s of HuBERT frames
 _TEXT = h5py.string_dtype("utf-8")
 
 
 class StoreWriter:
-    """Writes a new store in one piece: nothing appears at `path` before `commit`, and then all of it.
+    """Writer of a new store, which appears at its path complete and only on `commit`.
 
-    Used in a `with` statement; leaving it without `commit` removes the temporary file.
+    To be used in a `with` statement; leaving it without `commit` removes the temporary file.
+
+    Attributes:
+        path: where the store will be.
     """
 
     def __init__(self, path: Path, spec: EmbeddingSpec, software: Mapping[str, Any]) -> None:
         """Open a temporary file beside `path`.
+
+        Args:
+            path: where the store will be.
+            spec: what the vectors are.
+            software: versions and the data folder, plain JSON values.
 
         Raises:
             OSError: the folder cannot be written to.
         """
         self.path = path
         self._temporary = temporary_path(path)
-        self._frames = spec.pooling == "frames"
+        self._has_frames = spec.pooling == "frames"
         self._disk = _CheckedFile(self._temporary, "w+")
         self._file = h5py.File(self._disk, "w")
         self._file.attrs.update(
             format=FORMAT, version=VERSION, spec=spec.to_json(), software=json.dumps(dict(software))
         )
         self._file.create_dataset("layers", data=list(spec.layers), dtype=_TEXT)
-        shape = (len(spec.layers), spec.width)
-        rows = FRAMES_PER_CHUNK if self._frames else CLIPS_PER_CHUNK
+        row_shape = (len(spec.layers), spec.width)
+        rows_per_chunk = FRAMES_PER_CHUNK if self._has_frames else CLIPS_PER_CHUNK
         self._vectors = self._file.create_dataset(
-            "vectors", (0, *shape), "float32", maxshape=(None, *shape), chunks=(rows, *shape)
+            "vectors", (0, *row_shape), "float32", maxshape=(None, *row_shape), chunks=(rows_per_chunk, *row_shape)
         )
         self._clips: list[pd.DataFrame] = []
         self._checksums: list[np.ndarray] = []
@@ -57,40 +65,48 @@ class StoreWriter:
         Args:
             clips: manifest rows.
             vectors: one float32 (layers, width) per clip, or (frames, layers, width) with frames pooling.
+
+        Raises:
+            OSError: the vectors cannot be written.
         """
         if not vectors:
             return
         start = self._vectors.shape[0]
-        if self._frames:
+        if self._has_frames:
             counts = np.array([len(vector) for vector in vectors], dtype=np.float64)
             clips = clips.assign(frame_start=start + np.cumsum(counts) - counts, frame_count=counts)
-        rows = np.concatenate(vectors) if self._frames else np.stack(vectors)
+        rows = np.concatenate(vectors) if self._has_frames else np.stack(vectors)
         self._vectors.resize(start + len(rows), axis=0)
         self._vectors[start:] = rows
         self._clips.append(clips)
         self._checksums.append(np.array([checksum(vector) for vector in vectors], dtype=np.uint32))
-        self._check_disk()
+        self._raise_write_error()
 
     def add_unreadable(self, clips: pd.DataFrame) -> None:
         """Append clips that could not be read: utterance_id, path, reason."""
         self._unreadable.append(clips[list(UNREADABLE_COLUMNS)])
 
     def add_speakers(self, speakers: Mapping[str, np.ndarray]) -> None:
-        """Write what is to be added to the vectors of speakers, float32 (layers, width) each; none is no table."""
+        """Write the speakers' vectors, float32 (layers, width) each; without speakers, the store has no such group."""
         if speakers:
             group = self._file.create_group("speakers")
             group.create_dataset("names", data=list(speakers), dtype=_TEXT)
             group.create_dataset("vectors", data=np.stack(list(speakers.values())).astype(np.float32))
 
     def commit(self) -> None:
-        """Write the tables, flush everything to disk and rename the file to `path`."""
-        empty = pd.DataFrame(columns=list(UNREADABLE_COLUMNS), dtype=object)
+        """Write the tables, flush everything to disk and rename the temporary file to `path`.
+
+        Raises:
+            OSError: something cannot be written.
+        """
+        no_clips = pd.DataFrame(columns=list(UNREADABLE_COLUMNS), dtype=object)
         clips = tidy(pd.concat(self._clips, ignore_index=True)) if self._clips else build_manifest([])
+        unreadable = pd.concat([no_clips, *self._unreadable], ignore_index=True)
         _write_table(self._file.create_group("utterances"), clips)
-        _write_table(self._file.create_group("unreadable"), pd.concat([empty, *self._unreadable], ignore_index=True))
+        _write_table(self._file.create_group("unreadable"), unreadable)
         self._file.create_dataset("checksums", data=np.concatenate([np.zeros(0, np.uint32), *self._checksums]))
         self._file.close()
-        self._check_disk()
+        self._raise_write_error()
         os.fsync(self._disk.fileno())
         os.replace(self._temporary, self.path)
         flush_to_disk(self.path.parent)
@@ -104,7 +120,8 @@ class StoreWriter:
         self._disk.close()
         self._temporary.unlink(missing_ok=True)
 
-    def _check_disk(self) -> None:
+    def _raise_write_error(self) -> None:
+        """Raise the error of the first write to disk that failed, if one did."""
         if self._disk.error is not None:
             raise OSError(
                 self._disk.error.errno, f"cannot write the store: {self._disk.error.strerror}", str(self.path)
@@ -112,26 +129,26 @@ class StoreWriter:
 
 
 class _CheckedFile(io.FileIO):
-    """A file that remembers the first failed write and lets the later ones pass.
+    """A file that keeps its first write error in `error` and reports success to HDF5, then and for all later writes.
 
-    A full disk met inside HDF5 leaves it unable to close its file, which it then reports at length and at the wrong
-    time. It is never told here; the writer looks at `error` and gives up in good order.
+    After a failed write, for example on a full disk, HDF5 can no longer close its file, and prints long messages about
+    that at some later time. So HDF5 does not see the error: `StoreWriter` checks `error` and raises it.
     """
 
     error: OSError | None = None
 
     def write(self, data: Any) -> int:
-        """Write all of `data`, or remember why not."""
-        rest = memoryview(data).cast("B")
-        while len(rest) and self.error is None:
+        """Write all of `data`, or keep the error; return the number of bytes in `data` in either case."""
+        remaining = memoryview(data).cast("B")
+        while len(remaining) and self.error is None:
             try:
-                rest = rest[super().write(rest) :]
+                remaining = remaining[super().write(remaining) :]
             except OSError as error:
                 self.error = error
         return len(memoryview(data).cast("B"))
 
     def truncate(self, size: int | None = None) -> int:
-        """Set the file's size, or remember why not."""
+        """Set the size of the file in bytes, or keep the error."""
         try:
             return super().truncate(size)
         except OSError as error:
@@ -140,6 +157,7 @@ class _CheckedFile(io.FileIO):
 
 
 def _write_table(group: h5py.Group, table: pd.DataFrame) -> None:
+    """Write each column as a dataset: numbers as float64, everything else as UTF-8 text."""
     for name in table.columns:
         column = table[name]
         if pd.api.types.is_numeric_dtype(column):
