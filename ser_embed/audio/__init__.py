@@ -1,1 +1,1 @@
-"""Audio: from a file on disk to checked 16 kHz waveforms, whole or in windows."""
+"""Audio: checked 16 kHz waveforms from audio files, whole or in windows, and their augmentation."""

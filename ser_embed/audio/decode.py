@@ -1,7 +1,7 @@
-"""From a file on disk to the waveform an encoder hears: float32, mono, 16 kHz, full scale at 1.
+"""Decoding of audio files to the waveform that an encoder takes: float32, mono, 16 kHz, full scale at 1.
 
-soundfile decodes (wav, flac, mp3, ogg, opus), channels are averaged, soxr resamples at its very-high quality. Nothing
-is padded. Trimming and levelling are off unless asked for, and are then part of the store's spec.
+soundfile decodes (wav, flac, mp3, ogg, opus), channels are averaged, soxr resamples at its quality "VHQ" (very high).
+Nothing is padded. Trimming and levelling are off by default; if switched on, they are part of the store's spec.
 """
 
 import dataclasses
@@ -12,25 +12,23 @@ import numpy as np
 import soundfile
 import soxr
 
-from ser_embed.audio.integrity import shortfall
+from ser_embed.audio.integrity import describe_truncation
 from ser_embed.errors import ClipError, InputError, SilentClipError
 from ser_embed.files import digest_of
 from ser_embed.spec import MIN_SAMPLES, RATE_HZ
 
 SILENCE_PEAK = 1e-4  # -80 dB of full scale: three steps of a 16-bit file, quieter than any recording of a voice
-MISSING_PREFIXES = (
-    "missing: ",
-    "cannot be opened: ",
-)  # so begins the reason if a file is not at hand, but may come back
+# Beginnings of the reason when a file cannot be reached now, but may be available in a later run.
+MISSING_PREFIXES = ("missing: ", "cannot be opened: ")
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
 @dataclasses.dataclass(frozen=True)
 class ClipFacts:
-    """What reading a clip tells about it.
+    """Length and hashes of a clip, taken while it is read.
 
     Attributes:
-        duration_s: length of the file as recorded, before trimming, in seconds.
+        duration_s: length of the file before trimming, in seconds.
         digest: hash of the file's bytes.
         audio_digest: hash of the decoded 16 kHz samples before trimming; equal for two files with the same audio.
     """
@@ -45,11 +43,11 @@ FACTS = tuple(field.name for field in dataclasses.fields(ClipFacts))
 
 @dataclasses.dataclass(frozen=True)
 class AudioPreprocessing:
-    """What is done to a waveform before the encoder, both off by default.
+    """Trimming and levelling of a waveform before the encoder, both off by default.
 
     Attributes:
-        trim_db: cut from both ends what lies this many dB below the peak; None cuts nothing.
-        level_db: bring the RMS level to this, in dB of full scale; None leaves it.
+        trim_db: both ends are cut where the level is this many dB below the peak; None cuts nothing.
+        level_db: target of the RMS level, in dB of full scale; None leaves the level unchanged.
     """
 
     trim_db: float | None = None
@@ -62,7 +60,11 @@ class AudioPreprocessing:
             raise InputError(f"the level has to be at most 0 dB of full scale, not {self.level_db}")
 
     def apply(self, waveform: np.ndarray) -> np.ndarray:
-        """Return the prepared waveform, float32 (samples,)."""
+        """Trim and level a waveform.
+
+        Returns:
+            float32 (samples,), at the rate of the input. Without trimming and levelling, the input itself.
+        """
         if self.trim_db is not None:
             from librosa.effects import trim
 
@@ -73,37 +75,38 @@ class AudioPreprocessing:
         return waveform
 
 
-def load_clip(path: Path, preparation: AudioPreprocessing) -> tuple[np.ndarray, ClipFacts]:
-    """Read one clip, its bytes once.
+def load_clip(path: Path, preprocessing: AudioPreprocessing) -> tuple[np.ndarray, ClipFacts]:
+    """Read, decode, check and preprocess one clip; its bytes are read only once.
 
     Args:
         path: a wav, flac, mp3, ogg or opus file of any rate and number of channels.
-        preparation: what to do to the waveform.
+        preprocessing: trimming and levelling.
 
     Returns:
-        The waveform, float32 (samples,) at 16 kHz, and the facts about the clip.
+        The waveform, float32 (samples,) at 16 kHz, and the length and hashes of the clip.
 
     Raises:
-        ClipError: the clip is missing, empty, a git-lfs pointer, not audio, truncated, silent, NaN or too short.
+        ClipError: the clip is missing, empty, a git-lfs pointer, not audio, truncated, silent or too short, or holds
+            NaN or infinity.
     """
     data = read_bytes(path)
     samples, rate_hz = decode(data)
     waveform = to_16k_mono(samples, rate_hz)
     check_waveform(waveform)
     audio_digest = digest_of(waveform.tobytes())
-    prepared = preparation.apply(waveform)
-    if len(prepared) < MIN_SAMPLES:
+    preprocessed = preprocessing.apply(waveform)
+    if len(preprocessed) < MIN_SAMPLES:
         raise ClipError(
-            f"too short after trimming: {len(prepared)} samples at 16 kHz, at least {MIN_SAMPLES} are needed"
+            f"too short after trimming: {len(preprocessed)} samples at 16 kHz, at least {MIN_SAMPLES} are needed"
         )
-    return prepared, ClipFacts(len(samples) / rate_hz, digest_of(data), audio_digest)
+    return preprocessed, ClipFacts(len(samples) / rate_hz, digest_of(data), audio_digest)
 
 
 def read_bytes(path: Path) -> bytes:
-    """Return a file's bytes.
+    """Return the bytes of a file.
 
     Raises:
-        ClipError: there is no such file, it cannot be opened, it is empty, or it is a git-lfs pointer.
+        ClipError: the file is missing, cannot be opened, is empty, or is a git-lfs pointer.
     """
     try:
         data = path.read_bytes()
@@ -125,29 +128,37 @@ def decode(data: bytes) -> tuple[np.ndarray, int]:
         float32 (samples, channels) and the sampling rate in Hz.
 
     Raises:
-        ClipError: it is not audio, it holds no samples, or it was cut short.
+        ClipError: the file is not audio, holds no samples, or is truncated.
     """
-    short = shortfall(data)
-    if short:
-        raise ClipError(f"truncated: {short}")
+    truncation = describe_truncation(data)
+    if truncation:
+        raise ClipError(f"truncated: {truncation}")
     try:
         with soundfile.SoundFile(io.BytesIO(data)) as file:
-            promised, rate_hz = file.frames, file.samplerate
+            declared, rate_hz = file.frames, file.samplerate
             samples = file.read(dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
-        # A flac cut short is only found out while decoding it.
+        # Only decoding shows that a flac file is truncated.
         if data[:4] == b"fLaC":
             raise ClipError(f"truncated or damaged flac: {error.error_string}") from error
         raise ClipError(f"not audio: {error.error_string}") from error
-    if len(samples) < promised:
-        raise ClipError(f"truncated: {promised} samples promised, {len(samples)} there")
+    if len(samples) < declared:
+        raise ClipError(f"truncated: {declared} samples declared, {len(samples)} present")
     if not len(samples):
         raise ClipError("empty: an audio file without samples")
     return samples, rate_hz
 
 
 def to_16k_mono(samples: np.ndarray, rate_hz: int) -> np.ndarray:
-    """Average the channels and resample: float32 (samples, channels) at rate_hz to float32 (samples,) at 16 kHz."""
+    """Average the channels and resample to 16 kHz.
+
+    Args:
+        samples: float32 (samples, channels).
+        rate_hz: their sampling rate in Hz.
+
+    Returns:
+        float32 (samples,) at 16 kHz.
+    """
     mono = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
     if rate_hz != RATE_HZ:
         mono = soxr.resample(mono, rate_hz, RATE_HZ, quality="VHQ")
@@ -158,7 +169,8 @@ def check_waveform(waveform: np.ndarray) -> None:
     """Check that a 16 kHz waveform can be encoded.
 
     Raises:
-        ClipError: it holds NaN or infinity, is too short, or is silent.
+        ClipError: the waveform holds NaN or infinity, or is too short.
+        SilentClipError: its peak is below `SILENCE_PEAK`.
     """
     if not np.isfinite(waveform).all():
         raise ClipError("NaN or infinite samples")
