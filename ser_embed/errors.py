@@ -1,6 +1,6 @@
-"""The errors this library raises on purpose, and the exit code each one stands for.
+"""Errors that this library raises, and the exit codes of its commands.
 
-Every message says what was expected, what came, and where. A command prints it as its one line on stderr.
+Every message says what was expected, what came, and where. A command prints it as a single line on stderr.
 """
 
 EXIT_DONE = 0
@@ -10,16 +10,16 @@ EXIT_SOME_UNREADABLE = 3
 
 
 class SerError(Exception):
-    """Base of every error the library raises itself."""
+    """Base class of the errors of this library."""
 
 
 class InputError(SerError, ValueError):
-    """Usage or input that cannot be worked with; nothing on disk was changed (exit code 2)."""
+    """Wrong usage or unusable input; nothing on disk was changed (exit code 2)."""
 
 
 class ClipError(SerError, ValueError):
-    """One clip cannot be used. It is listed with this reason and left out; the run goes on (exit code 3)."""
+    """One clip cannot be used. It is listed with this reason and left out, and the run continues (exit code 3)."""
 
 
 class SilentClipError(ClipError):
-    """A clip without a voice: wrong in a corpus, but a pause in a recording that is heard window by window."""
+    """A clip is silent: an error in a corpus, but an ordinary pause in one window of a long recording."""

@@ -1,7 +1,7 @@
-"""What a stored vector is: everything that must be equal for two vectors to be comparable.
+"""Embedding specification: all properties that have to be equal for two vectors to be comparable.
 
-A store holds one `EmbeddingSpec`; adding vectors of another spec to it, or scoring them with a head trained on
-another, is an error that names the field and both values.
+A store has one `EmbeddingSpec`. Adding vectors with another spec to it, or scoring vectors with a head trained on
+another spec, is an error that names the field and both values.
 """
 
 import dataclasses
@@ -17,19 +17,19 @@ MIN_SAMPLES = 400  # the receptive field of one HuBERT / Wav2Vec2 frame: 25 ms
 
 @dataclasses.dataclass(frozen=True)
 class EmbeddingSpec:
-    """The full description of how vectors were made.
+    """Complete description of how vectors were computed.
 
     Attributes:
-        model: what loads the encoder: a name of the catalogue, a Hub id, or a folder's absolute path.
+        model: identifies the encoder: a name of the registry, a Hub id, or the absolute path of a folder.
         revision: commit of a Hub model, or "" for a local folder or classical features.
-        digest: hash of the encoder's weights and settings; two folders with equal weights agree.
+        digest: hash of the encoder's weights and settings; equal for two folders with equal weights and settings.
         layers: names of the stored layers, in the order of the store's second axis.
         pooling: one of `POOLINGS`.
-        width: numbers per layer; already doubled for "mean+std".
-        rate_hz: sampling rate the encoder hears, in Hz.
+        width: numbers per layer and vector; for "mean+std" already doubled.
+        rate_hz: sampling rate of the encoder's input, in Hz.
         normalization: "zero-mean-unit-variance" or "none", applied to each waveform by the encoder.
-        trim_db: silence below this level relative to the peak is cut from both ends; None leaves it.
-        level_db: RMS level every clip is brought to, in dB of full scale; None leaves it.
+        trim_db: both ends of a clip are cut where the level is this many dB below the peak; None cuts nothing.
+        level_db: RMS level of every clip after levelling, in dB of full scale; None leaves the level unchanged.
         arithmetic: floating-point type of the encoder's forward pass.
     """
 
@@ -47,19 +47,19 @@ class EmbeddingSpec:
 
     @property
     def name(self) -> str:
-        """The model's short name: the last part of its Hub id or folder."""
+        """Short name of the model: the last part of its Hub id or folder."""
         return self.model.replace("\\", "/").rstrip("/").rpartition("/")[2]
 
     def to_json(self) -> str:
-        """Return the spec as one JSON object, keys in the order of the fields."""
+        """Return the spec as one JSON object, with the keys in the order of the fields."""
         return json.dumps(dataclasses.asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> "EmbeddingSpec":
-        """Read what `to_json` wrote.
+        """Read a spec written by `to_json`.
 
         Raises:
-            InputError: the text is not a spec of this version.
+            InputError: the text is not JSON, or its fields are not those of this version.
         """
         try:
             fields = json.loads(text)
@@ -68,29 +68,30 @@ class EmbeddingSpec:
             raise InputError(f"expected an embedding spec, found {text[:60]!r} ({error})") from error
 
     def differences(self, other: "EmbeddingSpec") -> dict[str, tuple[Any, Any]]:
-        """Return the fields in which `other` differs, as {field: (here, there)}; `{}` means the same vectors.
+        """Return the fields that differ, as {field: (value of this spec, value of `other`)}.
 
-        The name a model was asked for by does not count, since its digest does: a folder may be moved.
+        Vectors with an empty result are comparable. `model` and `revision` are not compared, because the digest
+        already identifies the weights and a folder may be moved; `model` is only reported if the digests differ.
         """
         pairs = {
             field.name: (getattr(self, field.name), getattr(other, field.name))
             for field in dataclasses.fields(self)
             if field.name not in ("model", "revision")
         }
-        different = {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
-        if "digest" in different and self.model != other.model:
-            different = {"model": (self.model, other.model), **different}
-        return different
+        differing = {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+        if "digest" in differing and self.model != other.model:
+            differing = {"model": (self.model, other.model), **differing}
+        return differing
 
     def require_same(self, other: "EmbeddingSpec", where: str) -> None:
-        """Check that `other` describes the same vectors.
+        """Check that vectors with the spec `other` are comparable with those of this spec.
 
         Args:
-            other: the spec that came.
-            where: the file or run that holds this spec, for the message.
+            other: the spec to compare.
+            where: the file or run that has this spec, for the message.
 
         Raises:
-            InputError: naming the first field that differs and both values.
+            InputError: the specs differ; the message names the first differing field and both values.
         """
-        for name, (here, there) in self.differences(other).items():
-            raise InputError(f"{where} holds vectors with {name} {here!r}, not {there!r}")
+        for name, (own_value, other_value) in self.differences(other).items():
+            raise InputError(f"{where} holds vectors with {name} {own_value!r}, not {other_value!r}")
