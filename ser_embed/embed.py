@@ -1,4 +1,4 @@
-"""Vectors of new audio, without a store: what a trained head is given to score.
+"""Embedding of new audio in memory, without a store: the vectors that a trained head predicts on.
 
 >>> vectors = ser_embed.embed(["a.mp3", "b.wav"], model="hubert-base")  # doctest: +SKIP
 """
@@ -22,15 +22,15 @@ def embed(
     """Embed audio files or waveforms in one call.
 
     Args:
-        clips: paths, or float32 16 kHz waveforms of shape (samples,).
+        clips: paths, or float32 waveforms (samples,), mono at 16 kHz.
         model: encoder name, Hub id, or folder of a saved model.
-        options: layers, pooling, device and arithmetic.
+        options: layers, pooling, preprocessing, device and dtype; None for the defaults.
 
     Returns:
-        float32 (clips, layers, width).
+        float32 (clips, layers, width); with frames pooling an object array of (frames, layers, width).
 
     Raises:
-        InputError: there is no such model.
+        InputError: there is no such model, or an option does not fit it.
         ClipError: a clip cannot be used.
     """
     from ser_embed.encoders.embedder import Embedder

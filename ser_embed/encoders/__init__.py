@@ -1,1 +1,1 @@
-"""Encoders: from waveforms to the pooled vectors of every layer."""
+"""Encoders: frozen models and feature sets that turn waveforms into pooled vectors, one per layer."""

@@ -1,4 +1,8 @@
-"""What every encoder offers, and the choices a user has."""
+"""Encoder interface: the protocol that every encoder follows, and the options that a user chooses.
+
+A waveform is float32 (samples,), mono at 16 kHz. A clip's vectors are float32 (layers, width), or (frames, layers,
+width) where frames are not pooled.
+"""
 
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
@@ -10,26 +14,26 @@ from ser_embed.audio.decode import AudioPreprocessing
 from ser_embed.errors import InputError
 from ser_embed.spec import POOLINGS, EmbeddingSpec
 
-MAX_CLIP_S = 300.0  # for transformers, whose attention grows with the square of a clip's length
+MAX_CLIP_S = 300.0  # for transformers, because attention grows with the square of a clip's length
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 
 @dataclasses.dataclass(frozen=True)
 class EncoderOptions:
-    """How an encoder is to be run.
+    """Options of an encoder: its output, and the device that computes it.
 
     Attributes:
-        layers: "all", "last", or names separated by commas such as "0,6,12" or "final"; a number, or a sequence of
-            names and numbers, becomes such text.
-        pooling: one of `POOLINGS`, or None for the encoder's own default.
-        preparation: what is done to each waveform first.
+        layers: "all", "last", or names separated by commas such as "0,6,12" or "final". A number, or a sequence of
+            names and numbers, is converted to such a text.
+        pooling: one of `POOLINGS`, or None for the encoder's default.
+        preprocessing: what is done to each waveform before it is encoded.
         device: "auto", "cpu", "cuda", "cuda:1", ...
-        dtype: one of `DTYPES`; "auto" is the fastest exact enough on the device.
+        dtype: one of `DTYPES`; "auto" is the fastest type that is exact enough on the device.
     """
 
     layers: str = "all"
     pooling: str | None = None
-    preparation: AudioPreprocessing = AudioPreprocessing()
+    preprocessing: AudioPreprocessing = AudioPreprocessing()
     device: str = "auto"
     dtype: str = "auto"
 
@@ -44,21 +48,21 @@ class EncoderOptions:
 
     @classmethod
     def of(cls, spec: EmbeddingSpec, device: str = "auto") -> "EncoderOptions":
-        """Return the options that make vectors of `spec` again."""
-        preparation = AudioPreprocessing(spec.trim_db, spec.level_db)
-        return cls(",".join(spec.layers), spec.pooling, preparation, device, spec.arithmetic)
+        """Return the options that reproduce the vectors of `spec`."""
+        preprocessing = AudioPreprocessing(spec.trim_db, spec.level_db)
+        return cls(",".join(spec.layers), spec.pooling, preprocessing, device, spec.arithmetic)
 
 
 class Encoder(Protocol):
-    """Turns waveforms into the vectors its spec describes.
+    """Model or feature set that turns waveforms into the vectors its spec describes.
 
     Attributes:
-        spec: what the vectors are.
+        spec: description of the vectors.
         device: where they are computed.
-        batch_seconds: how much audio makes a good batch there.
-        threads: how many threads it gains from; several may call `encode` at once.
-        max_clip_s: the longest clip it takes.
-        notes: what had to be assumed about it, one line each.
+        batch_seconds: seconds of audio that make a good batch on the device.
+        threads: the number of threads that make it faster; several threads may call `encode` at once.
+        max_clip_s: the longest clip it accepts, in seconds.
+        notes: assumptions that were made when it was loaded, one line each.
     """
 
     spec: EmbeddingSpec
@@ -73,21 +77,21 @@ class Encoder(Protocol):
 
         Returns:
             A function that waits for the result: one float32 (layers, width) per clip, or (frames, layers, width)
-            with frames pooling. An accelerator works on while the caller prepares its next batch.
+            with frames pooling. An accelerator computes while the caller prepares its next batch.
         """
         ...
 
 
-def choose_layers(wanted: str, available: Sequence[str], last: str) -> tuple[str, ...]:
+def choose_layers(requested: str, available: Sequence[str], last: str) -> tuple[str, ...]:
     """Resolve the `layers` option.
 
     Args:
-        wanted: "all", "last", or names separated by commas.
+        requested: "all", "last", or names separated by commas.
         available: the encoder's layers, in order.
         last: the layer that "last" stands for.
 
     Returns:
-        The names asked for, in the encoder's order, each once.
+        The requested names in the encoder's order, without repeats.
 
     Raises:
         InputError: a name is not among the encoder's layers.
@@ -95,9 +99,9 @@ def choose_layers(wanted: str, available: Sequence[str], last: str) -> tuple[str
     >>> choose_layers("6,0", ["0", "6", "final"], "final")
     ('0', '6')
     """
-    if wanted == "all":
+    if requested == "all":
         return tuple(available)
-    names = {last if name.strip() == "last" else name.strip() for name in wanted.split(",")}
+    names = {last if name.strip() == "last" else name.strip() for name in requested.split(",")}
     unknown = sorted(names - set(available))
     if unknown:
         raise InputError(f"layers have to be all, last or among {', '.join(available)}, not {unknown[0]!r}")

@@ -1,4 +1,4 @@
-"""Embedder: an encoder with the reading of audio in front, loaded once for many clips."""
+"""Embedder: an encoder together with the decoding of audio files, loaded once and used for many clips."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 
 class Embedder:
-    """An encoder with the reading of audio in front, loaded once for many clips.
+    """Encoder together with the decoding of audio files, loaded once and used for many clips.
 
     Attributes:
-        spec: what its vectors are.
-        max_clip_s: the longest clip the encoder takes.
+        spec: description of its vectors.
+        max_clip_s: the longest clip the encoder accepts, in seconds.
     """
 
     def __init__(self, model: str, options: "EncoderOptions | None" = None) -> None:
@@ -36,15 +36,15 @@ class Embedder:
 
     @classmethod
     def of(cls, spec: "EmbeddingSpec", model: str | None = None, device: str = "auto") -> "Embedder":
-        """Load the encoder that makes vectors of `spec`.
+        """Load the encoder that reproduces the vectors of `spec`.
 
         Args:
-            spec: what the vectors have to be, for example a run's.
-            model: where the encoder is, if not where the spec's name says.
-            device: where to compute.
+            spec: description of the vectors, for example those that a run was trained on.
+            model: name, Hub id or folder of the encoder; None for the one that the spec names.
+            device: device to compute on.
 
         Raises:
-            InputError: the encoder found makes other vectors; the message says in what they differ.
+            InputError: the loaded encoder gives other vectors; the message names the difference.
         """
         from ser_embed.encoders.base import EncoderOptions
 
@@ -60,15 +60,18 @@ class Embedder:
         return embedder
 
     def embed_files(self, paths: Sequence[str | Path]) -> "np.ndarray":
-        """Embed audio files; the result is that of `embed_waveforms`.
+        """Embed audio files.
+
+        Returns:
+            The vectors, as `embed_waveforms` returns them.
 
         Raises:
             ClipError: a file cannot be used; see `ser_embed.audio.decode.load_clip`.
         """
         from ser_embed.audio.decode import AudioPreprocessing, load_clip
 
-        preparation = AudioPreprocessing(self.spec.trim_db, self.spec.level_db)
-        return self._embed([load_clip(Path(path), preparation)[0] for path in paths])
+        preprocessing = AudioPreprocessing(self.spec.trim_db, self.spec.level_db)
+        return self._embed([load_clip(Path(path), preprocessing)[0] for path in paths])
 
     def embed_waveforms(self, waveforms: "Sequence[np.ndarray]") -> "np.ndarray":
         """Embed waveforms.
@@ -86,8 +89,8 @@ class Embedder:
 
         for waveform in waveforms:
             check_waveform(waveform)
-        preparation = AudioPreprocessing(self.spec.trim_db, self.spec.level_db)
-        return self._embed([preparation.apply(waveform) for waveform in waveforms])
+        preprocessing = AudioPreprocessing(self.spec.trim_db, self.spec.level_db)
+        return self._embed([preprocessing.apply(waveform) for waveform in waveforms])
 
     def _embed(self, waveforms: "list[np.ndarray]") -> "np.ndarray":
         import numpy as np

@@ -1,8 +1,8 @@
-"""Classical feature sets as encoders: `mfcc` (librosa) and `egemaps` (openSMILE). No download, no framework.
+"""Classical feature sets as encoders: `mfcc` (librosa) and `egemaps` (openSMILE), without a download or a framework.
 
 Both have a single layer, named "features". `mfcc` gives frames of 25 ms every 10 ms, without padding at the ends, and
 is pooled like any other encoder, by default to mean and standard deviation. `egemaps` gives one vector per clip.
-Sets joined by "+", such as `mfcc+egemaps`, give their vectors side by side, each pooled its own way.
+Feature sets joined by "+", such as `mfcc+egemaps`, give their vectors side by side, each with its default pooling.
 """
 
 import ctypes
@@ -27,31 +27,31 @@ MFCC = {"num_mfcc": 20, "num_mels": 64, "window": 400, "hop": 160, "delta_width"
 
 
 class FeatureEncoder:
-    """A function from one waveform to frames, dressed as an `ser_embed.encoders.base.Encoder`."""
+    """Encoder made of a function from one waveform to frames; see `ser_embed.encoders.base.Encoder`."""
 
     device = "cpu"
-    batch_seconds = 60.0  # clips are worked on one by one; a batch is only what the bar advances by
+    batch_seconds = 60.0  # clips are encoded one by one; a batch is only the step of the progress bar
     threads = 1
     max_clip_s = float("inf")
     notes: tuple[str, ...] = ()
 
-    def __init__(self, spec: EmbeddingSpec, frames_of: Callable[[np.ndarray], np.ndarray]) -> None:
-        """Wrap `frames_of`, which maps float32 (samples,) to (frames, width)."""
+    def __init__(self, spec: EmbeddingSpec, compute_frames: Callable[[np.ndarray], np.ndarray]) -> None:
+        """Wrap `compute_frames`, which maps float32 (samples,) to (frames, width)."""
         self.spec = spec
-        self._frames_of = frames_of
+        self._compute_frames = compute_frames
 
     def encode(self, waveforms: Sequence[np.ndarray]) -> Callable[[], list[np.ndarray]]:
         """Encode a batch; see `Encoder.encode`."""
-        frames = [self._frames_of(waveform)[:, np.newaxis] for waveform in waveforms]  # (frames, 1 layer, width)
+        frames = [self._compute_frames(waveform)[:, np.newaxis] for waveform in waveforms]  # (frames, 1 layer, width)
         vectors = [pool_clip(clip, self.spec.pooling) for clip in frames]
         return lambda: vectors
 
 
 class CombinedEncoder(FeatureEncoder):
-    """Feature sets as one encoder, whose vectors are theirs side by side."""
+    """Several feature sets as one encoder, which concatenates their vectors."""
 
     def __init__(self, parts: Sequence[FeatureEncoder]) -> None:
-        """Join `parts`, each of which gives one vector per clip."""
+        """Combine `parts`, each of which gives one vector per clip."""
         specs = [part.spec for part in parts]
         self._parts = parts
         self.spec = dataclasses.replace(
@@ -59,42 +59,46 @@ class CombinedEncoder(FeatureEncoder):
             model="+".join(spec.model for spec in specs),
             digest=digest_of(json.dumps([(spec.digest, spec.pooling) for spec in specs]).encode()),
             width=sum(spec.width for spec in specs),
-            pooling=max((spec.pooling for spec in specs), key=POOLINGS.index),  # mean+std, if one has it
+            pooling=max((spec.pooling for spec in specs), key=POOLINGS.index),  # mean+std, if any part uses it
         )
 
     def encode(self, waveforms: Sequence[np.ndarray]) -> Callable[[], list[np.ndarray]]:
         """Encode a batch; see `Encoder.encode`."""
-        columns = [part.encode(waveforms)() for part in self._parts]
-        vectors = [np.concatenate(clip, axis=-1) for clip in zip(*columns, strict=True)]
+        vectors_by_part = [part.encode(waveforms)() for part in self._parts]
+        vectors = [np.concatenate(clip_vectors, axis=-1) for clip_vectors in zip(*vectors_by_part, strict=True)]
         return lambda: vectors
 
 
 def load_features(names: Sequence[str], options: EncoderOptions) -> FeatureEncoder:
-    """Make the encoder of one feature set, or of several combined.
+    """Build the encoder of one feature set, or of several combined.
 
     Raises:
-        InputError: an option does not apply.
+        InputError: an option does not apply to these feature sets.
     """
     if len(names) == 1:
-        return _MAKERS[names[0]](options)
-    own_poolings = dataclasses.replace(options, pooling=None)
-    encoder = CombinedEncoder([_MAKERS[name](own_poolings) for name in names])
+        return _BUILDERS[names[0]](options)
+    default_pooling = dataclasses.replace(options, pooling=None)
+    encoder = CombinedEncoder([_BUILDERS[name](default_pooling) for name in names])
     if options.pooling not in (None, encoder.spec.pooling):
         raise InputError(
-            f"{encoder.spec.model} pools each of its sets in the set's own way; "
+            f"{encoder.spec.model} pools each of its feature sets in its default way; "
             f"pooling {options.pooling!r} does not apply to it"
         )
     return encoder
 
 
-def mfcc(options: EncoderOptions) -> FeatureEncoder:
-    """Make the `mfcc` encoder: 20 MFCC, their first and second differences, 64 log-mel bands (124 numbers a frame)."""
+def build_mfcc(options: EncoderOptions) -> FeatureEncoder:
+    """Build the `mfcc` encoder: 20 MFCC, their first and second differences, 64 log-mel bands (124 numbers a frame).
+
+    Raises:
+        InputError: an option does not apply.
+    """
     width = 3 * MFCC["num_mfcc"] + MFCC["num_mels"]
     digest = digest_of(json.dumps(MFCC).encode())
-    return FeatureEncoder(_spec("mfcc", digest, width, options.pooling or "mean+std", options), mfcc_frames)
+    return FeatureEncoder(_make_spec("mfcc", digest, width, options.pooling or "mean+std", options), compute_mfcc)
 
 
-def mfcc_frames(waveform: np.ndarray) -> np.ndarray:
+def compute_mfcc(waveform: np.ndarray) -> np.ndarray:
     """Compute the `mfcc` features of a waveform.
 
     Args:
@@ -115,18 +119,18 @@ def mfcc_frames(waveform: np.ndarray) -> np.ndarray:
     )
     log_mel = librosa.power_to_db(power, top_db=None)  # (mels, frames)
     cepstra = librosa.feature.mfcc(S=log_mel, n_mfcc=MFCC["num_mfcc"])
-    # "nearest" holds the first and last frame at the ends, so that clips shorter than the window have deltas too.
+    # "nearest" repeats the first and the last frame, so that clips shorter than the delta window have deltas too.
     deltas = [
         librosa.feature.delta(cepstra, width=MFCC["delta_width"], order=order, mode="nearest") for order in (1, 2)
     ]
     return np.concatenate([cepstra, *deltas, log_mel]).T.astype(np.float32)
 
 
-def egemaps(options: EncoderOptions) -> FeatureEncoder:
-    """Make the `egemaps` encoder: the 88 functionals of eGeMAPSv02 (Eyben et al. 2016) by openSMILE.
+def build_egemaps(options: EncoderOptions) -> FeatureEncoder:
+    """Build the `egemaps` encoder: the 88 functionals of eGeMAPSv02 (Eyben et al. 2016), computed by openSMILE.
 
     Raises:
-        InputError: opensmile is not installed, or a pooling was asked for.
+        InputError: opensmile is not installed, or an option does not apply, such as a pooling other than "mean".
     """
     _load_smile_library()
     import opensmile
@@ -136,20 +140,24 @@ def egemaps(options: EncoderOptions) -> FeatureEncoder:
     smile = opensmile.Smile(opensmile.FeatureSet.eGeMAPSv02, opensmile.FeatureLevel.Functionals)
     digest = digest_of(f"eGeMAPSv02 functionals, opensmile {importlib.metadata.version('opensmile')}".encode())
 
-    def functionals(waveform: np.ndarray) -> np.ndarray:
+    def compute_functionals(waveform: np.ndarray) -> np.ndarray:
         return smile.process_signal(waveform, RATE_HZ).to_numpy(np.float32)  # (1, 88)
 
-    return FeatureEncoder(_spec("egemaps", digest, smile.num_features, "mean", options), functionals)
+    return FeatureEncoder(_make_spec("egemaps", digest, smile.num_features, "mean", options), compute_functionals)
 
 
-_MAKERS = {"mfcc": mfcc, "egemaps": egemaps}
+_BUILDERS = {"mfcc": build_mfcc, "egemaps": build_egemaps}
 
 
 def _load_smile_library() -> None:
     """Load openSMILE's native library so that it uses its own C++ symbols.
 
-    Loaded the usual way after TensorFlow, as in a notebook that trains first, it picks up TensorFlow's and aborts the
-    process. A library stays as it was first loaded, so the package finds this one when it asks for it.
+    When TensorFlow is loaded first, as in a notebook that trains before it extracts, the library binds to TensorFlow's
+    symbols and aborts the process. A library that is loaded already is not loaded again, so the opensmile package uses
+    the one loaded here.
+
+    Raises:
+        InputError: opensmile is not installed.
     """
     package = importlib.util.find_spec("opensmile")
     if package is None or package.origin is None:
@@ -159,7 +167,8 @@ def _load_smile_library() -> None:
             ctypes.CDLL(str(library), mode=os.RTLD_NOW | os.RTLD_LOCAL | os.RTLD_DEEPBIND)
 
 
-def _spec(name: str, digest: str, width: int, pooling: str, options: EncoderOptions) -> EmbeddingSpec:
+def _make_spec(name: str, digest: str, width: int, pooling: str, options: EncoderOptions) -> EmbeddingSpec:
+    """Describe the vectors of a feature set of `width` numbers a frame; refuse options that do not apply to it."""
     if options.device not in ("auto", "cpu"):
         raise InputError(f"{name} runs on the cpu, not on {options.device!r}")
     if options.dtype not in ("auto", "float32"):
@@ -173,7 +182,7 @@ def _spec(name: str, digest: str, width: int, pooling: str, options: EncoderOpti
         pooling=pooling,
         rate_hz=RATE_HZ,
         normalization="none",
-        trim_db=options.preparation.trim_db,
-        level_db=options.preparation.level_db,
+        trim_db=options.preprocessing.trim_db,
+        level_db=options.preprocessing.level_db,
         arithmetic="float32",
     )

@@ -1,7 +1,7 @@
-"""Loading a HuBERT, Wav2Vec2 or WavLM from a local folder or the Hub, through transformers.
+"""Hugging Face models: loading a HuBERT, Wav2Vec2 or WavLM from a local folder or the Hub, through transformers.
 
-Weights are read as safetensors only, never by pickle, and no code of a repository is ever run. A Hub repository that
-has only a pickled checkpoint is served by the safetensors conversion the Hub keeps beside it.
+Weights are read only from safetensors files, never from pickles, and code in a repository is never run. For a Hub
+repository that has only a pickled checkpoint, the safetensors conversion that the Hub keeps beside it is used.
 """
 
 import contextlib
@@ -20,7 +20,8 @@ from ser_embed.encoders.base import EncoderOptions
 from ser_embed.encoders.transformer import TransformerEncoder
 from ser_embed.errors import InputError
 
-FAMILIES = ("hubert", "wav2vec2", "wavlm")
+MODEL_TYPES = ("hubert", "wav2vec2", "wavlm")
+_PRETRAINING_ONLY = "masked_spec_embed"  # a weight that inference does not use; some checkpoints do not have it
 
 
 def load_transformer(source: str, name: str, options: EncoderOptions) -> TransformerEncoder:
@@ -28,8 +29,8 @@ def load_transformer(source: str, name: str, options: EncoderOptions) -> Transfo
 
     Args:
         source: a local folder or a Hub id.
-        name: what its spec calls it: what loads the encoder again.
-        options: layers, pooling, device and arithmetic.
+        name: the name in its spec, by which the encoder can be loaded again.
+        options: layers, pooling, preprocessing, device and dtype.
 
     Raises:
         InputError: there is no such model, it is of another family, or its weights are missing or incomplete.
@@ -48,37 +49,40 @@ def load_network(source: str) -> tuple[Any, bool, tuple[str, ...]]:
         source: a local folder or a Hub id; see `ser_embed.encoders.registry.source_of`.
 
     Returns:
-        The HubertModel, Wav2Vec2Model or WavLMModel in float32, whether it expects waveforms of zero mean and unit
-        variance, and a note if that is a guess.
+        The HubertModel, Wav2Vec2Model or WavLMModel in float32; whether it expects waveforms of zero mean and unit
+        variance; and notes, one if that had to be guessed.
 
     Raises:
         InputError: there is no such model, it is of another family, or its weights are missing or incomplete.
     """
     with quiet_transformers():
-        cached_only = not Path(source).is_dir() and not _hub_answers(source)
+        cached_only = not Path(source).is_dir() and not _hub_is_reachable(source)
         config = _load_config(source, cached_only)
-        return _load_weights(source, config, cached_only), *_normalizes(source, config, cached_only)
+        return _load_weights(source, config, cached_only), *_expects_normalized(source, config, cached_only)
 
 
 def weights_digest(network: torch.nn.Module) -> str:
-    """Return a hash of a network's weights by name, independent of how and where they are stored."""
+    """Return a hash of a network's weights and their names, independent of the files they are stored in."""
     digest = hashlib.blake2b(digest_size=16)
     for name, tensor in sorted(network.state_dict().items()):
-        if name != "masked_spec_embed":  # used in pre-training only, and absent from some checkpoints
+        if name != _PRETRAINING_ONLY:
             digest.update(name.encode())
             digest.update(tensor.detach().contiguous().cpu().numpy().data)
     return digest.hexdigest()
 
 
-def _hub_answers(source: str) -> bool:
-    """Ask the Hub once. Without a network transformers would ask for every file of a model, many times over."""
+def _hub_is_reachable(source: str) -> bool:
+    """Return whether the Hub can be reached.
+
+    It is asked once here, because without a network transformers would try it many times for every file of a model.
+    """
     import huggingface_hub
 
     try:
         huggingface_hub.HfApi().model_info(source, timeout=10)
     except huggingface_hub.errors.HfHubHTTPError:
-        return True  # it answered, if only to say no; loading will say what
-    except Exception:  # the HTTP library's own errors share no public base; each of them means no answer
+        return True  # an error is an answer too; loading the model will report it
+    except Exception:  # the errors of the HTTP library share no public base class; each of them means no answer
         return False
     if not quiet():
         note(f"{source}: fetching what is not in the local cache from the Hub")
@@ -90,8 +94,10 @@ def _load_config(source: str, cached_only: bool) -> Any:
 
     with _as_input_error(source, cached_only):
         config = AutoConfig.from_pretrained(source, local_files_only=cached_only)
-    if config.model_type not in FAMILIES:
-        raise InputError(f"expected a model of the families {', '.join(FAMILIES)}, but {source} is {config.model_type}")
+    if config.model_type not in MODEL_TYPES:
+        raise InputError(
+            f"expected a model of the families {', '.join(MODEL_TYPES)}, but {source} is {config.model_type}"
+        )
     unsupported = [name for name in ("add_adapter", "conv_pos_batch_norm") if getattr(config, name, False)]
     if unsupported:
         raise InputError(f"{source} is a {config.model_type} with {unsupported[0]}, which is not supported")
@@ -102,7 +108,7 @@ def _load_weights(source: str, config: Any, cached_only: bool) -> torch.nn.Modul
     from transformers import AutoModel
 
     with _as_input_error(source, cached_only):
-        network, found = AutoModel.from_pretrained(
+        network, loading_info = AutoModel.from_pretrained(
             source,
             config=config,
             use_safetensors=True,
@@ -110,14 +116,14 @@ def _load_weights(source: str, config: Any, cached_only: bool) -> torch.nn.Modul
             output_loading_info=True,
             local_files_only=cached_only,
         )
-    missing = sorted(name for name in found["missing_keys"] if name != "masked_spec_embed")
+    missing = sorted(name for name in loading_info["missing_keys"] if name != _PRETRAINING_ONLY)
     if missing:
         raise InputError(f"the weights in {source} are incomplete: {len(missing)} missing, first {missing[0]}")
     return network
 
 
-def _normalizes(source: str, config: Any, cached_only: bool) -> tuple[bool, tuple[str, ...]]:
-    """Return whether the model was trained on waveforms of zero mean and unit variance, and a note if it is a guess."""
+def _expects_normalized(source: str, config: Any, cached_only: bool) -> tuple[bool, tuple[str, ...]]:
+    """Return whether a model expects waveforms of zero mean and unit variance, and a note if that is a guess."""
     from transformers.utils import cached_file
 
     name = "preprocessor_config.json"
@@ -127,15 +133,15 @@ def _normalizes(source: str, config: Any, cached_only: bool) -> tuple[bool, tupl
             return bool(json.loads(Path(path).read_text(encoding="utf-8"))["do_normalize"]), ()
         except (ValueError, KeyError) as error:
             raise InputError(f"expected do_normalize in {path}, which cannot be read ({error!r})") from error
-    # `save_pretrained` of a model alone writes no such file. Every published model of these families normalises, but
-    # for the WavLM base models, whose group norm makes it indifferent.
+    # `save_pretrained` of a model alone does not write this file. All published models of these families expect
+    # normalised waveforms, except the WavLM base models, whose group norm gives the same output with and without.
     normalize = not (config.model_type == "wavlm" and config.feat_extract_norm == "group")
     return normalize, (f"{source} has no {name}: waveforms are {'' if normalize else 'not '}normalised",)
 
 
 @contextlib.contextmanager
 def _as_input_error(source: str, cached_only: bool) -> Iterator[None]:
-    """Turn what transformers raises for a model that cannot be had into one line."""
+    """Convert the errors that transformers raises for a model that cannot be loaded into one line."""
     try:
         yield
     except (OSError, ValueError, KeyError, RuntimeError) as error:
@@ -153,15 +159,15 @@ def _first_sentence(text: str) -> str:
 
 @contextlib.contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """Keep transformers' own bars and warnings from the terminal; what matters is raised above."""
+    """Hide the progress bars and warnings of transformers; the problems that matter are raised as errors here."""
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     import transformers
 
-    before = transformers.logging.get_verbosity()
+    previous_verbosity = transformers.logging.get_verbosity()
     transformers.logging.set_verbosity(logging.CRITICAL)
     transformers.logging.disable_progress_bar()
     try:
         yield
     finally:
-        transformers.logging.set_verbosity(before)
+        transformers.logging.set_verbosity(previous_verbosity)
         transformers.logging.enable_progress_bar()

@@ -1,7 +1,7 @@
-"""From frames to a clip's vector, by NumPy for one clip and by torch for a padded batch.
+"""Pooling of frames to one vector per clip: in NumPy for a single clip, in torch for a padded batch.
 
-Averages run over a clip's own frames only; padding never enters. The standard deviation is the population's
-(divided by the number of frames), so that a clip of one frame has 0 and not NaN.
+Statistics are taken over a clip's valid frames only; padding is never included. The standard deviation is that of the
+population (divided by the number of frames), so a clip of one frame has 0 and not NaN.
 """
 
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def pooled_width(width: int, pooling: str) -> int:
-    """Return how many numbers per layer a pooled vector has."""
+    """Return the width of a pooled vector, for frames of `width` numbers per layer."""
     return 2 * width if pooling == "mean+std" else width
 
 
@@ -36,11 +36,11 @@ def pool_clip(frames: np.ndarray, pooling: str) -> np.ndarray:
 
 
 def pool_batch(hidden: "torch.Tensor", valid: "torch.Tensor | None", pooling: str) -> "torch.Tensor":
-    """Pool the frames of clips side by side; sums run in float32 whatever the frames' type.
+    """Pool the frames of a padded batch of clips. Sums are in float32, whatever the type of the frames.
 
     Args:
         hidden: (clips, frames, width).
-        valid: bool (clips, frames), False where a frame is padding; None if there is none.
+        valid: bool (clips, frames), False where a frame is padding; None if there is no padding.
         pooling: "mean", "mean+std" or "frames".
 
     Returns:

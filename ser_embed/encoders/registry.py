@@ -1,6 +1,6 @@
-"""Encoder registry: the names users give, and the family of encoders that each one belongs to.
+"""Encoder registry: the models that a user can name, and the family that loads each of them.
 
-A family is one module with a loader and one entry of `FAMILIES`. No framework is imported before a loader is called.
+A family is one module with a loader, and one entry of `FAMILIES`. No framework is imported before a loader is called.
 """
 
 import dataclasses
@@ -24,9 +24,9 @@ HUB_IDS = {
     "wavlm-base-plus": "microsoft/wavlm-base-plus",
     "wavlm-large": "microsoft/wavlm-large",
 }
-# Encoders that come with the library, each in a folder of its own with a model card.
+# Encoders that are part of the library, each in its own folder with a model card.
 SHIPPED = {"hubert-mini": Path(__file__).parent / "hubert_mini"}
-# Theirs were trained for mean and deviation; for the published encoders the literature reports the mean.
+# The shipped encoders were trained for mean and standard deviation; in the literature, published ones use the mean.
 SHIPPED_POOLING = "mean+std"
 FEATURE_SETS = ("mfcc", "egemaps")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -34,11 +34,11 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 @dataclasses.dataclass(frozen=True)
 class EncoderFamily:
-    """Encoders that are loaded in the same way.
+    """Family of encoders that are loaded in the same way.
 
     Attributes:
-        names: encoders of the family that are known by name.
-        accepts: tells whether a model, as the user names it, is of this family.
+        names: names of its encoders; others of the family are loaded by folder or Hub id.
+        accepts: returns whether a model, as the user names it, belongs to this family.
         load: loads such a model.
     """
 
@@ -52,7 +52,7 @@ def load_encoder(model: str, options: "EncoderOptions | None" = None) -> "Encode
 
     Args:
         model: a name such as "hubert-large", "mfcc" or "mfcc+egemaps", a Hub id, or the folder of a saved model.
-        options: layers, pooling, device and arithmetic; the defaults if None.
+        options: layers, pooling, preprocessing, device and dtype; None for the defaults.
 
     Raises:
         InputError: there is no such model, or an option does not fit it.
@@ -63,10 +63,10 @@ def load_encoder(model: str, options: "EncoderOptions | None" = None) -> "Encode
 
 
 def find_family(model: str) -> EncoderFamily:
-    """Return the family that `model` belongs to; nothing is loaded.
+    """Return the family that `model` belongs to, without loading anything.
 
     Raises:
-        InputError: `model` is no known name, no folder, and does not look like a Hub id.
+        InputError: `model` is not a known name, a folder or something that looks like a Hub id.
     """
     for family in FAMILIES.values():
         if family.accepts(model):
@@ -80,12 +80,12 @@ def find_family(model: str) -> EncoderFamily:
 
 
 def known_names() -> tuple[str, ...]:
-    """Return every encoder that is known by name."""
+    """Return the names of all encoders that have one."""
     return tuple(name for family in FAMILIES.values() for name in family.names)
 
 
 def feature_sets(model: str) -> tuple[str, ...]:
-    """Return the feature sets that a name such as "mfcc+egemaps" stands for; none if it is another kind of model.
+    """Return the feature sets that a name such as "mfcc+egemaps" stands for; empty for any other kind of model.
 
     >>> feature_sets("mfcc+egemaps"), feature_sets("hubert-base")
     (('mfcc', 'egemaps'), ())
@@ -95,13 +95,13 @@ def feature_sets(model: str) -> tuple[str, ...]:
 
 
 def source_of(model: str) -> str:
-    """Return where the weights of a transformer are: a folder, or else a Hub id.
+    """Return the folder or the Hub id that holds the weights of a transformer.
 
     Raises:
-        InputError: `model` is no known name, no folder, and does not look like a Hub id.
+        InputError: `model` is a feature set, or is not a known name, a folder or something that looks like a Hub id.
     """
     if not _is_transformer(model):
-        find_family(model)  # raises for what is no model at all
+        find_family(model)  # raises if it is not a model at all
         raise InputError(f"expected a transformer, but {model!r} is a feature set")
     if model in SHIPPED:
         return str(SHIPPED[model])
@@ -109,7 +109,7 @@ def source_of(model: str) -> str:
 
 
 def short_name(model: str) -> str:
-    """Return the name a model's store goes by: `hubert-large`, or the last part of a folder or Hub id."""
+    """Return the name of a model for the name of its store: `hubert-large`, or the last part of a folder or Hub id."""
     return Path(model).resolve().name if Path(model).is_dir() else model.rsplit("/", 1)[-1]
 
 
@@ -126,7 +126,7 @@ def _load_transformer(model: str, options: "EncoderOptions") -> "Encoder":
 
     source = source_of(model)
     is_local = model not in SHIPPED and Path(source).is_dir()
-    name = str(Path(model).resolve()) if is_local else model  # in the spec: what loads it from anywhere
+    name = str(Path(model).resolve()) if is_local else model  # in the spec: valid in any working folder
     if model in SHIPPED:
         options = dataclasses.replace(options, pooling=options.pooling or SHIPPED_POOLING)
     return load_transformer(source, name, options)

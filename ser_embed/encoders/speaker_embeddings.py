@@ -1,8 +1,9 @@
-"""What is known of speakers after a pre-training with speaker embeddings. No framework is loaded here.
+"""Speaker embeddings of a pre-trained model: the vector that pre-training learned for each speaker, from its folder.
 
-`speakers.safetensors` holds `table` (rows, 64), `linear` (width, 64), and `vectors` (rows, width), their product: e_s,
-which is added to every frame, and so to the mean over time, of the network's output. Row 0 is nobody known, and zero;
-the names of the others stand in the file's metadata, as a JSON list under `speakers`.
+`speakers.safetensors` holds `table` (rows, 64), `linear` (width, 64), and their product `vectors` (rows, width). A row
+of `vectors` is e_s, the vector of speaker s, which is added to every frame of the network's output, and so to its mean
+over time. Row 0 stands for an unknown speaker and is zero. The names of the speakers of the other rows are in the
+file's metadata, as a JSON list under `speakers`. This module loads no framework.
 """
 
 import json
@@ -13,11 +14,11 @@ import numpy as np
 from safetensors import safe_open
 
 SPEAKERS_FILE = "speakers.safetensors"
-OUTPUT = "final"  # the layer of a store that is the network's output
+OUTPUT_LAYER = "final"  # the name that a store gives to the network's output
 
 
 def speaker_names(folder: Path) -> list[str]:
-    """Return the speakers a model's folder has embeddings of; none if it has no such file."""
+    """Return the names of the speakers that a model's folder has embeddings of; an empty list without such a file."""
     if not (folder / SPEAKERS_FILE).is_file():
         return []
     with safe_open(folder / SPEAKERS_FILE, "numpy") as file:
@@ -25,7 +26,7 @@ def speaker_names(folder: Path) -> list[str]:
 
 
 def speaker_vectors(folder: Path) -> dict[str, np.ndarray]:
-    """Return e_s of every speaker a model's folder has embeddings of, each float32 (width,)."""
+    """Return e_s, float32 (width,), of every speaker that a model's folder has embeddings of."""
     names = speaker_names(folder)
     if not names:
         return {}
@@ -34,23 +35,26 @@ def speaker_vectors(folder: Path) -> dict[str, np.ndarray]:
 
 
 def stored_speakers(folder: Path, layers: tuple[str, ...], width: int) -> dict[str, np.ndarray]:
-    """Return what to add to a clip's vectors for its speaker, as a store has them.
+    """Return what to add to a clip's vectors for its speaker, in the shape of a store's vectors.
 
     Args:
-        folder: of the model; one without speaker embeddings gives none, and so does a Hub id.
-        layers: of the store. e_s belongs to the network's output, the last of them.
-        width: of the store. Of mean and standard deviation, e_s, the same for all frames, moves the mean.
+        folder: the model's folder. The result is empty if it has no speaker embeddings, or if this is a Hub id.
+        layers: the store's layers. e_s belongs to the network's output, which is the last of them.
+        width: the store's width. With mean and standard deviation, e_s changes only the mean: it is the same for all
+            frames.
 
     Returns:
-        float32 (layers, width) for each speaker; none if the output is not among the layers.
+        float32 (layers, width) for each speaker; empty if the output is not among the layers.
     """
-    found: dict[str, np.ndarray] = {}
-    for name, vector in speaker_vectors(folder).items() if OUTPUT in layers else ():
-        found[name] = np.zeros((len(layers), width), np.float32)
-        found[name][layers.index(OUTPUT), : len(vector)] = vector
-    return found
+    if OUTPUT_LAYER not in layers:
+        return {}
+    additions: dict[str, np.ndarray] = {}
+    for name, vector in speaker_vectors(folder).items():
+        additions[name] = np.zeros((len(layers), width), np.float32)
+        additions[name][layers.index(OUTPUT_LAYER), : len(vector)] = vector
+    return additions
 
 
-def same_speakers(one: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray]) -> bool:
-    """Return whether two tables of speakers say the same."""
-    return one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)
+def same_speakers(first: Mapping[str, np.ndarray], second: Mapping[str, np.ndarray]) -> bool:
+    """Return whether two tables of speakers have the same names and the same vectors."""
+    return first.keys() == second.keys() and all(np.array_equal(first[name], second[name]) for name in first)

@@ -1,13 +1,14 @@
-"""HuBERT, Wav2Vec2 and WavLM: every layer pooled as it is made, in one forward pass.
+"""Transformer encoders: HuBERT, Wav2Vec2 and WavLM, every layer pooled as it is computed, in one forward pass.
 
-Layers are named by this library: "0" is what enters the first transformer block, "k" what leaves block k, "final" the
-model's `last_hidden_state`, which differs from the last block only where a LayerNorm follows it.
+Layer names are defined by this library: "0" is the input of the first transformer block, "k" the output of block k, and
+"final" the model's `last_hidden_state`, which differs from the last block only where a LayerNorm follows it.
 
-A clip's vector does not depend on its batch. The front end runs clip by clip (`frontend`). In the transformer frames of
-all clips lie end to end, without padding; what looks beyond a frame, which is the positional convolution, attention
-and pooling, is given each clip by itself, or on an accelerator clips of like length with their padding masked
-(`groups`). Base models are published without an attention mask because their front end cannot take padding; here it
-never sees any, so one rule serves all of them.
+The vector of a clip does not depend on the other clips of its batch. The convolutional front end runs clip by clip
+(`kernels.conv_frontend`). In the transformer the frames of all clips are packed end to end, without padding. The
+operations that use more than one frame are the positional convolution, attention and pooling; they get each clip
+separately, or, on an accelerator, clips of like length with their padding masked (`kernels.ragged`). Base models are
+published without an attention mask, because their front end cannot handle padding; here it never gets any, so that one
+rule holds for all models.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -18,76 +19,74 @@ import torch
 from torch.nn.utils import parametrize
 
 from ser_embed.encoders.base import MAX_CLIP_S, EncoderOptions, choose_layers
-from ser_embed.encoders.device import batch_seconds, choose_device, choose_dtype
+from ser_embed.encoders.device import choose_batch_seconds, choose_device, choose_dtype
 from ser_embed.encoders.kernels.block import Block
 from ser_embed.encoders.kernels.conv_frontend import ConvFrontend
 from ser_embed.encoders.kernels.positional_conv import PositionalConv
-from ser_embed.encoders.kernels.ragged import ALIKE, ALONE, Group, group_clips
+from ser_embed.encoders.kernels.ragged import EQUAL_LENGTH, SIMILAR_LENGTH, Group, group_clips
 from ser_embed.encoders.pooling import pool_batch, pooled_width
 from ser_embed.spec import RATE_HZ, EmbeddingSpec
 
 
 class TransformerEncoder:
-    """A frozen speech transformer on one device; see `ser_embed.encoders.base.Encoder`."""
+    """Frozen speech transformer on one device; see `ser_embed.encoders.base.Encoder`."""
 
     notes: tuple[str, ...] = ()
 
     def __init__(self, model: Any, name: str, revision: str, digest: str, normalize: bool, options: EncoderOptions):
-        """Prepare a loaded transformers model for encoding.
+        """Prepare a loaded transformers model for encoding; its weights are converted in place.
 
         Args:
             model: a HubertModel, Wav2Vec2Model or WavLMModel, in float32.
-            name: what to call it in the spec.
+            name: its name in the spec.
             revision: the Hub commit, or "".
             digest: hash of its weights.
             normalize: whether the model expects waveforms of zero mean and unit variance.
-            options: layers, pooling, device and arithmetic.
+            options: layers, pooling, preprocessing, device and dtype.
         """
-        blocks = model.encoder.layers
-        names = [str(index) for index in range(len(blocks) + 1)]
-        # With stable layer norm the encoder ends in a LayerNorm of its own; else the last block is the output.
-        last = "final" if model.config.do_stable_layer_norm else names[-1]
-        layers = _layers_of(options.layers, names, last)
-        pooling = options.pooling or "mean"
+        layers = _choose_layers(model, options.layers)
         self.device = choose_device(options.device)
         dtype = choose_dtype(options.dtype, self.device)
-        self.batch_seconds = batch_seconds(self.device, dtype)
+        self.batch_seconds = choose_batch_seconds(self.device, dtype)
         self.threads = torch.get_num_threads() if self.device == "cpu" else 1
         self.max_clip_s = MAX_CLIP_S
-        width = pooled_width(model.config.hidden_size, pooling)
-        preparation = options.preparation
+        self._normalize, self._pooling = normalize, options.pooling or "mean"
         self.spec = EmbeddingSpec(
             model=name,
             revision=revision,
             digest=digest,
             layers=layers,
-            width=width,
-            pooling=pooling,
+            width=pooled_width(model.config.hidden_size, self._pooling),
+            pooling=self._pooling,
             rate_hz=RATE_HZ,
             normalization="zero-mean-unit-variance" if normalize else "none",
-            trim_db=preparation.trim_db,
-            level_db=preparation.level_db,
+            trim_db=options.preprocessing.trim_db,
+            level_db=options.preprocessing.level_db,
             arithmetic=str(dtype).removeprefix("torch."),
         )
-        self._normalize, self._pooling = normalize, pooling
-        _freeze(model).to(device=self.device, dtype=dtype)
+        self._build_kernels(_freeze(model).to(device=self.device, dtype=dtype))
+
+    def _build_kernels(self, model: Any) -> None:
+        """Build the kernels of the forward pass from the modules of a frozen model."""
         on_cpu = self.device == "cpu"
-        self._alike = ALONE if on_cpu else ALIKE
+        self._min_length_ratio = EQUAL_LENGTH if on_cpu else SIMILAR_LENGTH
         self._front_end = ConvFrontend(model.feature_extractor, None if on_cpu else 2**31)
         self._project = model.feature_projection
         self._positions = PositionalConv(model.encoder.pos_conv_embed, self.device)
         self._stable = bool(model.config.do_stable_layer_norm)
-        self._norm = model.encoder.layer_norm  # after the last block of a stable one, before the first of the others
-        self._distances = getattr(blocks[0].attention, "compute_bias", None)  # WavLM
-        used = blocks if "final" in layers else blocks[: int(layers[-1])]  # none above the highest layer asked for
-        self._blocks = [Block(block, norm_first=self._stable) for block in used]
+        # With stable layer norm it follows the last block; otherwise it precedes the first block.
+        self._norm = model.encoder.layer_norm
+        blocks, layers = model.encoder.layers, self.spec.layers
+        self._position_bias = getattr(blocks[0].attention, "compute_bias", None)  # only in WavLM
+        needed = blocks if "final" in layers else blocks[: int(layers[-1])]  # none above the highest layer in the spec
+        self._blocks = [Block(block, norm_first=self._stable) for block in needed]
 
     @torch.inference_mode()
     def encode(self, waveforms: Sequence[np.ndarray]) -> Callable[[], list[np.ndarray]]:
         """Encode a batch; see `Encoder.encode`."""
         frames = [self._front_end(self._to_device(waveform)) for waveform in waveforms]
         counts = [len(clip) for clip in frames]
-        groups = group_clips(counts, self._alike, self.device)
+        groups = group_clips(counts, self._min_length_ratio, self.device)
         pooled = [
             torch.cat([pool_batch(group.pad(rows[group.rows]), group.valid, self._pooling) for group in groups])
             for layer, rows in self._run(torch.cat(frames), groups)
@@ -97,24 +96,32 @@ class TransformerEncoder:
         return lambda: _to_numpy(vectors, counts, self._pooling)
 
     def _run(self, frames: torch.Tensor, groups: Sequence[Group]) -> Iterator[tuple[str, torch.Tensor]]:
-        """Yield every layer's name and (rows, width), given the front end's frames, (rows, channels)."""
+        """Yield the name and the output, (rows, width), of every layer for the frames of the front end.
+
+        Args:
+            frames: packed frames of all clips, (rows, channels).
+            groups: the clips that the rows belong to.
+        """
         rows = self._project(frames)
-        if isinstance(rows, tuple):  # Wav2Vec2 and WavLM hand back their inputs too
+        if isinstance(rows, tuple):  # Wav2Vec2 and WavLM return their normalised inputs as well
             rows = rows[0]
         rows = rows + self._positions(rows, groups)
         if not self._stable:
             rows = self._norm(rows)
         longest = max(group.frames for group in groups)
-        distances = None if self._distances is None else self._distances(longest, longest)
+        position_bias = None if self._position_bias is None else self._position_bias(longest, longest)
         yield "0", rows
         for number, block in enumerate(self._blocks, start=1):
-            rows = block(rows, groups, distances)
+            rows = block(rows, groups, position_bias)
             yield str(number), rows
         if "final" in self.spec.layers:
             yield "final", self._norm(rows) if self._stable else rows
 
     def _to_device(self, waveform: np.ndarray) -> torch.Tensor:
-        """Copy a waveform over, normalised as Wav2Vec2FeatureExtractor does: (x - mean) / sqrt(variance + 1e-7)."""
+        """Copy a waveform to the device, normalised if the model expects it.
+
+        Wav2Vec2FeatureExtractor normalises to (x - mean) / sqrt(variance + 1e-7).
+        """
         samples = torch.from_numpy(waveform)
         if self._normalize:
             samples = (samples - samples.mean()) / torch.sqrt(samples.var(correction=0) + 1e-7)
@@ -123,16 +130,18 @@ class TransformerEncoder:
         return samples.pin_memory().to(self.device, non_blocking=True)
 
 
-def _layers_of(wanted: str, names: list[str], last: str) -> tuple[str, ...]:
-    if last == "final":
-        return choose_layers(wanted, [*names, "final"], last)
-    # "final" is the same as the last block here: given if asked for by name, not stored twice by "all".
-    available = [*names, "final"] if "final" in wanted else names
-    return choose_layers(wanted, available, last)
+def _choose_layers(model: Any, requested: str) -> tuple[str, ...]:
+    """Resolve the `layers` option for a transformers model."""
+    names = [str(index) for index in range(len(model.encoder.layers) + 1)]
+    if model.config.do_stable_layer_norm:  # a LayerNorm follows the last block
+        return choose_layers(requested, [*names, "final"], "final")
+    # Otherwise "final" equals the last block: it can be requested by name, but "all" does not store that layer twice.
+    available = [*names, "final"] if "final" in requested else names
+    return choose_layers(requested, available, names[-1])
 
 
 def _freeze(model: Any) -> Any:
-    """Make a model ready for inference: no gradients, and no weight norm that is worked out again in every pass."""
+    """Prepare a model for inference: no gradients, and no weight norm that is computed again in every pass."""
     model = model.eval().requires_grad_(False)
     conv = model.encoder.pos_conv_embed.conv
     if parametrize.is_parametrized(conv):
@@ -141,5 +150,6 @@ def _freeze(model: Any) -> Any:
 
 
 def _to_numpy(pooled: torch.Tensor, counts: list[int], pooling: str) -> list[np.ndarray]:
+    """Copy pooled vectors to NumPy, clip by clip; `counts` are the frames of each clip."""
     values = pooled.cpu().numpy()
     return np.split(values, np.cumsum(counts)[:-1]) if pooling == "frames" else list(values)

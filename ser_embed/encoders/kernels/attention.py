@@ -1,6 +1,6 @@
-"""The blocks' attention with queries, keys and values from one matrix product, and in one fused kernel.
+"""Self-attention of the transformer blocks: one matrix product for queries, keys and values, and one fused kernel.
 
-transformers multiplies three times by a matrix a third as wide, and for WavLM asks for the attention weights as well,
+transformers computes three products with matrices a third as wide, and for WavLM also asks for the attention weights,
 which rules out the fused kernel.
 """
 
@@ -13,85 +13,107 @@ import torch.nn.functional as F
 from ser_embed.encoders.kernels.packed_linear import make_linear
 from ser_embed.encoders.kernels.ragged import Group
 
-# In bfloat16 on a processor, keys and values are rounded up to a multiple of so many frames, by copies ending in zeros,
-# masked. With AMX attention then takes 0.80 to 0.88 of the time in a HuBERT-large, over 24 clips of EmoDB. In float32
-# it gains nothing.
+# In bfloat16 on a processor, keys and values are padded to a multiple of this many frames, with zeros that are masked.
+# With AMX attention then takes 0.80 to 0.88 of the time, measured in a HuBERT-large over 24 clips of EmoDB. In float32
+# padding gains nothing.
 TILE = 16
 
 
 class Attention:
-    """Self-attention of every frame to the frames of its own clip."""
+    """Self-attention of every frame to the frames of its clip."""
 
     def __init__(self, attention: Any) -> None:
-        """Take over the weights of an attention module of HuBERT, Wav2Vec2 or WavLM, for inference."""
-        parts = [attention.q_proj, attention.k_proj, attention.v_proj]
-        self._joined = make_linear(torch.cat([part.weight for part in parts]), torch.cat([part.bias for part in parts]))
+        """Convert the weights of an attention module of HuBERT, Wav2Vec2 or WavLM, for inference."""
+        projections = [attention.q_proj, attention.k_proj, attention.v_proj]
+        self._query_key_value = make_linear(
+            torch.cat([projection.weight for projection in projections]),
+            torch.cat([projection.bias for projection in projections]),
+        )
         self._out = make_linear(attention.out_proj.weight, attention.out_proj.bias)
         self._heads = attention.num_heads
-        self._gate = _Gate(attention) if hasattr(attention, "gru_rel_pos_linear") else None  # WavLM
+        self._gate = _PositionGate(attention) if hasattr(attention, "gru_rel_pos_linear") else None  # only in WavLM
         weight = attention.out_proj.weight
         self._tile = TILE if weight.device.type == "cpu" and weight.dtype == torch.bfloat16 else 1
 
-    def __call__(self, rows: torch.Tensor, groups: Sequence[Group], distances: torch.Tensor | None) -> torch.Tensor:
-        """Attend.
+    def __call__(self, rows: torch.Tensor, groups: Sequence[Group], position_bias: torch.Tensor | None) -> torch.Tensor:
+        """Compute the attention output.
 
         Args:
-            rows: (rows, width), the frames of a batch.
-            groups: which of them are one clip's.
-            distances: WavLM's bias by distance, (heads, frames, frames) for the longest clip; None for the others.
+            rows: packed frames of a batch, (rows, width).
+            groups: the clips that the rows belong to.
+            position_bias: WavLM's relative position bias, (heads, frames, frames) for the longest clip; None for the
+                other models.
 
         Returns:
             (rows, width).
         """
-        joined = self._joined(rows).unflatten(1, (3, self._heads, -1))  # (rows, 3, heads, head width)
+        query_key_value = self._query_key_value(rows).unflatten(1, (3, self._heads, -1))
         gates = None if self._gate is None else self._gate(rows)
-        mixed = [self._attend(joined[group.rows], group, gates, distances) for group in groups]
-        return self._out(torch.cat(mixed))
+        attended = [self._attend(query_key_value[group.rows], group, gates, position_bias) for group in groups]
+        return self._out(torch.cat(attended))
 
     def _attend(
-        self, joined: torch.Tensor, group: Group, gates: torch.Tensor | None, distances: torch.Tensor | None
+        self,
+        query_key_value: torch.Tensor,
+        group: Group,
+        gates: torch.Tensor | None,
+        position_bias: torch.Tensor | None,
     ) -> torch.Tensor:
-        pad = group.pad(joined)  # (clips, frames, 3, heads, head width)
-        query, pairs = pad[:, :, 0], pad[:, :, 1:]
-        mask = None if group.valid is None else group.valid[:, None, None]  # which keys a query may look at
-        if gates is not None and distances is not None:
+        """Compute the attention within the clips of one group.
+
+        Args:
+            query_key_value: of the group's rows, (rows, 3, heads, head width).
+            group: the clips.
+            gates: of all rows of the batch, (rows, heads); None without a position bias.
+            position_bias: (heads, frames, frames) for the longest clip of the batch, or None.
+
+        Returns:
+            (rows, width).
+        """
+        padded = group.pad(query_key_value)  # (clips, frames, 3, heads, head width)
+        query, key_value = padded[:, :, 0], padded[:, :, 1:]
+        mask = None if group.valid is None else group.valid[:, None, None]  # True for the keys that a query attends to
+        if gates is not None and position_bias is not None:
             gate = group.pad(gates[group.rows]).transpose(1, 2).unsqueeze(-1)  # (clips, heads, frames, 1)
-            bias = gate * distances[:, : group.frames, : group.frames]
-            mask = (bias if mask is None else bias.masked_fill(~mask, float("-inf"))).to(joined.dtype)
-        missing = -group.frames % self._tile
-        if missing:
-            pairs, mask = _round_up(pairs, mask, missing)
-        key, value = pairs.permute(2, 0, 3, 1, 4)  # each (clips, heads, frames, head width)
-        mixed = F.scaled_dot_product_attention(query.transpose(1, 2), key, value, attn_mask=mask)
-        return group.unpad(mixed.transpose(1, 2)).flatten(1)
+            bias = gate * position_bias[:, : group.frames, : group.frames]
+            mask = (bias if mask is None else bias.masked_fill(~mask, float("-inf"))).to(query_key_value.dtype)
+        num_padding = -group.frames % self._tile
+        if num_padding:
+            key_value, mask = _pad_keys(key_value, mask, num_padding)
+        key, value = key_value.permute(2, 0, 3, 1, 4)  # each (clips, heads, frames, head width)
+        attended = F.scaled_dot_product_attention(query.transpose(1, 2), key, value, attn_mask=mask)
+        return group.unpad(attended.transpose(1, 2)).flatten(1)
 
 
-def _round_up(pairs: torch.Tensor, mask: torch.Tensor | None, missing: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Give every clip so many frames more that no query looks at.
+def _pad_keys(
+    key_value: torch.Tensor, mask: torch.Tensor | None, num_padding: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Append frames to the keys and values of every clip, masked so that no query attends to them.
 
     Args:
-        pairs: keys and values, (clips, frames, 2, heads, head width).
-        mask: what `scaled_dot_product_attention` takes, over frames along its last axis; None where all are seen.
-        missing: frames.
+        key_value: (clips, frames, 2, heads, head width).
+        mask: the mask for `scaled_dot_product_attention`, with the frames of the keys along its last axis; None if
+            every query attends to all of them.
+        num_padding: the number of frames to append.
 
     Returns:
-        Keys and values, and the mask.
+        Keys and values, and the mask, both with frames + num_padding frames.
     """
     if mask is None:
-        mask = pairs.new_zeros(1, 1, 1, pairs.shape[1])
-    unseen = False if mask.dtype == torch.bool else float("-inf")
-    return F.pad(pairs, (0, 0, 0, 0, 0, 0, 0, missing)), F.pad(mask, (0, missing), value=unseen)
+        mask = key_value.new_zeros(1, 1, 1, key_value.shape[1])
+    masked = False if mask.dtype == torch.bool else float("-inf")
+    return F.pad(key_value, (0, 0, 0, 0, 0, 0, 0, num_padding)), F.pad(mask, (0, num_padding), value=masked)
 
 
-class _Gate:
-    """How much of the bias by distance a frame lets in: the gates of WavLM (Chen et al., 2022)."""
+class _PositionGate:
+    """Gate of WavLM's relative position bias: its weight for each frame and head (Chen et al., 2022)."""
 
     def __init__(self, attention: Any) -> None:
         self._linear = attention.gru_rel_pos_linear
         self._constant = attention.gru_rel_pos_const.flatten()  # (heads,)
 
     def __call__(self, rows: torch.Tensor) -> torch.Tensor:
-        """Return (rows, heads) for (rows, width)."""
+        """Return the gates, (rows, heads), for packed frames, (rows, width)."""
         projected = self._linear(rows.unflatten(1, (len(self._constant), -1)))  # (rows, heads, 8)
         update, reset = torch.sigmoid(projected.unflatten(2, (2, 4)).sum(-1)).unbind(-1)
         return update * (reset * self._constant - 1.0) + 2.0

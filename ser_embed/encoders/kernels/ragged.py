@@ -1,8 +1,9 @@
-"""Frames of several clips end to end, and the groups of clips that are laid side by side where an operation needs it.
+"""Ragged batches: frames of several clips packed end to end, and the groups of clips that are padded where needed.
 
-Whatever treats every frame alike (linear layers, norms, activations) works on rows: frames of all clips of a batch, one
-clip after the other, with no padding between. Attention needs a clip's frames as a matrix of their own. A processor
-takes clips one by one; an accelerator takes clips of like length together, padded to the longest and masked.
+Operations that treat every frame alike (linear layers, norms, activations) work on packed rows, (rows, ...): the frames
+of all clips of a batch, one clip after the other, without padding between them. Attention needs the frames of each clip
+as a separate matrix. A processor handles the clips one by one; an accelerator handles clips of like length together,
+padded with zeros to the longest and masked.
 """
 
 import dataclasses
@@ -10,24 +11,25 @@ from collections.abc import Sequence
 
 import torch
 
-ALONE = 1.0  # only clips of one length share a group, so that there is no padding
-ALIKE = 0.7  # of the longest clip's frames: what the attention of an accelerator may waste
+# The shortest clip of a group, relative to the longest.
+EQUAL_LENGTH = 1.0  # no padding at all
+SIMILAR_LENGTH = 0.7  # limits the padding on which the attention of an accelerator wastes work
 
 
 @dataclasses.dataclass(frozen=True)
 class Group:
-    """Clips that lie side by side.
+    """Neighbouring clips of a ragged batch that can be padded to one tensor.
 
     Attributes:
-        rows: which rows are theirs.
-        counts: frames of each clip, the longest first.
-        places: int (rows,), each row's place among those of the padded clips; None if there is no padding.
-        valid: bool (clips, frames), False where a frame is padding; None if there is none.
+        rows: the rows of the batch that belong to them.
+        counts: frames of each clip; the first clip is the longest.
+        positions: int (rows,), the index of each row among the rows of the padded clips; None if there is no padding.
+        valid: bool (clips, frames), False where a frame is padding; None if there is no padding.
     """
 
     rows: slice
     counts: tuple[int, ...]
-    places: torch.Tensor | None
+    positions: torch.Tensor | None
     valid: torch.Tensor | None
 
     @property
@@ -36,39 +38,41 @@ class Group:
         return self.counts[0]
 
     def pad(self, rows: torch.Tensor) -> torch.Tensor:
-        """Lay this group's rows, (rows, ...), side by side: (clips, frames, ...), zeros as padding."""
-        if self.places is not None:
+        """Pad the rows of this group, (rows, ...), with zeros to (clips, frames, ...)."""
+        if self.positions is not None:
             padded = rows.new_zeros(len(self.counts) * self.frames, *rows.shape[1:])
-            rows = padded.index_copy_(0, self.places, rows)
+            rows = padded.index_copy_(0, self.positions, rows)
         return rows.unflatten(0, (len(self.counts), self.frames))
 
     def unpad(self, padded: torch.Tensor) -> torch.Tensor:
-        """Undo `spread`: (clips, frames, ...) to (rows, ...)."""
+        """Undo `pad`: (clips, frames, ...) to (rows, ...)."""
         rows = padded.flatten(0, 1)
-        return rows if self.places is None else rows.index_select(0, self.places)
+        return rows if self.positions is None else rows.index_select(0, self.positions)
 
 
-def group_clips(counts: Sequence[int], alike: float, device: str) -> list[Group]:
+def group_clips(counts: Sequence[int], min_length_ratio: float, device: str) -> list[Group]:
     """Group neighbouring clips of like length.
 
     Args:
         counts: frames of each clip, in the order of the rows.
-        alike: what a clip has to have of the frames of its group's first, which is its longest: 1 to 0.
-        device: where the frames are.
+        min_length_ratio: the shortest clip of a group relative to its first one, which is its longest; from 0 to 1.
+        device: the device of the frames.
     """
-    groups: list[list[int]] = []
+    counts_by_group: list[list[int]] = []
     for count in counts:
-        if groups and alike * groups[-1][0] <= count <= groups[-1][0]:
-            groups[-1].append(count)
+        if counts_by_group and min_length_ratio * counts_by_group[-1][0] <= count <= counts_by_group[-1][0]:
+            counts_by_group[-1].append(count)
         else:
-            groups.append([count])
-    first, made = 0, []
-    for group in groups:
-        places, valid = None, None
-        if min(group) < group[0]:
-            real = torch.arange(group[0]) < torch.tensor(group)[:, None]
-            places = real.flatten().nonzero().flatten().to(device)  # counted before, as a device would be waited for
-            valid = real.to(device)
-        made.append(Group(slice(first, first + sum(group)), tuple(group), places, valid))
-        first += sum(group)
-    return made
+            counts_by_group.append([count])
+    first_row, groups = 0, []
+    for group_counts in counts_by_group:
+        positions, valid = None, None
+        if min(group_counts) < group_counts[0]:
+            is_frame = torch.arange(group_counts[0]) < torch.tensor(group_counts)[:, None]
+            # Computed before the copy: on a device, `nonzero` would wait for all work that is queued there.
+            positions = is_frame.flatten().nonzero().flatten().to(device)
+            valid = is_frame.to(device)
+        rows = slice(first_row, first_row + sum(group_counts))
+        groups.append(Group(rows, tuple(group_counts), positions, valid))
+        first_row = rows.stop
+    return groups

@@ -15,7 +15,7 @@ from ser_embed.encoders.base import EncoderOptions, choose_layers
 from ser_embed.encoders.device import AMX_BATCH_S, CPU_BATCH_S
 from ser_embed.encoders.kernels.conv_frontend import ConvFrontend
 from ser_embed.encoders.kernels.positional_conv import FourierConv, PaddedConv, keep_exact
-from ser_embed.encoders.kernels.ragged import ALIKE, ALONE, group_clips
+from ser_embed.encoders.kernels.ragged import EQUAL_LENGTH, SIMILAR_LENGTH, group_clips
 from ser_embed.encoders.registry import load_encoder
 from ser_embed.errors import InputError
 from tests.ser_embed.conftest import FAMILIES, SHAPES, tone
@@ -117,7 +117,7 @@ def test_the_fourier_convolution_is_the_convolution(frames: int, kernel: int, bi
     conv = torch.nn.Conv1d(12, 12, kernel, padding=kernel // 2, groups=3, bias=bias).requires_grad_(False)
     clips = [torch.randn(frames, 12), torch.randn(9, 12)]
     given, counts = torch.cat(clips), [frames, 9]
-    groups = group_clips(counts, ALONE, "cpu")
+    groups = group_clips(counts, EQUAL_LENGTH, "cpu")
 
     def plain(rows: torch.Tensor) -> torch.Tensor:
         return torch.cat([conv(clip.T[None])[0, :, : len(clip)].T for clip in rows.split(counts)])
@@ -136,12 +136,12 @@ def test_padded_groups_give_the_vectors_of_clips_alone(models: dict[str, Path], 
     clips = [tone(length, length) for length in (30_000, 24_000, 30_000, 9_000, 400, 8_000)]
     encoder = load_encoder(str(models[name]), EncoderOptions(pooling="mean+std", dtype="float32"))
     wanted = [encoder.encode([clip])()[0] for clip in clips]
-    encoder._alike = ALIKE
+    encoder._min_length_ratio = SIMILAR_LENGTH
     encoder._positions._convolve = PaddedConv(
         transformers.AutoModel.from_pretrained(models[name]).encoder.pos_conv_embed.conv
     )
     counts = [encoder._front_end.num_frames(len(clip)) for clip in clips]
-    assert any(group.valid is not None for group in group_clips(counts, ALIKE, "cpu"))
+    assert any(group.valid is not None for group in group_clips(counts, SIMILAR_LENGTH, "cpu"))
     np.testing.assert_allclose(encoder.encode(clips)(), wanted, atol=1e-5)
 
 
@@ -189,7 +189,7 @@ def test_the_preprocessor_of_a_folder_is_obeyed(models: dict[str, Path], tmp_pat
 
 
 def test_a_model_that_cannot_be_had_is_one_line(models: dict[str, Path], tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr("ser_embed.encoders.huggingface._hub_answers", lambda source: False)
+    monkeypatch.setattr("ser_embed.encoders.huggingface._hub_is_reachable", lambda source: False)
     with pytest.raises(InputError, match="unknown model 'hubert-huge'; expected one of hubert-mini, hubert-base"):
         load_encoder("hubert-huge")
     with pytest.raises(InputError, match="not in the local cache and the Hub cannot be reached"):

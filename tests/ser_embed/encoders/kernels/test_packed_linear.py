@@ -10,7 +10,7 @@ from ser_embed.encoders.kernels import packed_linear as linear
 from ser_embed.encoders.kernels.attention import TILE, Attention
 from ser_embed.encoders.kernels.block import Block
 from ser_embed.encoders.kernels.packed_linear import can_pack, make_linear
-from ser_embed.encoders.kernels.ragged import ALIKE, ALONE, group_clips
+from ser_embed.encoders.kernels.ragged import EQUAL_LENGTH, SIMILAR_LENGTH, group_clips
 
 
 @pytest.fixture(params=["packed", "plain"])
@@ -50,7 +50,7 @@ def test_rows_may_overlap(width: int, step: int, dtype: torch.dtype) -> None:
 
 @pytest.mark.parametrize("activation", ["gelu", "relu", "gelu_new"])
 @pytest.mark.parametrize("name", ["hubert-base", "hubert-large"])
-@pytest.mark.parametrize("alike", [ALONE, ALIKE, 0.0])
+@pytest.mark.parametrize("alike", [EQUAL_LENGTH, SIMILAR_LENGTH, 0.0])
 @pytest.mark.usefixtures("kind")
 def test_a_block_keeps_its_numbers(models: dict[str, Path], name: str, activation: str, alike: float) -> None:
     torch.manual_seed(0)
@@ -65,7 +65,7 @@ def test_a_block_keeps_its_numbers(models: dict[str, Path], name: str, activatio
 
 
 @pytest.mark.parametrize("name", ["hubert-large", "wavlm-large"])
-@pytest.mark.parametrize("alike", [ALONE, 0.0])
+@pytest.mark.parametrize("alike", [EQUAL_LENGTH, 0.0])
 def test_attention_in_whole_tiles_keeps_its_numbers(models: dict[str, Path], name: str, alike: float) -> None:
     torch.manual_seed(0)
     model = transformers.AutoModel.from_pretrained(models[name]).eval().requires_grad_(False)
