@@ -1,1 +1,1 @@
-"""Synthetic emotional speech: espeak-ng speaks, a rule per emotion moves its prosody, each speaker in their own way."""
+"""Synthetic emotional speech: espeak-ng speaks, and a rule per emotion and speaker changes its prosody."""

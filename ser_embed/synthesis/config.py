@@ -1,4 +1,4 @@
-"""What can be chosen about the demo corpus."""
+"""Configuration of the demo corpus: its size and its seed."""
 
 import dataclasses
 
@@ -10,7 +10,7 @@ from ser_embed.errors import InputError
 class DemoConfig:
     """Size and seed of the demo corpus: speakers x 6 emotions x sentences clips.
 
-    A clip depends on the seed and on its own name alone, so a smaller corpus is a part of a larger one.
+    A clip depends only on the seed and on its name, so that a smaller corpus is a subset of a larger one.
     """
 
     speakers: int = option(16, help="number of speakers, half of them women (1 to 16)", parse=int, metavar="N")
@@ -21,7 +21,7 @@ class DemoConfig:
         """Check the ranges.
 
         Raises:
-            InputError: a value is no number, or out of its range.
+            InputError: a value is not a number, or out of its range.
         """
         check_numbers(self)
         for name, lowest, highest in (("speakers", 1, 16), ("sentences", 1, 12), ("seed", 0, 2**31 - 1)):

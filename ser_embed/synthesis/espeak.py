@@ -1,9 +1,9 @@
-"""Speech by espeak-ng's own library, called through ctypes.
+"""Speech synthesis by the library of espeak-ng, called through ctypes.
 
-The library keeps its state in global variables: the phase of its oscillators and the place in its noise outlive an
-utterance, a new voice and even a second initialisation. So it is loaded afresh for every utterance, which takes less
-than a millisecond, and its noise generator is seeded: the same words in the same delivery are then the same samples,
-whatever was spoken before. It is not thread-safe either, hence the lock.
+The library keeps its state in global variables: the phase of its oscillators and the position in its noise persist
+after an utterance, a new voice and even a second initialisation. Therefore it is loaded again for every utterance,
+which takes less than a millisecond, and its noise generator is seeded: equal words in an equal delivery then give
+equal samples, whatever was synthesised before. The library is not thread-safe, so a lock protects it.
 """
 
 import ctypes
@@ -26,27 +26,28 @@ if sys.platform == "win32":
 else:
     from _ctypes import dlclose as _unload
 
-RATE_HZ = 22_050  # what espeak-ng's formant voices are made at
-PITCH_UNITS_PER_SEMITONE = 100 / 24  # its pitch scale, 0 to 100, spans two octaves around the voice's own pitch
-_SYNCHRONOUS = 2  # AUDIO_OUTPUT_SYNCHRONOUS: samples come by callback, and espeak_Synth returns after the last
+RATE_HZ = 22_050  # sampling rate of espeak-ng's formant voices
+PITCH_UNITS_PER_SEMITONE = 100 / 24  # the pitch scale, 0 to 100, spans two octaves, with the voice's default at 50
+_SYNCHRONOUS = 2  # AUDIO_OUTPUT_SYNCHRONOUS: a callback receives the samples, and espeak_Synth returns after the last
 _DO_NOT_EXIT = 0x8000  # espeakINITIALIZE_DONT_EXIT: report missing data instead of ending the process
 _UTF_8 = 1  # espeakCHARS_UTF8
 _RATE, _VOLUME, _PITCH, _RANGE = 1, 2, 3, 4  # espeak_PARAMETER
-_HEADROOM = 60  # volume of 100 is normal, at which the loudest voices clip
-_LONGEST_PATH = 120  # bytes; espeak-ng keeps its data path, and names of files in it, in buffers of 160 and up
+_VOLUME_PERCENT = 60  # at the normal volume of 100 the loudest voices clip
+# In bytes. espeak-ng copies its data path, with the names of files in it, into buffers of 160 bytes or more.
+_MAX_PATH_BYTES = 120
 _Receive = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
 _lock = threading.Lock()
 
 
 @dataclasses.dataclass(frozen=True)
 class Delivery:
-    """How espeak-ng says something.
+    """Parameters of an utterance by espeak-ng.
 
     Attributes:
-        voice: a language and a variant, such as "en-us+f3". An unknown variant is silently ignored by espeak-ng.
-        rate_wpm: words per minute, 80 to 450.
-        pitch: 0 to 100; 50 is the voice's own.
-        pitch_range: 0 (monotone) to 100; 50 is the voice's own.
+        voice: a language and a variant, such as "en-us+f3". espeak-ng ignores an unknown variant without an error.
+        rate_wpm: speaking rate in words per minute, 80 to 450.
+        pitch: 0 to 100; 50 is the default of the voice.
+        pitch_range: 0 (monotone) to 100; 50 is the default of the voice.
     """
 
     voice: str
@@ -56,12 +57,12 @@ class Delivery:
 
 
 def speak(text: str, delivery: Delivery, seed: int) -> np.ndarray:
-    """Return the words as speech.
+    """Synthesise a text.
 
     Args:
-        text: what to say.
-        delivery: how to say it.
-        seed: of the noise in breath and consonants, at least 1.
+        text: the words to say.
+        delivery: voice, rate and pitch.
+        seed: seed of the noise in breath and consonants, at least 1.
 
     Returns:
         int16 (samples,) at `RATE_HZ`.
@@ -81,7 +82,7 @@ def speak(text: str, delivery: Delivery, seed: int) -> np.ndarray:
         if library.espeak_SetVoiceByName(delivery.voice.encode()) != 0:
             raise InputError(f"espeak-ng has no voice {delivery.voice!r}")
         library.espeak_SetParameter(_RATE, delivery.rate_wpm, 0)
-        library.espeak_SetParameter(_VOLUME, _HEADROOM, 0)
+        library.espeak_SetParameter(_VOLUME, _VOLUME_PERCENT, 0)
         library.espeak_SetParameter(_PITCH, delivery.pitch, 0)
         library.espeak_SetParameter(_RANGE, delivery.pitch_range, 0)
         library.espeak_ng_SetRandSeed(ctypes.c_long(seed))
@@ -93,6 +94,7 @@ def speak(text: str, delivery: Delivery, seed: int) -> np.ndarray:
 
 @contextmanager
 def _fresh_library() -> Iterator[ctypes.CDLL]:
+    """Load and initialise the library, and unload it when the block ends."""
     library = ctypes.CDLL(espeakng_loader.get_library_path())
     try:
         with _short_path(espeakng_loader.get_data_path()) as data:
@@ -106,8 +108,8 @@ def _fresh_library() -> Iterator[ctypes.CDLL]:
 
 @contextmanager
 def _short_path(path: str | Path) -> Iterator[str | Path]:
-    """Give a path that fits into espeak-ng's buffer: the path itself, or else a link to it."""
-    if len(os.fsencode(path)) <= _LONGEST_PATH:
+    """Yield a path that fits into the buffers of espeak-ng: the path itself, or a temporary link to it."""
+    if len(os.fsencode(path)) <= _MAX_PATH_BYTES:
         yield path
         return
     with TemporaryDirectory() as folder:

@@ -1,9 +1,9 @@
-"""How emotions change speech, and how speakers differ in it.
+"""Prosody of the synthetic speakers: the effect of each emotion, and the differences between speakers and takes.
 
-The directions are those of the reviews named below:
+The directions of the effects are those of the reviews below:
 
 - anger: faster, much louder, much higher, livelier and brighter;
-- disgust: very much slower, lower, softer and darker; of the six, the one that voices show least reliably;
+- disgust: very much slower, lower, softer and darker; of the six, the emotion that voices express least reliably;
 - fear: much faster and very much higher, neither loud nor soft. The reviews disagree about its pitch range (narrow in
   Juslin & Laukka, wide in Murray & Arnott) and its brightness (more in Scherer, less in Juslin & Laukka);
 - happiness: faster, louder, higher, much livelier and a little brighter;
@@ -14,8 +14,8 @@ Sources: Murray & Arnott, "Toward the simulation of emotion in synthetic speech"
 emotions in vocal expression and music performance", Psychol. Bull. 129(5), 2003. Scherer, "Vocal communication of
 emotion: a review of research paradigms", Speech Communication 40, 2003.
 
-How far each effect goes is chosen here, and so is the spread between speakers and takes: large enough that unseen
-speakers are often misjudged, and that knowing the speaker helps.
+The size of each effect and the variation between speakers and takes are choices of this library: large enough that
+emotions of unseen speakers are often confused, and that information about the speaker helps.
 """
 
 import dataclasses
@@ -35,10 +35,10 @@ EFFECTS = {
     "SAD": (-0.35, -2.0, -1.0, -6.0, -2.5),
 }
 # Standard deviations in the same units.
-BETWEEN_SPEAKERS = (0.10, 1.0, 0.2, 1.5, 0.4)  # of speakers' neutral voices
-BETWEEN_HABITS = (0.08, 0.8, 0.2, 1.0, 0.25)  # of what one speaker does for one emotion
-BETWEEN_TAKES = (0.06, 0.6, 0.15, 1.0, 0.25)  # of one speaker's clips of one emotion
-EXPRESSIVENESS = (0.8, 1.4)  # what a speaker's habits are multiplied by: some act less, some more
+SPEAKER_SD = (0.10, 1.0, 0.2, 1.5, 0.4)  # between the neutral voices of speakers
+EFFECT_SD = (0.08, 0.8, 0.2, 1.0, 0.25)  # between speakers in the effect of one emotion
+TAKE_SD = (0.06, 0.6, 0.15, 1.0, 0.25)  # between the clips of one speaker and emotion
+EXPRESSIVENESS_RANGE = (0.8, 1.4)  # of the factor by which a speaker multiplies `EFFECTS`
 NEUTRAL_RATE_WPM = 165
 VOICES = (
     ("female", "f1"), ("male", "m1"), ("female", "f2"), ("male", "m2"), ("female", "f4"), ("male", "m3"),
@@ -52,28 +52,28 @@ class Speaker:
     """A synthetic speaker.
 
     Attributes:
-        name: CREMA-D's kind of number, such as "1001".
-        gender: of the espeak-ng variant.
-        variant: the espeak-ng variant, which fixes the formants.
-        manner: how the voice differs from others in all emotions, in the units of `EFFECTS`.
-        habits: emotion -> what this speaker does for it, in the same units.
+        name: a number as in CREMA-D, such as "1001".
+        gender: gender of the espeak-ng variant.
+        variant: the espeak-ng variant, which determines the formants.
+        voice_offset: deviation of this voice in all emotions, (5,) in the units of `EFFECTS`.
+        emotion_effects: emotion -> its effect on this speaker's voice, (5,) in the same units.
     """
 
     name: str
     gender: str
     variant: str
-    manner: np.ndarray
-    habits: dict[str, np.ndarray]
+    voice_offset: np.ndarray
+    emotion_effects: dict[str, np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
 class Take:
-    """One way of saying something: what espeak-ng does, and what is done to its output.
+    """Parameters of one clip: the delivery of espeak-ng, and the processing of its output.
 
     Attributes:
-        delivery: for espeak-ng.
-        level_db: relative to the normal level, in dB.
-        tilt_db: brightness, in dB per octave.
+        delivery: voice, rate and pitch for espeak-ng.
+        level_db: level relative to the normal level, in dB.
+        tilt_db: slope added to the spectrum (brightness), in dB per octave.
     """
 
     delivery: Delivery
@@ -82,21 +82,27 @@ class Take:
 
 
 def draw_speaker(number: int, seed: int) -> Speaker:
-    """Return the speaker of this number, counted from 0; a corpus seed makes a cast of its own."""
+    """Draw the speaker of a number, counted from 0; every corpus seed gives other speakers."""
     random = np.random.default_rng([seed, number])
     gender, variant = VOICES[number]
-    manner = random.normal(0, BETWEEN_SPEAKERS)
-    strength = random.uniform(*EXPRESSIVENESS)
-    habits = {
-        emotion: strength * np.array(effect) + random.normal(0, BETWEEN_HABITS) for emotion, effect in EFFECTS.items()
+    voice_offset = random.normal(0, SPEAKER_SD)
+    expressiveness = random.uniform(*EXPRESSIVENESS_RANGE)
+    emotion_effects = {
+        emotion: expressiveness * np.array(effect) + random.normal(0, EFFECT_SD) for emotion, effect in EFFECTS.items()
     }
-    return Speaker(str(1001 + number), gender, variant, manner, habits)
+    return Speaker(str(1001 + number), gender, variant, voice_offset, emotion_effects)
 
 
 def draw_take(speaker: Speaker, emotion: str, random: np.random.Generator) -> Take:
-    """Return one way in which the speaker may express the emotion."""
+    """Draw one take of an emotion by a speaker.
+
+    Args:
+        speaker: the speaker.
+        emotion: a label of `EFFECTS`, such as "ANG".
+        random: the source of the variation between takes.
+    """
     rate, pitch, pitch_range, level_db, tilt_db = (
-        speaker.manner + speaker.habits[emotion] + random.normal(0, BETWEEN_TAKES)
+        speaker.voice_offset + speaker.emotion_effects[emotion] + random.normal(0, TAKE_SD)
     )
     delivery = Delivery(
         voice=f"en-us+{speaker.variant}",

@@ -1,4 +1,4 @@
-"""From the synthesiser's samples to a clip as a microphone might have caught it."""
+"""Simulated recording of synthetic speech: spectral tilt, level, pauses and background noise, at 16 kHz."""
 
 from typing import Any
 
@@ -8,24 +8,24 @@ import soxr
 from ser_embed.spec import RATE_HZ
 
 NORMAL_LEVEL_DB = -26.0  # RMS of speech, relative to full scale
-PEAK = 0.98  # of full scale; a clip that would go over it is turned down
-PIVOT_HZ = 1000.0  # tilting leaves this frequency as it is
-LOWEST_HZ = 100.0  # below this the tilt no longer grows
-PAUSE_S = (0.1, 0.25)  # silence before and after the words
-NOISE_DB = (-65.0, -55.0)  # RMS of the room, relative to full scale
+PEAK = 0.98  # of full scale; a clip with a higher peak is attenuated
+PIVOT_HZ = 1000.0  # the tilt does not change the level at this frequency
+LOWEST_HZ = 100.0  # the gain of the tilt is constant below this frequency
+PAUSE_S = (0.1, 0.25)  # shortest and longest silence before and after the words
+NOISE_DB = (-65.0, -55.0)  # lowest and highest RMS of the background noise, relative to full scale
 
 
-def record(
+def simulate_recording(
     speech: np.ndarray, rate_hz: int, level_db: float, tilt_db: float, random: np.random.Generator
 ) -> np.ndarray:
-    """Tilt the spectrum, set the level, add pauses and a little noise.
+    """Tilt the spectrum, set the level, and add pauses and weak noise.
 
     Args:
         speech: int16 (samples,).
         rate_hz: its sampling rate in Hz.
-        level_db: level relative to normal, in dB.
+        level_db: level relative to `NORMAL_LEVEL_DB`, in dB.
         tilt_db: slope added to the spectrum, in dB per octave.
-        random: draws the pauses and the noise.
+        random: the source of the lengths of the pauses and of the noise.
 
     Returns:
         int16 (samples,) at 16 kHz.
@@ -40,7 +40,15 @@ def record(
 
 
 def tilt(wave: np.ndarray, tilt_db: float) -> np.ndarray:
-    """Return the wave, float (samples,) at 16 kHz, with a slope of `tilt_db` per octave added to its spectrum."""
+    """Add a slope of `tilt_db` per octave to the spectrum of a waveform.
+
+    Args:
+        wave: float64 (samples,) at 16 kHz.
+        tilt_db: slope in dB per octave.
+
+    Returns:
+        float64 (samples,).
+    """
     frequencies = np.fft.rfftfreq(len(wave), 1 / RATE_HZ)
     octaves = np.log2(np.maximum(frequencies, LOWEST_HZ) / PIVOT_HZ)
     return np.fft.irfft(np.fft.rfft(wave) * _amplitude(tilt_db * octaves), len(wave))

@@ -1,4 +1,4 @@
-"""The synthetic demo corpus: the same bytes for the same seed, whole or not at all, emotional but not trivially so."""
+"""Demo corpus: equal bytes for an equal seed, written completely or not at all, emotional but not trivially so."""
 
 import hashlib
 import json
@@ -21,7 +21,7 @@ from ser_embed.errors import InputError
 from ser_embed.synthesis import corpus, espeak
 from ser_embed.synthesis.config import DemoConfig
 from ser_embed.synthesis.prosody import EFFECTS, VOICES, draw_speaker, draw_take
-from ser_embed.synthesis.waveform import record, tilt
+from ser_embed.synthesis.waveform import simulate_recording, tilt
 
 SMALL = {"speakers": 2, "sentences": 2}
 
@@ -55,24 +55,24 @@ class TestBytes:
         whole = digests(small)
         assert all(digest != whole[name] for name, digest in digests(tmp_path / "d").items() if name.endswith(".wav"))
 
-    def test_every_voice_says_the_same_whatever_was_said_before(self):
+    def test_every_voice_gives_equal_samples_whatever_was_synthesised_before(self):
         deliveries = [espeak.Delivery(f"en-us+{variant}", 180, 60, 60) for _, variant in VOICES]
         first = [espeak.speak("The surface is slick.", delivery, seed=5) for delivery in deliveries]
         again = [espeak.speak("The surface is slick.", delivery, seed=5) for delivery in reversed(deliveries)]
-        for one, other in zip(first, reversed(again), strict=True):
-            np.testing.assert_array_equal(one, other)
+        for speech, repeated in zip(first, reversed(again), strict=True):
+            np.testing.assert_array_equal(speech, repeated)
         assert len({speech.tobytes() for speech in first}) == len(VOICES)
 
     def test_the_seed_draws_the_noise_of_a_breathy_voice(self):
         breathy = espeak.Delivery("en-us+f5", 180, 60, 60)
-        one, other = (espeak.speak("The surface is slick.", breathy, seed) for seed in (1, 2))
-        assert len(one) == len(other)
-        assert (one != other).any()
+        first, second = (espeak.speak("The surface is slick.", breathy, seed) for seed in (1, 2))
+        assert len(first) == len(second)
+        assert (first != second).any()
 
     def test_a_long_installation_path_changes_nothing(self, monkeypatch):
         delivery = espeak.Delivery("en-us+f2", 180, 60, 60)
         before = espeak.speak("The surface is slick.", delivery, seed=5)
-        monkeypatch.setattr(espeak, "_LONGEST_PATH", 1)
+        monkeypatch.setattr(espeak, "_MAX_PATH_BYTES", 1)
         np.testing.assert_array_equal(espeak.speak("The surface is slick.", delivery, seed=5), before)
 
 
@@ -98,7 +98,7 @@ class TestFolder:
             peak = np.abs(soundfile.read(path)[0]).max()
             assert 0.01 < peak < 0.99
 
-    def test_an_earlier_demo_corpus_is_replaced_whole(self, tmp_path):
+    def test_an_earlier_demo_corpus_is_replaced_completely(self, tmp_path):
         ser_embed.demo(tmp_path / "d", speakers=1, sentences=2)
         ser_embed.demo(tmp_path / "d", speakers=1, sentences=1)
         assert len(list((tmp_path / "d").glob("*.wav"))) == 6
@@ -111,31 +111,31 @@ class TestFolder:
             ser_embed.demo(tmp_path, **SMALL)
         assert os.listdir(tmp_path) == [name]
 
-    def test_a_file_in_an_earlier_corpus_that_is_not_of_it_is_left_alone(self, tmp_path):
+    def test_an_earlier_corpus_with_a_foreign_file_is_left_alone(self, tmp_path):
         ser_embed.demo(tmp_path / "d", speakers=1, sentences=1)
         (tmp_path / "d" / "notes.txt").write_text("mine")
         with pytest.raises(InputError, match=r"found 'notes\.txt'"):
             ser_embed.demo(tmp_path / "d", speakers=1, sentences=1)
 
-    def test_a_file_in_the_place_of_the_folder(self, tmp_path):
+    def test_a_file_with_the_name_of_the_folder_is_an_error(self, tmp_path):
         (tmp_path / "d").write_text("mine")
         with pytest.raises(InputError, match="expected a folder"):
             ser_embed.demo(tmp_path / "d", **SMALL)
 
     def test_an_interrupted_run_leaves_nothing(self, tmp_path, monkeypatch):
-        spoken = []
+        calls = []
 
         def interrupt(*args, **kwargs):
-            spoken.append(args)
-            if len(spoken) == 3:
+            calls.append(args)
+            if len(calls) == 3:
                 raise KeyboardInterrupt
-            return record(*args, **kwargs)
+            return simulate_recording(*args, **kwargs)
 
-        monkeypatch.setattr(corpus, "record", interrupt)
+        monkeypatch.setattr(corpus, "simulate_recording", interrupt)
         assert main([str(tmp_path / "d"), "--speakers=1", "--sentences=1"]) == 130
         assert os.listdir(tmp_path) == []
 
-    def test_if_the_last_step_fails_the_earlier_corpus_is_back(self, tmp_path, monkeypatch):
+    def test_if_the_last_step_fails_the_earlier_corpus_is_restored(self, tmp_path, monkeypatch):
         ser_embed.demo(tmp_path / "d", speakers=1, sentences=1)
         before = digests(tmp_path / "d")
         rename = os.rename
@@ -170,7 +170,7 @@ class TestCommand:
         }  # fmt: skip
 
     @pytest.mark.parametrize("flag", ["--speakers=0", "--speakers=17", "--sentences=13", "--seed=-1"])
-    def test_a_number_out_of_range(self, tmp_path, capsys, flag):
+    def test_a_number_out_of_range_is_an_error(self, tmp_path, capsys, flag):
         assert main([str(tmp_path / "d"), flag]) == 2
         assert "has to be from" in capsys.readouterr().err
         assert os.listdir(tmp_path) == []
@@ -187,36 +187,40 @@ class TestCommand:
         assert package in done.stderr
         assert os.listdir(tmp_path) == []
 
-    def test_the_default_is_the_corpus_in_the_catalogue(self):
-        settings = DemoConfig()
-        known = CORPORA["demo"]
-        assert settings.speakers == known.num_speakers == len(VOICES)
-        assert settings.speakers * settings.sentences * len(EFFECTS) == known.num_clips
-        assert EFFECTS.keys() == known.labels.keys()
+    def test_the_defaults_give_the_size_in_the_registry(self):
+        config = DemoConfig()
+        registered = CORPORA["demo"]
+        assert config.speakers == registered.num_speakers == len(VOICES)
+        assert config.speakers * config.sentences * len(EFFECTS) == registered.num_clips
+        assert EFFECTS.keys() == registered.labels.keys()
 
 
 class TestProsody:
-    def test_takes_lie_where_the_literature_has_them(self):
-        """Averages over many takes, so that the spread between speakers does not hide the direction."""
+    def test_the_effects_of_emotions_have_the_directions_of_the_literature(self):
+        """Averages over many takes, so that the variation between speakers does not hide the direction."""
         random = np.random.default_rng(0)
         takes = {
             emotion: [draw_take(draw_speaker(number, 0), emotion, random) for number in range(16) for _ in range(50)]
             for emotion in EFFECTS
         }
-        rate = {emotion: np.mean([take.delivery.rate_wpm for take in some]) for emotion, some in takes.items()}
-        pitch = {emotion: np.mean([take.delivery.pitch for take in some]) for emotion, some in takes.items()}
-        lively = {emotion: np.mean([take.delivery.pitch_range for take in some]) for emotion, some in takes.items()}
-        level = {emotion: np.mean([take.level_db for take in some]) for emotion, some in takes.items()}
+
+        def means(value):
+            return {emotion: np.mean([value(take) for take in drawn]) for emotion, drawn in takes.items()}
+
+        rate = means(lambda take: take.delivery.rate_wpm)
+        pitch = means(lambda take: take.delivery.pitch)
+        pitch_range = means(lambda take: take.delivery.pitch_range)
+        level = means(lambda take: take.level_db)
         assert max(rate["SAD"], rate["DIS"]) < rate["NEU"] < min(rate["ANG"], rate["HAP"]) < rate["FEA"]
         assert max(pitch["SAD"], pitch["DIS"]) < pitch["NEU"] < min(pitch["ANG"], pitch["HAP"]) < pitch["FEA"]
-        assert lively["SAD"] < lively["NEU"] < lively["ANG"] < lively["HAP"]
+        assert pitch_range["SAD"] < pitch_range["NEU"] < pitch_range["ANG"] < pitch_range["HAP"]
         assert level["SAD"] < level["DIS"] < level["NEU"] < level["HAP"] < level["ANG"]
 
-    def test_the_level_asked_for_is_the_level_of_the_clip(self):
+    def test_the_requested_level_is_the_level_of_the_clip(self):
         speech = (8000 * np.sin(np.arange(22_050) * 0.05)).astype(np.int16)
         levels = []
         for level_db in (0.0, 6.0):
-            clip = record(speech, 22_050, level_db, 0.0, np.random.default_rng(0)).astype(float)
+            clip = simulate_recording(speech, 22_050, level_db, 0.0, np.random.default_rng(0)).astype(float)
             levels.append(10 * np.log10(np.mean(clip**2)))
         assert levels[1] - levels[0] == pytest.approx(6, abs=0.05)
 
@@ -225,14 +229,14 @@ class TestProsody:
         wave = np.sin(2 * np.pi * hertz * np.arange(16_000) / 16_000)
         assert 20 * np.log10(np.std(tilt(wave, 3.0)) / np.std(wave)) == pytest.approx(gain_db, abs=0.01)
 
-    def test_an_unknown_voice(self):
+    def test_an_unknown_voice_is_an_error(self):
         with pytest.raises(InputError, match="no voice 'nobody'"):
             espeak.speak("Hello.", espeak.Delivery("nobody", 180, 50, 50), seed=1)
 
 
 @pytest.mark.slow
-def test_unseen_speakers_are_often_but_not_always_understood(tmp_path):
-    """A linear SVM on MFCC statistics: far above chance, far below perfect, and helped by knowing the speaker."""
+def test_emotions_of_unseen_speakers_are_often_but_not_always_recognised(tmp_path):
+    """A linear SVM on MFCC statistics: far above chance, far below perfect, and better if it knows the speaker."""
     import librosa
     from sklearn.metrics import balanced_accuracy_score
     from sklearn.model_selection import GroupKFold, cross_val_predict
@@ -247,7 +251,7 @@ def test_unseen_speakers_are_often_but_not_always_understood(tmp_path):
         waveform = soundfile.read(tmp_path / path, dtype="float32")[0]
         mfcc = librosa.feature.mfcc(y=waveform, sr=16_000, n_mfcc=20, n_fft=400, hop_length=160, n_mels=40)
         vectors.append([*mfcc.mean(axis=1), *mfcc.std(axis=1)])
-    who = OneHotEncoder(sparse_output=False).fit_transform(clips[["speaker"]])
+    speakers = OneHotEncoder(sparse_output=False).fit_transform(clips[["speaker"]])
 
     def uar(features, groups, folds):
         model = make_pipeline(StandardScaler(), LinearSVC(C=0.01, class_weight="balanced"))
@@ -255,6 +259,6 @@ def test_unseen_speakers_are_often_but_not_always_understood(tmp_path):
         return balanced_accuracy_score(clips["emotion"], predicted)
 
     assert 0.5 < uar(vectors, clips["speaker"], 8) < 0.7
-    unknown = uar(vectors, clips["sentence"], 4)
-    known = uar(np.hstack([vectors, who]), clips["sentence"], 4)
-    assert unknown + 0.02 < known < 0.9
+    without_speaker = uar(vectors, clips["sentence"], 4)
+    with_speaker = uar(np.hstack([vectors, speakers]), clips["sentence"], 4)
+    assert without_speaker + 0.02 < with_speaker < 0.9
