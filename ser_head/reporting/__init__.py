@@ -1,1 +1,1 @@
-"""Reporting: what a run found, in words, tables, plots and html."""
+"""Reporting: the results of runs as text, tables, plots and html pages."""

@@ -1,6 +1,7 @@
-"""What a run's predictions and vectors show: how classes are told apart, speakers, confusions, a map of the vectors.
+"""Analysis of a run's predictions and vectors: one-vs-rest curves, accuracy per speaker, confusions, projection.
 
-Everything here is computed from the clips themselves, by scikit-learn where it has it.
+Everything is computed from the clips themselves, by scikit-learn where it has the measure. Class probabilities are
+columns `p_<class>`; confusion counts have the true class by row and the predicted one by column.
 """
 
 from collections.abc import Sequence
@@ -14,19 +15,19 @@ from sklearn.metrics import average_precision_score, precision_recall_curve, roc
 from ser_embed.store.reader import Store
 from ser_head.evaluation.predictions import PROBABILITY
 
-MOST_POINTS = 2000  # on a map of vectors; more only hide each other
-_ENOUGH_TO_NAME = 0.1  # a class called another less often than this is not worth a sentence
+MAX_POINTS = 2000  # of a projection; more dots only hide each other
+_MIN_CONFUSION_SHARE = 0.1  # a rarer confusion is not worth a sentence
 
 
 @dataclass(frozen=True)
 class OneVsRestCurves:
-    """How well one class's probability sets its clips apart from all others.
+    """ROC and precision-recall curves of one class against all others.
 
     Attributes:
         label: the class.
-        roc: float (2, thresholds), false and true positive rates, ascending.
-        auc: area under that curve.
-        recall_precision: float (2, thresholds), recall, descending, and precision.
+        roc: false and true positive rates, ascending, float (2, thresholds).
+        auc: area under the ROC curve.
+        recall_precision: recall, descending, and precision, float (2, thresholds).
         average_precision: mean precision over the recalls.
     """
 
@@ -39,11 +40,11 @@ class OneVsRestCurves:
 
 @dataclass(frozen=True)
 class Projection:
-    """Clips on the plane in which their vectors spread most.
+    """Clips on the first two principal components of their vectors.
 
     Attributes:
         points: float (clips, 2).
-        explained: shares of the variance the two axes hold.
+        explained: share of the variance that each of the two components explains.
         emotions: emotion per clip, (clips,).
         speakers: speaker per clip, (clips,).
         layer: name of the encoder's layer.
@@ -58,96 +59,108 @@ class Projection:
 
 @dataclass(frozen=True)
 class Confusion:
-    """How often one class was taken for another: `share` of the clips of `acted` were called `called`."""
+    """Two classes that a head confuses.
 
-    acted: str
-    called: str
+    Attributes:
+        true_label: class of the clips.
+        predicted_label: class predicted for some of them.
+        share: share of the clips of `true_label` that were predicted as `predicted_label`, in [0, 1].
+    """
+
+    true_label: str
+    predicted_label: str
     share: float
 
 
 def one_vs_rest(predictions: pd.DataFrame, labels: Sequence[str]) -> list[OneVsRestCurves]:
-    """Return how each class is told from all others.
+    """Compute the ROC and precision-recall curves of each class against all others.
 
     Args:
         predictions: columns label and `p_<class>` for each of `labels`.
         labels: the classes.
 
     Returns:
-        One ranking per class that some test clips have and some have not; the others have none.
+        The curves of each class that some test clips have and some have not; they are undefined for the others.
     """
-    rankings = []
+    curves = []
     for label in labels:
-        truth = predictions["label"] == label
-        if truth.any() and not truth.all():
+        is_label = predictions["label"] == label
+        if is_label.any() and not is_label.all():
             probability = predictions[PROBABILITY + label]
-            false_rate, true_rate, _ = roc_curve(truth, probability)
-            precision, recall, _ = precision_recall_curve(truth, probability, drop_intermediate=True)
-            rankings.append(
+            false_rate, true_rate, _ = roc_curve(is_label, probability)
+            precision, recall, _ = precision_recall_curve(is_label, probability, drop_intermediate=True)
+            curves.append(
                 OneVsRestCurves(
                     label,
                     np.stack([false_rate, true_rate]),
-                    float(roc_auc_score(truth, probability)),
+                    float(roc_auc_score(is_label, probability)),
                     np.stack([recall, precision]),
-                    float(average_precision_score(truth, probability)),
+                    float(average_precision_score(is_label, probability)),
                 )
             )
-    return rankings
+    return curves
 
 
 def speaker_accuracy(predictions: pd.DataFrame) -> pd.Series:
-    """Return the accuracy in [0, 1] of each known speaker, lowest first.
+    """Compute the accuracy of each speaker.
 
     Args:
-        predictions: columns speaker, label, prediction.
+        predictions: columns speaker, label, prediction. Clips of an unknown speaker ("") are left out.
+
+    Returns:
+        Accuracy in [0, 1], float64, indexed by speaker, lowest first.
     """
-    known = predictions[predictions["speaker"] != ""]
-    right = known["label"] == known["prediction"]
-    return right.groupby(known["speaker"]).mean().sort_values(kind="stable")
+    clips = predictions[predictions["speaker"] != ""]
+    correct = clips["label"] == clips["prediction"]
+    return correct.groupby(clips["speaker"]).mean().sort_values(kind="stable")
 
 
-def frequent_confusions(counts: np.ndarray, labels: Sequence[str], most: int = 3) -> list[Confusion]:
-    """Return which class was taken for which other most often, as a share of its clips.
+def frequent_confusions(counts: np.ndarray, labels: Sequence[str], limit: int = 3) -> list[Confusion]:
+    """Find the most frequent confusions, as shares of the true class's clips.
 
     Args:
-        counts: int (classes, classes), acted by row, predicted by column.
-        labels: the classes' names.
-        most: how many to return.
+        counts: int (classes, classes), true class by row, predicted class by column.
+        labels: names of the classes.
+        limit: number of confusions to return at most.
+
+    Returns:
+        Confusions of at least a tenth of a class's clips, the largest share first.
     """
     counts = np.asarray(counts)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    found = [
+    confusions = [
         Confusion(labels[row], labels[column], float(share))
         for (row, column), share in np.ndenumerate(shares)
-        if row != column and share >= _ENOUGH_TO_NAME
+        if row != column and share >= _MIN_CONFUSION_SHARE
     ]
-    return sorted(found, key=lambda confusion: -confusion.share)[:most]
+    return sorted(confusions, key=lambda confusion: -confusion.share)[:limit]
 
 
 def project(store: Store, rows: np.ndarray, layer: int, seed: int = 0) -> Projection | None:
     """Project clips on the first two principal components of their standardised vectors.
 
     Args:
-        store: where the vectors are.
-        rows: the clips, as row numbers of the store; more than `MOST_POINTS` are sampled.
+        store: the store with the vectors.
+        rows: row numbers of the clips in the store, int (clips,); more than `MAX_POINTS` are sampled.
         layer: position on the store's layer axis.
-        seed: draws the sample.
+        seed: seed of the sample.
 
     Returns:
-        The map, or None where there are fewer than two clips or two numbers that differ between clips.
+        The projection; None with fewer than two clips, or fewer than two dimensions in which the vectors differ.
     """
-    if len(rows) > MOST_POINTS:
-        rows = np.sort(np.random.default_rng(seed).choice(rows, MOST_POINTS, replace=False))
+    if len(rows) > MAX_POINTS:
+        rows = np.sort(np.random.default_rng(seed).choice(rows, MAX_POINTS, replace=False))
     vectors = clip_vectors(store, rows, layer)
     vectors = vectors[:, np.ptp(vectors, axis=0) > 0]
     if min(vectors.shape) < 2:
         return None
     vectors = (vectors - vectors.mean(axis=0)) / vectors.std(axis=0)
-    analysis = PCA(n_components=2, random_state=seed)
-    points = analysis.fit_transform(vectors)
+    pca = PCA(n_components=2, random_state=seed)
+    points = pca.fit_transform(vectors)
     clips = store.utterances.iloc[rows]
     return Projection(
         points,
-        tuple(analysis.explained_variance_ratio_.tolist()),
+        tuple(pca.explained_variance_ratio_.tolist()),
         clips["emotion"].to_numpy(),
         clips["speaker"].to_numpy(),
         store.layers[layer],
@@ -155,7 +168,16 @@ def project(store: Store, rows: np.ndarray, layer: int, seed: int = 0) -> Projec
 
 
 def clip_vectors(store: Store, rows: np.ndarray, layer: int) -> np.ndarray:
-    """Return one vector per clip, float64 (clips, width); a store of frames gives the mean over each clip's."""
+    """Read one vector per clip; a store of frames gives the mean over the frames of each clip.
+
+    Args:
+        store: the store with the vectors.
+        rows: row numbers of the clips, int (clips,).
+        layer: position on the store's layer axis.
+
+    Returns:
+        float64 (clips, width).
+    """
     if store.spec.pooling == "frames":
         return np.stack([store.vectors[store.extent(row), layer].mean(axis=0, dtype=np.float64) for row in rows])
     return store.read(rows, [layer])[:, 0].astype(np.float64)

@@ -1,4 +1,7 @@
-"""The report of a run: one html file that explains it to a person who does not program, and shows the evidence."""
+"""Report of a run: one html file that explains its results to people who do not program, with tables and plots.
+
+The functions with a leading underscore compute the values that `templates/report.html.j2` shows, section by section.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,25 +17,25 @@ from ser_head.personalization.conditions import CLOSED, ENROLLED, PLAIN, TRANSDU
 from ser_head.reporting.analysis import frequent_confusions
 from ser_head.reporting.html import render_page
 from ser_head.reporting.plots.style import emotion_colors
-from ser_head.reporting.run_plots import illustrate
+from ser_head.reporting.run_plots import PLACED, draw_plots
 from ser_head.reporting.speaker_matches import speaker_matches
 from ser_head.reporting.text import (
     COPIES,
     certainty_in_words,
     condition_in_words,
     coverage_in_words,
-    in_words,
     measured_in_words,
     methods_in_words,
     protocol_in_words,
     shared_in_words,
     unchecked_in_words,
+    values_in_words,
 )
 from ser_head.runs.results import Results
 from ser_head.runs.run import Run
 
-_ORDER = (PLAIN, UNKNOWN, ENROLLED, TRANSDUCTIVE, CLOSED)  # of conditions, by what is known of the speaker
-_MOST_GROUPS = 12  # of one column; more are better read from metrics.json
+_CONDITION_ORDER = (PLAIN, UNKNOWN, ENROLLED, TRANSDUCTIVE, CLOSED)  # by what is known of the speaker
+_MAX_GROUPS = 12  # of one column; more are easier to read in metrics.json
 
 
 def write_report(run: str | Path, store: str | Path) -> Path:
@@ -43,7 +46,7 @@ def write_report(run: str | Path, store: str | Path) -> Path:
         store: the store the run was trained on.
 
     Returns:
-        The path of the report: one file that needs nothing from elsewhere.
+        Path of the report, one self-contained file.
 
     Raises:
         InputError: `run` is not a run folder, or the store holds vectors of another encoder.
@@ -59,9 +62,15 @@ def write_report(run: str | Path, store: str | Path) -> Path:
 
 
 def used_clips(results: Results, store: Store) -> pd.DataFrame:
-    """Return the clips of the store that the run used, indexed by their row, with a column part.
+    """Select the clips of the store that the run used.
 
-    `part` is "test" for clips that were scored, else "validation" for clips an epoch was chosen by, else "training".
+    Args:
+        results: the run.
+        store: the store with its vectors.
+
+    Returns:
+        The manifest rows of the clips, indexed by row number of the store, with a column part: "test" for clips that
+        were scored, else "validation" for clips an epoch was chosen by, else "training".
     """
     clips = store.utterances
     used = clips["emotion"].isin(results.labels) if results.labels else clips[results.target].notna()
@@ -74,17 +83,20 @@ def used_clips(results: Results, store: Store) -> pd.DataFrame:
 
 def _context(results: Results, store: Store) -> dict[str, Any]:
     clips = used_clips(results, store)
+    pictures = draw_plots(results, store, clips)
     return {
-        **_run(results, store),
-        **_recordings(clips),
-        **_test(results),
-        **(_classes(results) if results.labels else _number(results)),
-        **_speakers(results, store),
-        "pictures": illustrate(results, store, clips),
+        **_run_values(results, store),
+        **_corpus_values(clips),
+        **_test_values(results),
+        **(_class_values(results) if results.labels else _number_values(results)),
+        **_speaker_values(results, store),
+        "pictures": pictures,
+        "more_pictures": [name for name in pictures if name not in PLACED],
     }
 
 
-def _run(results: Results, store: Store) -> dict[str, Any]:
+def _run_values(results: Results, store: Store) -> dict[str, Any]:
+    """Return the name of the run, its head and encoders, and its settings."""
     config = results.run.config
     return {
         "name": results.name,
@@ -93,19 +105,21 @@ def _run(results: Results, store: Store) -> dict[str, Any]:
         "encoders": list(dict.fromkeys(part.spec.model for part in results.run.members or [results.run])),
         "labels": results.labels,
         "record": {
-            "Settings": list(in_words(config.to_dict())),
+            "Settings": list(values_in_words(config.to_dict())),
             **({"Members": [_member(part) for part in results.run.members]} if results.run.members else {}),
-            "Vectors": list(in_words(vars(store.spec))),
-            "Versions": list(in_words(results.run.about.get("versions", {}))),
+            "Vectors": list(values_in_words(vars(store.spec))),
+            "Versions": list(values_in_words(results.run.about.get("versions", {}))),
         },
     }
 
 
 def _member(run: Run) -> tuple[str, str]:
+    """Return the name and the description of a member of an ensemble."""
     return run.folder.name, f"{run.config.head} on {run.spec.model}"
 
 
-def _recordings(clips: pd.DataFrame) -> dict[str, Any]:
+def _corpus_values(clips: pd.DataFrame) -> dict[str, Any]:
+    """Return the numbers of clips and speakers, in all and per corpus."""
     return {
         "corpora": _corpora(clips),
         "synthetic": _synthetic(clips),
@@ -115,7 +129,8 @@ def _recordings(clips: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def _test(results: Results) -> dict[str, Any]:
+def _test_values(results: Results) -> dict[str, Any]:
+    """Return the protocol, the figures of the test, their groups, and what the audit of leakage found."""
     metrics, num_tested = results.metrics, len(results.tested)
     leakage = metrics.get("leakage")
     return {
@@ -132,12 +147,13 @@ def _test(results: Results) -> dict[str, Any]:
         "shared": shared_in_words(leakage or {}, num_tested) + measured_in_words(results.run.about["folds"]),
         "unchecked": unchecked_in_words(leakage or {}),
         "copied": any((leakage or {}).get(name, {}).get("clips") for name in COPIES),
-        "groups": {column: list(_most_clips(groups)) for column, groups in metrics.get("by", {}).items()},
+        "groups": {column: list(_largest_groups(groups)) for column, groups in metrics.get("by", {}).items()},
         "num_groups": {column: len(groups) for column, groups in metrics.get("by", {}).items()},
     }
 
 
-def _classes(results: Results) -> dict[str, Any]:
+def _class_values(results: Results) -> dict[str, Any]:
+    """Return what is shown of a head that predicts classes only."""
     metrics, labels = results.metrics, results.labels
     test = metrics["test"]
     return {
@@ -150,7 +166,8 @@ def _classes(results: Results) -> dict[str, Any]:
     }
 
 
-def _number(results: Results) -> dict[str, Any]:
+def _number_values(results: Results) -> dict[str, Any]:
+    """Return what is shown of a head that predicts a number only."""
     truth = results.tested["label"]
     return {
         "target": results.target,
@@ -161,36 +178,39 @@ def _number(results: Results) -> dict[str, Any]:
     }
 
 
-def _speakers(results: Results, store: Store) -> dict[str, Any]:
+def _speaker_values(results: Results, store: Store) -> dict[str, Any]:
+    """Return the figures by condition, the gains from personalisation, and similar speakers."""
     metrics = results.metrics
     gains = metrics.get("gains", {})
+    conditions = sorted(metrics.get("conditions", {}).items(), key=lambda condition: _condition_key(condition[0]))
     return {
         "methods": results.run.config.personalized,
         "methods_in_words": methods_in_words(results.run.config.personalized),
-        "judged": list(results.tested["condition"].unique()),
+        "primary_conditions": list(results.tested["condition"].unique()),
         "conditions": [
             {"name": name, "meaning": condition_in_words(name), "gain": gains.get(name), **figures}
-            for name, figures in sorted(metrics.get("conditions", {}).items(), key=lambda each: _place(each[0]))
+            for name, figures in conditions
         ],
         "gains": gains,
         "shown_gain": results.shown_gain,
-        "resemblances": speaker_matches(results, store),
+        "speaker_matches": speaker_matches(results, store),
     }
 
 
-def _place(condition: str) -> tuple[int, int]:
-    """Return the key that sorts conditions, unknown ones last."""
+def _condition_key(condition: str) -> tuple[int, int]:
+    """Return the key that sorts conditions: by `_CONDITION_ORDER`, then by clips enrolled; unknown conditions last."""
     kind, _, size = condition.partition(":")
-    return _ORDER.index(kind) if kind in _ORDER else len(_ORDER), int(size or 0)
+    return _CONDITION_ORDER.index(kind) if kind in _CONDITION_ORDER else len(_CONDITION_ORDER), int(size or 0)
 
 
-def _most_clips(groups: dict[str, dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the groups with most clips, in the order of their names."""
-    largest = sorted(groups, key=lambda name: -groups[name]["n"])[:_MOST_GROUPS]
+def _largest_groups(groups: dict[str, dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the groups with most clips as (name, figures), sorted by name."""
+    largest = sorted(groups, key=lambda name: -groups[name]["n"])[:_MAX_GROUPS]
     yield from ((name or "unknown", groups[name]) for name in sorted(largest))
 
 
 def _corpora(clips: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return one row per corpus for the table of recordings."""
     groups = clips.groupby("corpus")
     return [
         {
@@ -208,7 +228,7 @@ def _num_speakers(clips: pd.DataFrame) -> int:
 
 
 def _synthetic(clips: pd.DataFrame) -> list[str]:
-    """Return the corpora that say of their clips that no person spoke them."""
+    """Return the corpora whose manifest marks clips as synthetic speech."""
     return sorted(clips["corpus"][clips["synthetic"] == "yes"].unique()) if "synthetic" in clips else []
 
 

@@ -1,6 +1,6 @@
-"""Which training speakers a new speaker resembles: those a personalised head borrows from.
+"""Speaker matches: the training speakers that a personalised head finds most similar to each test speaker.
 
-Everything is as the head of the fold hears it: with its scaling, and its training speakers.
+Vectors are those the head of the fold sees: scaled by its scaling, and compared with its training speakers.
 """
 
 from collections.abc import Sequence
@@ -15,76 +15,81 @@ from ser_head.personalization.similarity import blend, most_similar
 from ser_head.runs.results import Results
 from ser_head.scoring.scorer import ARRAYS, Scorer, load_scorer
 
-BORROWING = ("embedding", "calibrate")  # methods that make use of training speakers like the new one
-_LEAST = 0.01  # a share of a blend below this is not worth naming
+BORROWING = ("embedding", "calibrate")  # methods that use training speakers similar to the new one
+_MIN_SHARE = 0.01  # a smaller share of a blend is not worth naming
 
 
 @dataclass(frozen=True)
 class SpeakerMatch:
-    """A test speaker and the training speakers most like it.
+    """A test speaker and the training speakers most similar to it.
 
     Attributes:
         speaker: the test speaker.
-        lenders: training speakers, most alike first.
-        shares: what share of the blend that stands for the speaker each lends, with all clips of the speaker known;
-            none for a head that has no such blend.
+        similar_speakers: training speakers, the most similar first.
+        shares: share of each in the blend of training speakers that stands for the test speaker, with all clips of the
+            speaker known; empty for a head that has no such blend.
     """
 
     speaker: str
-    lenders: tuple[str, ...]
+    similar_speakers: tuple[str, ...]
     shares: tuple[float, ...]
 
 
-def speaker_matches(results: Results, store: Store, most: int = 12, lenders: int = 3) -> list[SpeakerMatch]:
-    """Return whom the test speakers of a run resemble, by name; none for a run that borrows from nobody.
+def speaker_matches(results: Results, store: Store, max_speakers: int = 12, max_matches: int = 3) -> list[SpeakerMatch]:
+    """Find the training speakers most similar to each test speaker of a run.
 
     Args:
         results: the run.
-        store: where its vectors are.
-        most: test speakers at most, the first by name. A speaker known from training borrows from nobody.
-        lenders: training speakers for each.
+        store: the store with its vectors.
+        max_speakers: number of test speakers, the first by name. Test speakers that were in training have no matches.
+        max_matches: number of training speakers for each.
+
+    Returns:
+        One match per test speaker, sorted by name; none for a run whose methods do not use similar speakers.
 
     Raises:
         InputError: the run is damaged.
     """
     if not set(BORROWING) & set(results.run.config.personalized):
         return []
-    folds = [(name, fold) for fold in results.run.about["folds"] for name in fold["speakers"]["test"]]
-    new = [(name, fold) for name, fold in folds if name and name not in fold["known"]]
+    test_speakers = [(name, fold) for fold in results.run.about["folds"] for name in fold["speakers"]["test"]]
+    new_speakers = [(name, fold) for name, fold in test_speakers if name and name not in fold["known"]]
     scorers: dict[int, Scorer] = {}
-    found = []
-    for name, fold in sorted(new, key=lambda each: each[0])[:most]:
+    matches = []
+    for name, fold in sorted(new_speakers, key=lambda speaker: speaker[0])[:max_speakers]:
         if fold["fold"] not in scorers:
             scorers[fold["fold"]] = _read_scorer(results, fold)
         scorer = scorers[fold["fold"]]
-        found.append(_resemblance(name, scorer.personalizer, _heard(name, scorer, results, store), lenders))
-    return found
+        vectors = _scaled_vectors(name, scorer, results, store)
+        matches.append(_match(name, scorer.personalizer, vectors, max_matches))
+    return matches
 
 
-def _resemblance(speaker: str, personalizer: Personalizer, enrolled: np.ndarray, lenders: int) -> SpeakerMatch:
+def _match(speaker: str, personalizer: Personalizer, enrolled: np.ndarray, max_matches: int) -> SpeakerMatch:
+    """Match one speaker, given by its scaled vectors, float32 (clips, layers, width)."""
     training_speakers = personalizer.training_speakers
-    nearest = most_similar(enrolled, training_speakers.means, lenders)
+    nearest = most_similar(enrolled, training_speakers.means, max_matches)
     shares = (
         blend(enrolled, training_speakers.means)[1 + nearest] if "embedding" in personalizer.methods else np.zeros(0)
     )
     if len(shares):
-        nearest, shares = nearest[shares >= _LEAST], shares[shares >= _LEAST]
-    return SpeakerMatch(speaker, tuple(training_speakers.names[place] for place in nearest), tuple(shares.tolist()))
+        nearest, shares = nearest[shares >= _MIN_SHARE], shares[shares >= _MIN_SHARE]
+    return SpeakerMatch(speaker, tuple(training_speakers.names[index] for index in nearest), tuple(shares.tolist()))
 
 
-def _heard(speaker: str, scorer: Scorer, results: Results, store: Store) -> np.ndarray:
-    """Return the speaker's test clips as the head hears them, float32 (clips, layers, width)."""
+def _scaled_vectors(speaker: str, scorer: Scorer, results: Results, store: Store) -> np.ndarray:
+    """Return the vectors of the speaker's test clips, scaled as for the head, float32 (clips, layers, width)."""
     clips = store.utterances
-    tested = clips["utterance_id"].isin(set(results.tested["utterance_id"])) & (clips["speaker"] == speaker)
-    rows, layers = np.flatnonzero(tested), [store.layers.index(name) for name in results.run.about["layers"]]
+    of_speaker = clips["utterance_id"].isin(set(results.tested["utterance_id"])) & (clips["speaker"] == speaker)
+    rows, layers = np.flatnonzero(of_speaker), [store.layers.index(name) for name in results.run.about["layers"]]
     return scorer.scaling.apply(store.read(rows, layers), clips["corpus"].to_numpy(object)[rows])
 
 
 def _read_scorer(results: Results, fold: dict[str, Any]) -> Scorer:
     path = (results.run.folder / fold["head"]).with_name(ARRAYS)
-    return load_scorer(path, fold, results.run.config.personalized, _say_nothing)
+    return load_scorer(path, fold, results.run.config.personalized, _no_probabilities)
 
 
-def _say_nothing(inputs: Sequence[np.ndarray]) -> np.ndarray:
-    """Stand in for the network, which likeness does not need."""
+def _no_probabilities(inputs: Sequence[np.ndarray]) -> np.ndarray:
+    """Stand in for the network, which is not needed to compare speakers."""
     return np.zeros((len(inputs[0]), 0), np.float32)

@@ -1,4 +1,4 @@
-"""Runs side by side: the paired bootstrap against an exact oracle, the table, the files, the command."""
+"""Comparison of runs: the paired bootstrap against an exact oracle, the table, the output formats, the command."""
 
 import itertools
 import json
@@ -16,45 +16,46 @@ from ser_head.compare import main
 from ser_head.evaluation.significance import paired_difference
 from ser_head.reporting.text import count, decimal, p_value, percent, signed
 from tests.ser_head.fabricated import Case, edit_json, fabricate
+from tests.ser_head.reporting.html_parts import HtmlParts
 
 HEADER = "utterance_id,speaker,label,prediction,fold,condition\n"
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """Three runs on the same clips, worst first."""
+    """Return three runs on the same clips, worst first."""
     folder = tmp_path_factory.mktemp("runs")
-    made = {}
+    folders = {}
     for name, skill in (("weak", 0.5), ("strong", 3.0), ("middling", 1.5)):
         run, _ = fabricate(folder / name, skill=skill)
-        made[name] = run.rename(folder / f"{name}-run")
-    return made
+        folders[name] = run.rename(folder / f"{name}-run")
+    return folders
 
 
-def clips(seed, speakers=3, each=4, skill=0.5):
+def clips(seed, speakers=3, clips_per_speaker=4, skill=0.5):
     """Return predictions of a small test set with two classes."""
     random = np.random.default_rng(seed)
-    label = np.array(["happy", "sad"])[np.arange(speakers * each) % 2]
-    right = random.random(len(label)) < skill
-    other = np.where(label == "sad", "happy", "sad")
+    label = np.array(["happy", "sad"])[np.arange(speakers * clips_per_speaker) % 2]
+    correct = random.random(len(label)) < skill
+    wrong_label = np.where(label == "sad", "happy", "sad")
     return pd.DataFrame(
         {
             "utterance_id": [f"c/{number}" for number in range(len(label))],
-            "speaker": np.repeat([f"s{number}" for number in range(speakers)], each),
+            "speaker": np.repeat([f"s{number}" for number in range(speakers)], clips_per_speaker),
             "label": label,
-            "prediction": np.where(right, label, other),
+            "prediction": np.where(correct, label, wrong_label),
         }
     )
 
 
 def mean_recall(table, rows):
-    """Return the UAR of these rows, written out."""
+    """Return the UAR of these rows, computed class by class."""
     label, prediction = table["label"].to_numpy()[rows], table["prediction"].to_numpy()[rows]
     return np.mean([(prediction[label == name] == name).mean() for name in sorted(set(label))])
 
 
 def every_resample(first, second):
-    """Return the differences in UAR of all the ways to draw the speakers: the exact bootstrap distribution."""
+    """Return the differences in UAR of all possible draws of the speakers: the exact bootstrap distribution."""
     speakers = [np.flatnonzero(first["speaker"] == name) for name in first["speaker"].unique()]
     draws = [np.concatenate(draw) for draw in itertools.product(speakers, repeat=len(speakers))]
     return np.array([mean_recall(first, rows) - mean_recall(second, rows) for rows in draws])
@@ -64,36 +65,36 @@ def every_resample(first, second):
 def test_bootstrap_agrees_with_drawing_every_resample(seed):
     first, second = clips(seed, speakers=4, skill=0.8), clips(seed + 100, speakers=4, skill=0.5)
     exact = every_resample(first, second)
-    found = paired_difference(first, second, resamples=40_000)
+    paired = paired_difference(first, second, resamples=40_000)
     uars = [balanced_accuracy_score(table["label"], table["prediction"]) for table in (first, second)]
-    assert found.uar == pytest.approx(uars[0] - uars[1], abs=1e-12)
+    assert paired.uar == pytest.approx(uars[0] - uars[1], abs=1e-12)
     # The exact distribution is discrete, so its quantiles are only known to lie between neighbours.
-    assert np.quantile(exact, 0.02) - 1e-9 <= found.low <= np.quantile(exact, 0.03) + 1e-9
-    assert np.quantile(exact, 0.97) - 1e-9 <= found.high <= np.quantile(exact, 0.98) + 1e-9
+    assert np.quantile(exact, 0.02) - 1e-9 <= paired.low <= np.quantile(exact, 0.03) + 1e-9
+    assert np.quantile(exact, 0.97) - 1e-9 <= paired.high <= np.quantile(exact, 0.98) + 1e-9
     tail = min((exact < 1e-9).mean(), (exact > -1e-9).mean())
-    assert found.p_value == pytest.approx(min(1, 2 * tail), abs=0.01)
-    assert (found.num_clips, found.num_speakers) == (16, 4)
+    assert paired.p_value == pytest.approx(min(1, 2 * tail), abs=0.01)
+    assert (paired.num_clips, paired.num_speakers) == (16, 4)
 
 
 def test_identical_runs_do_not_differ():
     table = clips(0)
-    found = paired_difference(table, table.sample(frac=1, random_state=1))
-    assert (found.uar, found.low, found.high, found.p_value) == (0, 0, 0, 1)
+    paired = paired_difference(table, table.sample(frac=1, random_state=1))
+    assert (paired.uar, paired.low, paired.high, paired.p_value) == (0, 0, 0, 1)
 
 
-def test_swapping_the_runs_turns_the_difference_round():
+def test_swapping_the_runs_negates_the_difference():
     first, second = clips(1, speakers=6, skill=0.9), clips(2, speakers=6, skill=0.4)
-    there, back = paired_difference(first, second), paired_difference(second, first)
-    assert there.uar == -back.uar > 0
-    assert (there.low, there.high) == pytest.approx((-back.high, -back.low))
-    assert there.p_value == pytest.approx(back.p_value)
+    forward, backward = paired_difference(first, second), paired_difference(second, first)
+    assert forward.uar == -backward.uar > 0
+    assert (forward.low, forward.high) == pytest.approx((-backward.high, -backward.low))
+    assert forward.p_value == pytest.approx(backward.p_value)
 
 
-def test_no_difference_is_rarely_found_where_there_is_none():
-    """Runs of equal skill are told apart at p < 0.05 in roughly one of twenty cases, not in most."""
+def test_runs_of_equal_skill_rarely_differ_significantly():
+    """The difference of runs of equal skill is significant at p < 0.05 in about one of twenty cases."""
     pairs = [(clips(seed, 12, 10), clips(seed + 1000, 12, 10)) for seed in range(50)]
-    found = [paired_difference(*pair, resamples=500).p_value < 0.05 for pair in pairs]
-    assert sum(found) <= 7
+    significant = [paired_difference(*pair, resamples=500).p_value < 0.05 for pair in pairs]
+    assert sum(significant) <= 7
 
 
 def test_a_clip_of_an_unknown_speaker_counts_by_itself():
@@ -101,16 +102,16 @@ def test_a_clip_of_an_unknown_speaker_counts_by_itself():
     assert paired_difference(first, second).num_speakers == len(first)
 
 
-def test_figures_are_written_for_people():
+def test_figures_are_formatted_for_tables():
     assert [p_value(value) for value in (None, 0.0002, 0.04)] == ["–", "<0.001", "0.040"]
     assert (percent(0.1234), decimal(None), signed(0.5), count(7442)) == ("12.3 %", "–", "+0.500", "7\u202f442")
 
 
 def test_only_shared_clips_are_paired_and_one_speaker_gives_no_interval():
     first, second = clips(0), clips(5)
-    found = paired_difference(first, second[second["speaker"] == "s1"])
-    assert (found.num_clips, found.num_speakers) == (4, 1)
-    assert (found.low, found.high, found.p_value) == (None, None, None)
+    paired = paired_difference(first, second[second["speaker"] == "s1"])
+    assert (paired.num_clips, paired.num_speakers) == (4, 1)
+    assert (paired.low, paired.high, paired.p_value) == (None, None, None)
     assert paired_difference(first, second.assign(utterance_id="d/" + second["utterance_id"])) is None
     assert paired_difference(first, second.assign(label=second["label"].replace("sad", "angry"))) is None
 
@@ -130,11 +131,11 @@ def test_table_is_sorted_by_uar_and_compares_with_the_best(runs):
     assert comparison.warnings == ()
 
 
-def test_runs_that_cannot_be_compared_are_named(runs, tmp_path):
-    other, _ = fabricate(
+def test_reasons_not_to_compare_are_named(runs, tmp_path):
+    other_corpus, _ = fabricate(
         tmp_path, Case(corpus="emodb", speakers=("emodb/03", "emodb/08"), protocol="random", disjoint=False)
     )
-    comparison = ser_head.compare([runs["weak"], other])
+    comparison = ser_head.compare([runs["weak"], other_corpus])
     text = "\n".join(comparison.warnings)
     assert "different clips" in text
     assert "in all of them: 0" in text
@@ -165,21 +166,33 @@ def test_output_by_suffix(runs, tmp_path, suffix):
         assert suffix == ".md" or b'src="data:image/svg+xml;base64,' in content
 
 
+def test_a_notebook_shows_the_chart_and_the_table(runs, tmp_path):
+    comparison = ser_head.compare([runs["weak"], runs["strong"], fabricate(tmp_path, protocol="random")[0]])
+    fragment, page = HtmlParts(comparison._repr_html_()), HtmlParts(comparison.page())
+    assert not {"html", "head", "body", "title"} & set(fragment.tags)
+    assert fragment.fetched == page.fetched
+    assert fragment.fetched[0].startswith("data:image/svg+xml;base64,")
+    assert fragment.alts == ["UAR of each run with its 95 % interval, best first"]
+    assert fragment.text.strip() == page.text.partition("3 runs compared ")[2].strip()
+    assert "strong-run" in fragment.text
+    assert "the runs differ in protocol" in fragment.text
+
+
 def test_unknown_suffix_writes_nothing(runs, tmp_path):
     with pytest.raises(InputError, match=r"ending in \.html, \.csv, .* found '.*x\.doc'"):
         ser_head.compare([runs["weak"]], output=tmp_path / "x.doc")
     assert not list(tmp_path.iterdir())
 
 
-def test_an_output_that_cannot_be_written_is_told_before_runs_are_read(tmp_path, capsys):
+def test_an_output_that_cannot_be_written_is_refused_before_runs_are_read(tmp_path, capsys):
     (tmp_path / "x.csv").mkdir()
     assert main(["no run", "--output", str(tmp_path / "x.csv")]) == 2
     assert capsys.readouterr() == ("", f"error: cannot write to {tmp_path / 'x.csv'}: Is a directory\n")
 
 
 def test_command_prints_a_table_and_warnings(runs, tmp_path, capsys):
-    edit_json((other := fabricate(tmp_path)[0]) / "metrics.json", protocol="random")
-    assert main([str(runs["weak"]), str(other)]) == 0
+    edit_json((random_run := fabricate(tmp_path)[0]) / "metrics.json", protocol="random")
+    assert main([str(runs["weak"]), str(random_run)]) == 0
     printed = capsys.readouterr()
     assert len(printed.out.splitlines()) == 3
     assert "warning: the runs differ in protocol" in printed.err

@@ -1,4 +1,4 @@
-"""Pictures of bars: classes, clip lengths, layers, and runs side by side."""
+"""Bar plots: clips per class, clip lengths, layer weights, runs side by side."""
 
 from collections.abc import Mapping, Sequence
 
@@ -21,7 +21,8 @@ from ser_head.reporting.plots.style import (
     styled,
 )
 
-_SHADES = (1.0, 0.6, 0.3)  # of the parts of a bar
+_PART_OPACITIES = (1.0, 0.6, 0.3)  # of the parts of a stacked bar, from the left
+_CORPUS_COLORS = (FIRST, SECOND, "#7C7C7C", "#E7A402", "#004A66", "#D8A9CA")
 
 
 @styled
@@ -36,8 +37,8 @@ def class_counts(counts: pd.DataFrame) -> Figure:
     left = np.zeros(len(counts))
     names = [printable(name) for name in counts.index]
     for number, part in enumerate(counts):
-        shade = _SHADES[number % len(_SHADES)]
-        bars = axes.barh(range(len(names)), counts[part], left=left, color=list(colors.values()), alpha=shade)
+        opacity = _PART_OPACITIES[number % len(_PART_OPACITIES)]
+        bars = axes.barh(range(len(names)), counts[part], left=left, color=list(colors.values()), alpha=opacity)
         left += counts[part].to_numpy()
     axes.bar_label(bars, [f"{total:,.0f}" for total in left], padding=3)
     axes.set_yticks(range(len(names)), names)
@@ -49,25 +50,22 @@ def class_counts(counts: pd.DataFrame) -> Figure:
 
 @styled
 def clip_lengths(durations_s: Mapping[str, np.ndarray]) -> Figure:
-    """Draw how long the clips are, stacked by corpus, with the median marked.
+    """Draw a histogram of clip lengths, stacked by corpus, with the median marked.
 
     Args:
-        durations_s: the clips' lengths in seconds, per corpus.
+        durations_s: lengths of the clips in seconds, float (clips,), per corpus.
     """
     figure, (axes,) = new_figure(HALF_WIDTH, 2.9)
-    every = np.concatenate(list(durations_s.values()))
-    colors = [FIRST, SECOND, "#7C7C7C", "#E7A402", "#004A66", "#D8A9CA"]
-    shades = [colors[number % len(colors)] for number in range(len(durations_s))]
-    names = [printable(name) for name in durations_s]
+    all_durations_s = np.concatenate(list(durations_s.values()))
     axes.hist(
         list(durations_s.values()),
-        bins=np.histogram_bin_edges(every, 30).tolist(),
+        bins=np.histogram_bin_edges(all_durations_s, 30).tolist(),
         stacked=True,
-        color=shades,
-        label=names,
+        color=[_CORPUS_COLORS[number % len(_CORPUS_COLORS)] for number in range(len(durations_s))],
+        label=[printable(name) for name in durations_s],
     )
-    median = float(np.median(every))
-    axes.axvline(median, color=INK, linewidth=1, linestyle="--", label=f"median {median:.1f} s")
+    median_s = float(np.median(all_durations_s))
+    axes.axvline(median_s, color=INK, linewidth=1, linestyle="--", label=f"median {median_s:.1f} s")
     axes.set(xlabel="length of the clip, seconds", ylabel="clips")
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=3, borderaxespad=0)
     return figure
@@ -75,7 +73,7 @@ def clip_lengths(durations_s: Mapping[str, np.ndarray]) -> Figure:
 
 @styled
 def layer_weights(weights: Mapping[str, float]) -> Figure:
-    """Draw how much the head listens to each layer of the encoder.
+    """Draw the weight that the head gives to each layer of the encoder.
 
     Args:
         weights: weight in [0, 1] per layer, from the first to the last.
@@ -92,23 +90,23 @@ def layer_weights(weights: Mapping[str, float]) -> Figure:
 
 @styled
 def run_bars(names: Sequence[str], uar: np.ndarray, low: np.ndarray, high: np.ndarray) -> Figure:
-    """Draw the UAR of several runs with their intervals, first on top.
+    """Draw the UAR of several runs with their intervals, the first run on top.
 
     Args:
-        names: what each run is called.
-        uar: UAR in [0, 1] per run.
-        low: lower ends of the 95 % intervals; NaN where there is none.
-        high: upper ends.
+        names: names of the runs.
+        uar: UAR in [0, 1] per run, (runs,).
+        low: lower ends of the 95 % intervals, (runs,); NaN where there is none.
+        high: upper ends, likewise.
     """
     figure, (axes,) = new_figure(FULL_WIDTH, 1.0 + 0.42 * len(names))
-    places = np.arange(len(names))
-    axes.barh(places, uar, color=FIRST, height=0.62)
-    axes.hlines(places, low, high, color=INK, linewidth=1.6)
+    positions = np.arange(len(names))
+    axes.barh(positions, uar, color=FIRST, height=0.62)
+    axes.hlines(positions, low, high, color=INK, linewidth=1.6)
     for ends in (low, high):
-        axes.plot(ends, places, "|", color=INK, markersize=8, markeredgewidth=1.6)
-    for place, (value, top) in enumerate(zip(uar, np.fmax(uar, high), strict=True)):
-        axes.text(top + 0.012, place, f"{value:.1%}", va="center", color=MUTED)
-    axes.set_yticks(places, [printable(name, 40) for name in names])
+        axes.plot(ends, positions, "|", color=INK, markersize=8, markeredgewidth=1.6)
+    for position, (value, right_end) in enumerate(zip(uar, np.fmax(uar, high), strict=True)):
+        axes.text(right_end + 0.012, position, f"{value:.1%}", va="center", color=MUTED)
+    axes.set_yticks(positions, [printable(name, 40) for name in names])
     axes.invert_yaxis()
     axes.set(xlim=(0, 1), xlabel="UAR (mean of the per-class recalls), with 95 % interval over speakers")
     axes.tick_params(axis="y", length=0)

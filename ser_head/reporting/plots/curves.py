@@ -1,4 +1,4 @@
-"""Pictures of lines: training curves over epochs, and how well classes are ranked."""
+"""Line plots: training curves, one-vs-rest curves, calibration, accuracy by coverage."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -25,28 +25,27 @@ from ser_head.reporting.plots.style import (
     styled,
 )
 
-_DASHES = ("-", "--", "-.", ":")  # a second cue beside the colour
+_DASHES = ("-", "--", "-.", ":")  # tell curves apart where colour alone does not
+_LARGEST_DOT = 220  # area of the dot of the bin with most clips, in square points
 
 
 @styled
-def training_curves(history: pd.DataFrame, kept: Mapping[int, int]) -> Figure:
-    """Draw loss and accuracy over epochs, training against validation; folds thin, their mean thick.
+def training_curves(history: pd.DataFrame, best_epochs: Mapping[int, int]) -> Figure:
+    """Draw loss and accuracy over epochs, training against validation: folds as thin lines, their mean as a thick one.
 
     Args:
         history: columns fold, epoch, loss, accuracy and, where there was a validation set, val_loss, val_accuracy.
-        kept: the epoch whose weights were kept, per fold; marked by a dot.
+        best_epochs: per fold, the epoch whose weights the head has; marked by a dot.
     """
     measures = [name for name in ("loss", "accuracy") if name in history]
     figure, panels = new_figure(FULL_WIDTH, 3.2, len(measures))
-    size = 6 if len(kept) <= 12 else 3
+    size = 6 if len(best_epochs) <= 12 else 3
     for axes, name in zip(panels, measures, strict=True):
-        _fold_lines(axes, history, name, "training", FIRST, "-")
+        _draw_folds(axes, history, name, "training", FIRST, "-")
         if f"val_{name}" in history:
-            _fold_lines(axes, history, f"val_{name}", "validation", SECOND, "--")
-            chosen = history[history["epoch"] == history["fold"].map(kept)]
-            axes.plot(
-                chosen["epoch"], chosen[f"val_{name}"], "o", color=SECOND, markersize=size, markeredgecolor="white"
-            )
+            _draw_folds(axes, history, f"val_{name}", "validation", SECOND, "--")
+            best = history[history["epoch"] == history["fold"].map(best_epochs)]
+            axes.plot(best["epoch"], best[f"val_{name}"], "o", color=SECOND, markersize=size, markeredgecolor="white")
         axes.set(xlabel="epoch", title=name)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(axis="y")
@@ -54,33 +53,34 @@ def training_curves(history: pd.DataFrame, kept: Mapping[int, int]) -> Figure:
     return figure
 
 
-def _fold_lines(axes: Axes, history: pd.DataFrame, column: str, name: str, color: str, dashes: str) -> None:
+def _draw_folds(axes: Axes, history: pd.DataFrame, column: str, label: str, color: str, dashes: str) -> None:
+    """Draw one column of the history: a thin line per fold, and a thick one for their mean, which has the label."""
     folds = history.pivot_table(index="epoch", columns="fold", values=column)
     if folds.shape[1] > 1:
-        faint = min(0.35, 4 / folds.shape[1])  # a hundred lines must not hide their mean
-        axes.plot(folds.index, folds, color=color, linewidth=0.7, alpha=faint, rasterized=True)
-    # Folds stop at different epochs; a mean of the few that went on would jump about.
+        opacity = min(0.35, 4 / folds.shape[1])  # a hundred lines must not hide their mean
+        axes.plot(folds.index, folds, color=color, linewidth=0.7, alpha=opacity, rasterized=True)
+    # Folds stop at different epochs; a mean over the few that go on would jump.
     mean = folds[folds.notna().sum(axis=1) * 2 >= folds.shape[1]].mean(axis=1)
-    axes.plot(mean.index, mean, dashes, color=color, linewidth=2.2, label=name)
+    axes.plot(mean.index, mean, dashes, color=color, linewidth=2.2, label=label)
 
 
 @styled
-def ranking_curves(rankings: Sequence[OneVsRestCurves]) -> Figure:
+def ranking_curves(curves: Sequence[OneVsRestCurves]) -> Figure:
     """Draw each class against all others: ROC curves on the left, precision-recall curves on the right.
 
     Args:
-        rankings: what `ser_head.reporting.analysis.one_vs_rest` returns.
+        curves: as returned by `ser_head.reporting.analysis.one_vs_rest`.
     """
     figure, (roc, recall) = new_figure(FULL_WIDTH, 3.6, 2)
-    colors = emotion_colors(ranking.label for ranking in rankings)
-    for number, ranking in enumerate(rankings):
-        look: dict[str, Any] = {"color": colors[ranking.label], "linestyle": _DASHES[number % len(_DASHES)]}
-        label = f"{printable(ranking.label, 16)}  {ranking.auc:.3f}, {ranking.average_precision:.3f}"
-        roc.plot(*ranking.roc, linewidth=1.6, label=label, **look)
-        recall.plot(*ranking.recall_precision, linewidth=1.6, drawstyle="steps-post", **look)
+    colors = emotion_colors(curve.label for curve in curves)
+    for number, curve in enumerate(curves):
+        style: dict[str, Any] = {"color": colors[curve.label], "linestyle": _DASHES[number % len(_DASHES)]}
+        label = f"{printable(curve.label, 16)}  {curve.auc:.3f}, {curve.average_precision:.3f}"
+        roc.plot(*curve.roc, linewidth=1.6, label=label, **style)
+        recall.plot(*curve.recall_precision, linewidth=1.6, drawstyle="steps-post", **style)
     rate = np.linspace(0, 1, 201)
-    mean = np.mean([np.interp(rate, *ranking.roc) for ranking in rankings], axis=0)
-    auc, precision = np.mean([(ranking.auc, ranking.average_precision) for ranking in rankings], axis=0)
+    mean = np.mean([np.interp(rate, *curve.roc) for curve in curves], axis=0)
+    auc, precision = np.mean([(curve.auc, curve.average_precision) for curve in curves], axis=0)
     roc.plot(rate, mean, color=INK, linewidth=2.6, label=f"mean of classes  {auc:.3f}, {precision:.3f}")
     roc.plot([0, 1], [0, 1], color=MUTED, linewidth=0.8, linestyle=":", label="guessing  0.500, –")
     roc.set(xlabel="share of the others called this class", ylabel="share of this class found (recall)", title="ROC")
@@ -92,24 +92,22 @@ def ranking_curves(rankings: Sequence[OneVsRestCurves]) -> Figure:
     return figure
 
 
-_LARGEST = 220  # area of the dot that holds most clips, in square points
-
-
 @styled
 def reliability_diagram(bins: Sequence[Mapping[str, Any]]) -> Figure:
-    """Draw how often the head is right against how sure it says it is; a dot's area is its share of the clips.
+    """Draw accuracy against stated probability; the area of a dot is its bin's share of the clips.
 
     Args:
-        bins: what `ser_head.evaluation.calibration.reliability_table` returns.
+        bins: as returned by `ser_head.evaluation.calibration.reliability_table`.
     """
     figure, (axes,) = new_figure(HALF_WIDTH, 3.7)
-    filled = [each for each in bins if each["n"]]
-    most = max(each["n"] for each in filled)
-    said, right = [each["confidence"] for each in filled], [each["accuracy"] for each in filled]
+    filled = [row for row in bins if row["n"]]
+    largest = max(row["n"] for row in filled)
+    confidence, accuracy = [row["confidence"] for row in filled], [row["accuracy"] for row in filled]
+    areas = [max(12, _LARGEST_DOT * row["n"] / largest) for row in filled]
     axes.plot([0, 1], [0, 1], color=MUTED, linewidth=0.8, linestyle=":")
-    axes.vlines(said, said, right, color=FAINT, linewidth=2.5)
-    axes.plot(said, right, color=FIRST, linewidth=1.4, alpha=0.5)
-    axes.scatter(said, right, s=[max(12, _LARGEST * each["n"] / most) for each in filled], color=FIRST, zorder=3)
+    axes.vlines(confidence, confidence, accuracy, color=FAINT, linewidth=2.5)
+    axes.plot(confidence, accuracy, color=FIRST, linewidth=1.4, alpha=0.5)
+    axes.scatter(confidence, accuracy, s=areas, color=FIRST, zorder=3)
     axes.set(xlim=(0, 1.03), ylim=(0, 1.03), xlabel="how sure it says it is", ylabel="how often it is right")
     axes.grid()
     percent_axis(axes.xaxis)
@@ -119,19 +117,16 @@ def reliability_diagram(bins: Sequence[Mapping[str, Any]]) -> Figure:
 
 @styled
 def coverage_curve(points: Sequence[Mapping[str, Any]]) -> Figure:
-    """Draw the accuracy on the clips the head is surest of, from all clips to the surest tenth.
+    """Draw the accuracy on the clips the head is most certain of, from all clips to the most certain tenth.
 
     Args:
         points: those of `ser_head.evaluation.calibration.coverage_curve`.
     """
     figure, (axes,) = new_figure(HALF_WIDTH, 3.7)
-    covered, right = [each["coverage"] for each in points], [each["accuracy"] for each in points]
-    axes.plot(covered, right, "o-", color=FIRST, linewidth=2, markersize=5, markeredgecolor="white")
-    lowest = min(right)
-    axes.set(
-        xlim=(1.03, 0.05), ylim=(max(0, lowest - 0.08), 1.01), xlabel="share of the clips it answers, surest first"
-    )
-    axes.set(ylabel="accuracy on these")
+    coverage, accuracy = [point["coverage"] for point in points], [point["accuracy"] for point in points]
+    axes.plot(coverage, accuracy, "o-", color=FIRST, linewidth=2, markersize=5, markeredgecolor="white")
+    axes.set(xlim=(1.03, 0.05), ylim=(max(0, min(accuracy) - 0.08), 1.01))
+    axes.set(xlabel="share of the clips it answers, surest first", ylabel="accuracy on these")
     axes.grid()
     percent_axis(axes.xaxis)
     percent_axis(axes.yaxis)

@@ -1,7 +1,8 @@
-"""Pictures of planes: answers against the truth, and the vectors seen from where they spread most."""
+"""Plots of the plane: confusion matrix, predicted against true numbers, projected vectors, transfer matrix."""
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -22,16 +23,19 @@ from ser_head.reporting.plots.style import (
 )
 from ser_head.reporting.text import UNKNOWN_VALUE, decimal
 
-_MOST_SPEAKERS = 12  # more cannot be told apart by colour, so no legend is drawn
+_DARK_CELL = 0.55  # above this value a cell is so dark that its text has to be white
+_MAX_LEGEND_SPEAKERS = 12  # more cannot be told apart by colour, so there is no legend
+_CELL_WIDTH, _CELL_HEIGHT = 1.75, 1.0  # of the transfer matrix, in inches
+_LEGEND_CHARACTERS = 15  # per inch of a line of small print
 
 
 @styled
 def confusion_matrix(counts: np.ndarray, labels: Sequence[str]) -> Figure:
-    """Draw how often each class was called what: share of the row, and number of clips.
+    """Draw a confusion matrix: in each cell the share of the row, and the number of clips.
 
     Args:
-        counts: int (classes, classes), acted emotion by row, predicted by column.
-        labels: the classes' names.
+        counts: int (classes, classes), true class by row, predicted class by column.
+        labels: names of the classes.
     """
     counts = np.asarray(counts)
     totals = counts.sum(axis=1, keepdims=True)
@@ -40,7 +44,7 @@ def confusion_matrix(counts: np.ndarray, labels: Sequence[str]) -> Figure:
     figure, (axes,) = new_figure(side, side * 0.96)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for (row, column), share in np.ndenumerate(shares):
-        color = "white" if share > 0.55 else INK
+        color = _text_color(share)
         axes.text(column, row - 0.1, f"{share:.0%}", ha="center", va="center", color=color, fontsize=9)
         axes.text(column, row + 0.25, f"{counts[row, column]:,}", ha="center", va="center", color=color, fontsize=6.5)
     names = [printable(label, 14) for label in labels]
@@ -52,20 +56,25 @@ def confusion_matrix(counts: np.ndarray, labels: Sequence[str]) -> Figure:
     return figure
 
 
+def _text_color(value: float) -> str:
+    """Return the colour of text in a cell of the "Blues" colour map, `value` in [0, 1]."""
+    return "white" if value > _DARK_CELL else INK
+
+
 @styled
-def agreement_scatter(truth: np.ndarray, answers: np.ndarray, target: str) -> Figure:
-    """Draw numbers that a head answered with against the true ones.
+def agreement_scatter(truth: np.ndarray, predictions: np.ndarray, target: str) -> Figure:
+    """Draw predicted against true numbers, one dot per clip.
 
     Args:
-        truth: (clips,).
-        answers: (clips,).
-        target: what the numbers are.
+        truth: true numbers, float (clips,).
+        predictions: predicted numbers, float (clips,).
+        target: name of what the numbers measure.
     """
     figure, (axes,) = new_figure(HALF_WIDTH, HALF_WIDTH)
-    ends = min(truth.min(), answers.min()), max(truth.max(), answers.max())
+    ends = min(truth.min(), predictions.min()), max(truth.max(), predictions.max())
     axes.plot(ends, ends, color=MUTED, linewidth=0.8, linestyle=":")
     size = 16 if len(truth) < 600 else 8
-    axes.scatter(truth, answers, s=size, color=FIRST, alpha=0.4, linewidths=0, rasterized=True)
+    axes.scatter(truth, predictions, s=size, color=FIRST, alpha=0.4, linewidths=0, rasterized=True)
     name = printable(target)
     axes.set(xlabel=f"{name}: what was rated", ylabel=f"{name}: what the head said", aspect="equal")
     axes.grid()
@@ -77,61 +86,60 @@ def vector_map(projection: Projection) -> Figure:
     """Draw the clips' first two principal components twice: coloured by emotion, and by speaker.
 
     Args:
-        projection: what `ser_head.reporting.analysis.project` returns.
+        projection: as returned by `ser_head.reporting.analysis.project`.
     """
     figure, panels = new_figure(FULL_WIDTH, 4.7, 2)
     speakers = sorted(set(projection.speakers))
-    wheel = matplotlib.colormaps["turbo"](np.linspace(0.02, 0.98, len(speakers)))
+    speaker_colors = matplotlib.colormaps["turbo"](np.linspace(0.02, 0.98, len(speakers)))
     emotions = emotion_colors(sorted(set(projection.emotions)))
-    _dots(panels[0], projection.points, projection.emotions, emotions)
-    _means(panels[0], projection.points, projection.emotions, emotions)
-    _dots(panels[1], projection.points, projection.speakers, dict(zip(speakers, wheel, strict=True)))
+    _draw_clips(panels[0], projection.points, projection.emotions, emotions)
+    _draw_means(panels[0], projection.points, projection.emotions, emotions)
+    _draw_clips(panels[1], projection.points, projection.speakers, dict(zip(speakers, speaker_colors, strict=True)))
     panels[0].set_title("by emotion (large dots: the mean of its clips)")
     panels[1].set_title(f"by speaker ({len(speakers)} colours)")
     for axes in panels:
         axes.set(xlabel=f"component 1 ({projection.explained[0]:.0%} of the variance)", xticks=[], yticks=[])
     panels[0].set_ylabel(f"component 2 ({projection.explained[1]:.0%} of the variance)")
-    _legend(panels[0], len(emotions))
-    if len(speakers) <= _MOST_SPEAKERS:
-        _legend(panels[1], len(speakers))
+    _draw_legend(panels[0], len(emotions))
+    if len(speakers) <= _MAX_LEGEND_SPEAKERS:
+        _draw_legend(panels[1], len(speakers))
     return figure
 
 
-def _dots(axes: Axes, points: np.ndarray, groups: np.ndarray, colors: dict) -> None:
+def _draw_clips(axes: Axes, points: np.ndarray, groups: np.ndarray, colors: Mapping[str, Any]) -> None:
+    """Draw one dot per clip; points are (clips, 2), groups (clips,), colours per group."""
     size = 14 if len(points) < 600 else 7
     for group, color in colors.items():
-        chosen = points[groups == group]
+        dots = points[groups == group]
         label = printable(group, 16)
         axes.scatter(
-            chosen[:, 0], chosen[:, 1], s=size, color=color, alpha=0.65, linewidths=0, rasterized=True, label=label
+            dots[:, 0], dots[:, 1], s=size, color=color, alpha=0.65, linewidths=0, rasterized=True, label=label
         )
 
 
-def _means(axes: Axes, points: np.ndarray, groups: np.ndarray, colors: dict) -> None:
+def _draw_means(axes: Axes, points: np.ndarray, groups: np.ndarray, colors: Mapping[str, Any]) -> None:
+    """Draw one large dot per group, at the mean of its points."""
     for group, color in colors.items():
-        across, up = points[groups == group].mean(axis=0)
-        axes.scatter(across, up, s=130, color=color, edgecolors="white", linewidths=1.8, zorder=3)
+        x, y = points[groups == group].mean(axis=0)
+        axes.scatter(x, y, s=130, color=color, edgecolors="white", linewidths=1.8, zorder=3)
 
 
-def _legend(axes: Axes, entries: int) -> None:
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.09), ncols=min(entries, 4), markerscale=2, labelcolor=MUTED)
-
-
-_CELL_WIDTH, _CELL_HEIGHT = 1.75, 1.0  # inches
-_LEGEND_CHARACTERS = 15  # of a line of small print per inch
+def _draw_legend(axes: Axes, num_entries: int) -> None:
+    columns = min(num_entries, 4)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.09), ncols=columns, markerscale=2, labelcolor=MUTED)
 
 
 @styled
 def transfer_map(
-    uar: np.ndarray, below: Sequence[Sequence[str]], names: tuple[Sequence[str], Sequence[str]], legend: Sequence[str]
+    uar: np.ndarray, details: Sequence[Sequence[str]], names: tuple[Sequence[str], Sequence[str]], legend: Sequence[str]
 ) -> Figure:
-    """Draw a heat map with the figures in its cells.
+    """Draw a cross-corpus transfer matrix as a heat map with the figures in its cells.
 
     Args:
         uar: UAR in [0, 1], float64 (training corpora, test corpora); NaN for an empty cell.
-        below: what stands under each figure, in small print.
-        names: of the training corpora and of the test corpora.
-        legend: lines that stand below the picture.
+        details: per cell, the small print below the figure.
+        names: names of the training corpora and of the test corpora.
+        legend: lines below the heat map.
     """
     train, test = names
     width = max(5.2, 1.8 + _CELL_WIDTH * len(test))
@@ -139,10 +147,10 @@ def transfer_map(
     figure, (axes,) = new_figure(width, 1.3 + _CELL_HEIGHT * len(train) + 0.16 * len(lines))
     axes.imshow(np.ma.masked_invalid(uar), cmap="Blues", vmin=0, vmax=1, aspect="auto")
     for (row, column), value in np.ndenumerate(uar):
-        color = "white" if value > 0.55 else INK
+        color = _text_color(value)
         text = UNKNOWN_VALUE if np.isnan(value) else decimal(value)
         axes.text(column, row - 0.12, text, ha="center", va="center", color=color, fontsize=13)
-        axes.text(column, row + 0.19, below[row][column], ha="center", va="center", color=color, fontsize=7.5)
+        axes.text(column, row + 0.19, details[row][column], ha="center", va="center", color=color, fontsize=7.5)
     axes.set_xticks(range(len(test)), [printable(name) for name in test])
     axes.set_yticks(range(len(train)), [printable(name) for name in train])
     axes.set(xlabel="tested on", ylabel="trained on", title="UAR [95 % interval over speakers]")

@@ -1,4 +1,4 @@
-"""Pictures of speakers: how well each is recognised, and what it brings to know who speaks."""
+"""Plots of speakers: accuracy per speaker, gain from personalisation, figures by number of enrolled clips."""
 
 from collections.abc import Sequence
 
@@ -22,18 +22,18 @@ from ser_head.reporting.plots.style import (
     styled,
 )
 
-_MOST_NAMES = 100  # more names than this cannot be read along one axis
+_MAX_NAMES = 100  # more cannot be read along one axis
 
 
 @styled
 def speaker_bars(accuracy: pd.Series, chance: float) -> Figure:
-    """Draw the accuracy of each speaker, lowest first, with the mean over speakers and the level of guessing.
+    """Draw the accuracy of each speaker, lowest first, with the mean over speakers and the chance level.
 
     Args:
-        accuracy: accuracy in [0, 1] per speaker, sorted.
+        accuracy: accuracy in [0, 1], indexed by speaker, sorted.
         chance: accuracy of guessing, in [0, 1].
     """
-    figure, axes = _one_bar_each(accuracy, [FIRST] * len(accuracy))
+    figure, axes = _draw_speaker_bars(accuracy, [FIRST] * len(accuracy))
     axes.axhline(accuracy.mean(), color=INK, linewidth=1.2, label=f"mean {accuracy.mean():.0%}")
     axes.axhline(chance, color=SECOND, linewidth=1.2, linestyle="--", label=f"guessing {chance:.0%}")
     axes.set(ylim=(0, 1), ylabel="accuracy")
@@ -44,13 +44,13 @@ def speaker_bars(accuracy: pd.Series, chance: float) -> Figure:
 
 @styled
 def gain_bars(gains: pd.Series) -> Figure:
-    """Draw what knowing the speaker brings each speaker, lowest first, with the mean over speakers.
+    """Draw the gain of each speaker from personalisation, lowest first, with the mean over speakers.
 
     Args:
-        gains: difference in UAR per speaker, sorted.
+        gains: difference in UAR, in [-1, 1], indexed by speaker, sorted.
     """
     points = 100 * gains
-    figure, axes = _one_bar_each(points, [FIRST if gain > 0 else SECOND for gain in gains])
+    figure, axes = _draw_speaker_bars(points, [FIRST if gain > 0 else SECOND for gain in gains])
     axes.axhline(0, color=MUTED, linewidth=0.8)
     axes.axhline(points.mean(), color=INK, linewidth=1.2, linestyle="--", label=f"mean {points.mean():+.1f}")
     axes.set(ylabel="gain in UAR, percentage points")
@@ -59,34 +59,36 @@ def gain_bars(gains: pd.Series) -> Figure:
 
 
 @styled
-def enrolment_curve(
+def enrollment_curve(
     names: Sequence[str],
     values: Sequence[float],
     intervals: Sequence[tuple[float, float] | None],
     plain: float | None,
     measure: str = "UAR",
 ) -> Figure:
-    """Draw what enrolling more clips of a speaker buys.
+    """Draw a figure of the test by the number of clips enrolled of each speaker.
 
     Args:
         names: number of clips per point, in words, ascending.
         values: UAR or CCC per point.
-        intervals: its 95 % interval, where there is one.
-        plain: what a head gets that does not listen to who speaks, if known.
+        intervals: 95 % interval per point; None where it is not known.
+        plain: the same figure of a head without personalisation; None if not known.
         measure: "UAR" or "CCC".
     """
-    write = "{:.1%}" if measure == "UAR" else "{:.3f}"
+    number_format = "{:.1%}" if measure == "UAR" else "{:.3f}"
     figure, (axes,) = new_figure(HALF_WIDTH, 3.1)
-    places = np.arange(len(values))
-    for place, ends in zip(places, intervals, strict=True):
+    positions = np.arange(len(values))
+    for position, ends in zip(positions, intervals, strict=True):
         if ends:
-            axes.plot([place, place], ends, color=FIRST, linewidth=5, alpha=0.25, solid_capstyle="butt")
-    axes.plot(places, values, "o-", color=FIRST, linewidth=2, markersize=6, markeredgecolor="white", label=measure)
-    for place, value in zip(places, values, strict=True):
-        axes.annotate(write.format(value), (place, value), (-5, 5), textcoords="offset points", ha="right", fontsize=8)
+            axes.plot([position, position], ends, color=FIRST, linewidth=5, alpha=0.25, solid_capstyle="butt")
+    axes.plot(positions, values, "o-", color=FIRST, linewidth=2, markersize=6, markeredgecolor="white", label=measure)
+    for position, value in zip(positions, values, strict=True):
+        text = number_format.format(value)
+        axes.annotate(text, (position, value), (-5, 5), textcoords="offset points", ha="right", fontsize=8)
     if plain is not None:
-        axes.axhline(plain, color=SECOND, linewidth=1.2, linestyle="--", label=f"plain head {write.format(plain)}")
-    axes.set_xticks(places, [printable(name) for name in names])
+        label = f"plain head {number_format.format(plain)}"
+        axes.axhline(plain, color=SECOND, linewidth=1.2, linestyle="--", label=label)
+    axes.set_xticks(positions, [printable(name) for name in names])
     axes.set(xlabel="clips of the speaker known beforehand", xlim=(-0.7, len(values) - 0.7))
     axes.grid(axis="y")
     axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
@@ -96,15 +98,15 @@ def enrolment_curve(
     return figure
 
 
-def _one_bar_each(values: pd.Series, colors: Sequence[str]) -> tuple[Figure, Axes]:
+def _draw_speaker_bars(values: pd.Series, colors: Sequence[str]) -> tuple[Figure, Axes]:
+    """Draw one bar per speaker; the speakers have names on the axis as long as they can be read."""
     figure, (axes,) = new_figure(min(FULL_WIDTH, 2.4 + BAR_INCHES * len(values)), 3.2)
-    places = np.arange(len(values))
-    axes.bar(places, list(values), color=colors, width=0.75)
-    if len(values) <= _MOST_NAMES:
+    positions = np.arange(len(values))
+    axes.bar(positions, list(values), color=colors, width=0.75)
+    if len(values) <= _MAX_NAMES:
         names, corpus = _without_corpus([str(speaker) for speaker in values.index])
-        axes.set_xticks(
-            places, names, rotation=90 if max(map(len, names)) > 3 else 0, fontsize=8 if len(values) <= 40 else 6
-        )
+        rotation, size = 90 if max(map(len, names)) > 3 else 0, 8 if len(values) <= 40 else 6
+        axes.set_xticks(positions, names, rotation=rotation, fontsize=size)
         axes.set(xlabel=printable(corpus))
     else:
         axes.set(xticks=[], xlabel=f"{len(values)} speakers, lowest first")
@@ -114,7 +116,7 @@ def _one_bar_each(values: pd.Series, colors: Sequence[str]) -> tuple[Figure, Axe
 
 
 def _without_corpus(speakers: Sequence[str]) -> tuple[list[str], str]:
-    """Return names fit for an axis, and the corpus if all are of the same, which the names then leave out."""
+    """Return names for an axis, without the corpus if all speakers are of the same one, and that corpus, else ""."""
     corpora = {speaker.rpartition("/")[0] for speaker in speakers}
     (corpus,) = corpora if len(corpora) == 1 else ("",)
     return [printable(speaker.removeprefix(f"{corpus}/"), 16) for speaker in speakers], corpus

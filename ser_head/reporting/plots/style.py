@@ -1,4 +1,4 @@
-"""What all pictures share: colours, fonts, and how a Figure becomes an image inside an html page.
+"""Style of all plots: colours, fonts, and the conversion of a Figure to an image inside an html page.
 
 Widths and heights are in inches; a page shows an inch as 96 pixels.
 """
@@ -17,17 +17,18 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-FULL_WIDTH = 9.4  # as wide as the report's text
-HALF_WIDTH = 4.6
-BAR_INCHES = 0.34  # that one bar among many takes
+FULL_WIDTH = 9.4  # the width of the report's text
+HALF_WIDTH = 4.6  # two plots side by side
+BAR_INCHES = 0.34  # width of one bar of many, with the gap beside it
 INK = "#1F2933"
 MUTED = "#5F6B7A"
 FAINT = "#D9DEE5"
 FIRST, SECOND = "#266EE2", "#D53F00"  # for any pair of series: blue and vermilion
-RASTER_DPI = 130  # of dots and thin lines inside svg pictures, and of png files: sharp enough in print, and small
+# Resolution of png files, and of the dots and thin lines that svg images have as pixels: sharp in print, and small.
+RASTER_DPI = 130
 
-# Chosen by a search for the largest colour difference between any two of them as seen with normal vision,
-# protanopia, deuteranopia and tritanopia, at a contrast of at least 2 against white.
+# Found by a search for the largest colour difference between any two of them as seen with normal vision, protanopia,
+# deuteranopia and tritanopia, at a contrast of at least 2 against white.
 EMOTION_COLORS = {
     "angry": "#D53F00",
     "bored": "#1F045E",
@@ -55,9 +56,9 @@ _SETTINGS = {
     "grid.linewidth": 0.7,
     "axes.axisbelow": True,
     "legend.frameon": False,
-    "path.simplify_threshold": 0.5,  # of a pixel; curves of thousands of clips stay small
+    "path.simplify_threshold": 0.5,  # of a pixel, so that curves over thousands of clips stay small
     "svg.fonttype": "path",  # looks the same on every machine
-    "svg.hashsalt": "ser_head",  # the same picture gives the same bytes
+    "svg.hashsalt": "ser_head",  # the same plot gives the same bytes
     "text.color": INK,
     "text.parse_math": False,  # a speaker called "$x" is a name, not a formula
     "xtick.color": MUTED,
@@ -74,7 +75,7 @@ class Picture:
 
     Attributes:
         uri: the whole image as a data URI.
-        alt: what it shows, for readers who cannot see it.
+        alt: description in words, for readers who cannot see it.
     """
 
     uri: str
@@ -82,7 +83,7 @@ class Picture:
 
 
 def styled(draw: Callable[Arguments, Figure]) -> Callable[Arguments, Figure]:
-    """Make a drawing function use the library's fonts and colours, whatever the caller's matplotlib settings are."""
+    """Decorate a drawing function so that it uses this style, whatever the caller's matplotlib settings are."""
 
     @functools.wraps(draw)
     def wrapper(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Figure:
@@ -93,7 +94,13 @@ def styled(draw: Callable[Arguments, Figure]) -> Callable[Arguments, Figure]:
 
 
 def new_figure(width: float, height: float, panels: int = 1) -> tuple[Figure, list[Axes]]:
-    """Return a figure with `panels` axes side by side."""
+    """Create a figure with axes side by side.
+
+    Args:
+        width: of the figure, in inches.
+        height: of the figure, in inches.
+        panels: number of axes.
+    """
     figure = Figure(figsize=(width, height))
     axes = figure.subplots(1, panels, squeeze=False)
     return figure, list(axes[0])
@@ -105,19 +112,19 @@ def percent_axis(axis: Axis) -> None:
 
 
 def emotion_colors(labels: Iterable[str]) -> dict[str, str]:
-    """Return the colour of each label: the same in every picture, and set apart for labels of other corpora.
+    """Return one colour per label, the same in every plot; labels outside `EMOTION_COLORS` get spare colours.
 
     >>> emotion_colors(["sad", "contempt"])
     {'sad': '#266EE2', 'contempt': '#44AA99'}
     """
     labels = list(labels)
-    others = sorted({label for label in labels if label not in EMOTION_COLORS})
-    spare = {label: _SPARE_COLORS[index % len(_SPARE_COLORS)] for index, label in enumerate(others)}
+    new_labels = sorted({label for label in labels if label not in EMOTION_COLORS})
+    spare = {label: _SPARE_COLORS[index % len(_SPARE_COLORS)] for index, label in enumerate(new_labels)}
     return {label: EMOTION_COLORS.get(label) or spare[label] for label in labels}
 
 
 def printable(text: str, limit: int = 28) -> str:
-    """Return a name fit for an axis: control characters replaced, long ones shortened in the middle.
+    """Return a name as an axis can show it: control characters replaced, long names shortened in the middle.
 
     >>> printable("ravdess/01")
     'ravdess/01'
@@ -128,21 +135,26 @@ def printable(text: str, limit: int = 28) -> str:
 
 
 def render(figure: Figure, kind: str = "svg") -> bytes:
-    """Return the figure as the bytes of an "svg" or "png" file, the same bytes each time."""
+    """Render a figure as the bytes of a file, the same bytes each time.
+
+    Args:
+        figure: the figure.
+        kind: "svg" or "png".
+    """
     file = io.BytesIO()
     metadata = {"Date": None} if kind == "svg" else {"Software": None}
     with matplotlib.rc_context(_SETTINGS), warnings.catch_warnings():
-        # A name in a script the font lacks is drawn as boxes; the tables of the page still spell it out.
+        # The font lacks some scripts and draws their names as boxes; the tables of the page have the names in full.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         figure.savefig(file, format=kind, dpi=RASTER_DPI, metadata=metadata)
     return file.getvalue()
 
 
 def picture(figure: Figure, alt: str) -> Picture:
-    """Return the figure as an image for an html page.
+    """Render a figure as an image for an html page.
 
     Args:
-        figure: what to show.
-        alt: what it shows, in words.
+        figure: the figure.
+        alt: description of what it shows, in words.
     """
     return Picture("data:image/svg+xml;base64," + base64.b64encode(render(figure)).decode("ascii"), alt)

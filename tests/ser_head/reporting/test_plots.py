@@ -1,4 +1,4 @@
-"""Pictures: what they show equals the data, one colour per emotion, the same bytes each time, any name survives."""
+"""Plots: what they show equals the data, one colour per emotion, the same bytes each time, any name can be drawn."""
 
 import itertools
 import xml.etree.ElementTree as ElementTree
@@ -14,7 +14,7 @@ from ser_head.reporting.analysis import OneVsRestCurves, Projection
 from ser_head.reporting.plots.bars import class_counts, clip_lengths, layer_weights, run_bars
 from ser_head.reporting.plots.curves import coverage_curve, ranking_curves, reliability_diagram, training_curves
 from ser_head.reporting.plots.matrices import agreement_scatter, confusion_matrix, vector_map
-from ser_head.reporting.plots.speakers import enrolment_curve, gain_bars, speaker_bars
+from ser_head.reporting.plots.speakers import enrollment_curve, gain_bars, speaker_bars
 from ser_head.reporting.plots.style import EMOTION_COLORS, emotion_colors, printable, render
 from tests.ser_head.fabricated import Case, history
 
@@ -40,7 +40,7 @@ def projection(speakers, emotions):
 
 
 def every_figure(names):
-    """Return each kind of picture, drawn with these names for classes, speakers, layers and runs."""
+    """Return each kind of plot, drawn with these names for classes, speakers, layers and runs."""
     values = np.linspace(0.2, 0.9, len(names))
     line = np.array([[0, 0.1, 1], [0, 0.8, 1]])
     return {
@@ -49,7 +49,7 @@ def every_figure(names):
         "reliability": reliability_diagram([{"n": 0}, {"n": 4, "confidence": 0.8, "accuracy": 0.5}]),
         "coverage": coverage_curve([{"coverage": 1.0, "accuracy": 0.5}, {"coverage": 0.1, "accuracy": 0.9}]),
         "agreement": agreement_scatter(values, values[::-1], names[0]),
-        "enrolment": enrolment_curve(names, values, [None, *[(0.1, 0.9)] * (len(names) - 1)], 0.3),
+        "enrollment": enrollment_curve(names, values, [None, *[(0.1, 0.9)] * (len(names) - 1)], 0.3),
         "gains": gain_bars(pd.Series(values - 0.4, index=names)),
         "confusion": confusion_matrix(np.eye(len(names), dtype=int), names),
         "map": vector_map(projection(names * 3, names * 3)),
@@ -62,7 +62,7 @@ def every_figure(names):
 
 
 def perceived(color, vision):
-    """Return a colour as CIE L*a*b*, as someone with this vision sees it."""
+    """Return a colour as CIE L*a*b* float64 (3,), as someone with this vision sees it."""
     linear = np.array(matplotlib.colors.to_rgb(color))
     linear = np.where(linear <= 0.04045, linear / 12.92, ((linear + 0.055) / 1.055) ** 2.4)
     linear = np.clip(VISIONS[vision] @ linear, 0, 1)
@@ -73,20 +73,20 @@ def perceived(color, vision):
 
 @pytest.mark.parametrize("vision", VISIONS)
 def test_emotions_can_be_told_apart_by_colour(vision):
-    seen = {name: perceived(color, vision) for name, color in EMOTION_COLORS.items()}
-    closest = min(np.linalg.norm(seen[one] - seen[other]) for one, other in itertools.combinations(seen, 2))
+    colors = [perceived(color, vision) for color in EMOTION_COLORS.values()]
+    closest = min(np.linalg.norm(first - second) for first, second in itertools.combinations(colors, 2))
     assert closest > 20  # a difference of 2 can just be seen side by side
 
 
 def test_every_emotion_has_its_colour_and_keeps_it():
     assert set(EMOTION_COLORS) == set(EMOTIONS)
     assert emotion_colors(["sad", "contempt"])["sad"] == emotion_colors(["sad", "angry"])["sad"]
-    strangers = emotion_colors(["contempt", "awe", "sad"])
-    assert len(set(strangers.values())) == 3
-    assert strangers == emotion_colors(["sad", "awe", "contempt"])
+    with_new_labels = emotion_colors(["contempt", "awe", "sad"])
+    assert len(set(with_new_labels.values())) == 3
+    assert with_new_labels == emotion_colors(["sad", "awe", "contempt"])
 
 
-def test_every_picture_is_valid_svg_whatever_the_names():
+def test_every_plot_is_valid_svg_whatever_the_names():
     before = dict(matplotlib.rcParams)
     for name, figure in every_figure(HOSTILE).items():
         content = render(figure)
@@ -106,11 +106,11 @@ def test_png_is_a_png():
 
 def test_confusion_matrix_shows_counts_and_shares_of_the_row():
     figure = confusion_matrix(np.array([[3, 1], [0, 0]]), ["happy", "sad"])
-    shown = [text.get_text() for text in figure.axes[0].texts]
-    assert shown == ["75%", "3", "25%", "1", "0%", "0", "0%", "0"]
+    texts = [text.get_text() for text in figure.axes[0].texts]
+    assert texts == ["75%", "3", "25%", "1", "0%", "0", "0%", "0"]
 
 
-def test_mean_training_curve_stops_when_most_folds_have_and_kept_epochs_are_marked():
+def test_mean_training_curve_stops_with_most_folds_and_best_epochs_are_marked():
     table = pd.DataFrame({"fold": [0] * 4 + [1] * 2 + [2] * 2, "epoch": [1, 2, 3, 4, 1, 2, 1, 2]})
     table["loss"] = [3.0, 2, 1, 0, 5, 4, 7, 6]
     (axes,) = training_curves(table.assign(val_loss=9.0), {0: 3, 1: 2, 2: 1}).axes
@@ -120,7 +120,7 @@ def test_mean_training_curve_stops_when_most_folds_have_and_kept_epochs_are_mark
     assert sorted(axes.lines[-1].get_xdata()) == [1, 2, 3]
 
 
-def test_legend_of_rankings_names_each_area_and_their_mean():
+def test_legend_of_ranking_curves_has_the_area_of_each_class_and_their_mean():
     line = np.array([[0, 0, 1], [0, 1, 1]])
     figure = ranking_curves(
         [OneVsRestCurves("happy", line, 1.0, line, 0.9), OneVsRestCurves("sad", line[::-1], 0.5, line, 0.2)]
@@ -131,11 +131,11 @@ def test_legend_of_rankings_names_each_area_and_their_mean():
     ]  # fmt: skip
 
 
-def test_reliability_has_a_dot_for_each_bin_that_holds_clips_as_large_as_its_share():
+def test_reliability_diagram_has_one_dot_per_filled_bin_with_its_share_as_area():
     bins = [{"n": 0, "confidence": None, "accuracy": None}]
     bins += [{"n": 10, "confidence": 0.5, "accuracy": 0.4}, {"n": 40, "confidence": 0.9, "accuracy": 0.8}]
     (axes,) = reliability_diagram(bins).axes
-    (dots,) = (each for each in axes.collections if isinstance(each, PathCollection))
+    (dots,) = (artist for artist in axes.collections if isinstance(artist, PathCollection))
     np.testing.assert_allclose(dots.get_offsets(), [[0.5, 0.4], [0.9, 0.8]])
     assert dots.get_sizes()[1] == pytest.approx(4 * dots.get_sizes()[0])
 
@@ -147,10 +147,10 @@ def test_gains_are_drawn_in_points_and_losses_in_another_colour():
     assert axes.get_legend().get_texts()[0].get_text() == "mean +4.0"
 
 
-def test_enrolment_is_drawn_in_the_order_given_against_the_plain_head():
-    (axes,) = enrolment_curve(["0", "5", "all"], [0.5, 0.6, 0.7], [None, (0.5, 0.7), None], 0.52).axes
-    drawn = [line for line in axes.lines if len(line.get_xdata()) == 3]
-    np.testing.assert_allclose(drawn[0].get_ydata(), [0.5, 0.6, 0.7])
+def test_enrollment_is_drawn_in_order_against_the_plain_head():
+    (axes,) = enrollment_curve(["0", "5", "all"], [0.5, 0.6, 0.7], [None, (0.5, 0.7), None], 0.52).axes
+    curves = [line for line in axes.lines if len(line.get_xdata()) == 3]
+    np.testing.assert_allclose(curves[0].get_ydata(), [0.5, 0.6, 0.7])
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["UAR", "plain head 52.0%"]
 
 
@@ -161,13 +161,13 @@ def test_class_bars_stack_to_the_total():
 
 
 def test_many_speakers_are_drawn_without_names():
-    crowd = pd.Series(np.linspace(0, 1, 300), index=[f"s{number}" for number in range(300)])
-    (axes,) = speaker_bars(crowd, 0.1).axes
+    accuracy = pd.Series(np.linspace(0, 1, 300), index=[f"s{number}" for number in range(300)])
+    (axes,) = speaker_bars(accuracy, 0.1).axes
     assert len(axes.patches) == 300
     assert len(axes.get_xticks()) == 0
 
 
-def test_the_corpus_of_all_speakers_is_named_once():
+def test_a_corpus_that_all_speakers_share_is_named_once():
     (axes,) = speaker_bars(pd.Series({"ravdess/01": 0.2, "ravdess/02": 0.4}), 0.1).axes
     assert [label.get_text() for label in axes.get_xticklabels()] == ["01", "02"]
     assert axes.get_xlabel() == "ravdess"
@@ -184,8 +184,8 @@ def test_speakers_get_a_legend_only_where_colours_can_be_told_apart():
 
 
 def test_runs_without_intervals_are_drawn():
-    nothing = np.full(2, np.nan)
-    assert render(run_bars(["a", "b"], np.array([0.5, 0.4]), nothing, nothing))
+    no_ends = np.full(2, np.nan)
+    assert render(run_bars(["a", "b"], np.array([0.5, 0.4]), no_ends, no_ends))
 
 
 def test_printable_keeps_both_ends():

@@ -1,4 +1,4 @@
-"""The report: self-contained, honest about its speakers, equal to scikit-learn, safe against hostile names."""
+"""Report of a run: self-contained, clear about speakers and their overlap, safe against hostile names."""
 
 import base64
 import html
@@ -6,67 +6,35 @@ import json
 import re
 import shutil
 from dataclasses import replace
-from html.parser import HTMLParser
+from importlib.resources import files
 
-import numpy as np
 import pandas as pd
 import pytest
-from sklearn.decomposition import PCA
-from sklearn.metrics import average_precision_score, roc_auc_score
 
 from ser_embed.errors import InputError
 from ser_embed.store.reader import Store
-from ser_head.reporting.analysis import MOST_POINTS, frequent_confusions, one_vs_rest, project, speaker_accuracy
+from ser_head.reporting.analysis import MAX_POINTS, one_vs_rest
+from ser_head.reporting.plots.style import Picture
+from ser_head.reporting.run_plots import PLACED, PLOTS
 from ser_head.reporting.run_report import used_clips, write_report
 from ser_head.runs.results import Results
 from tests.ser_head.fabricated import LABELS, SPEC, Case, edit_json, fabricate, make_numeric, personalize
-
-VOID = {"meta", "img", "br", "link", "input", "hr"}
-FETCHING = {"src", "href", "srcset", "data", "action", "poster"}
-
-
-class Page(HTMLParser):
-    """Reads a page: its elements, what they would fetch, its text, whether its tags close."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.tags, self.fetched, self.alts, self.words, self._open = [], [], [], [], []
-        self.feed(text)
-        assert not self._open, f"never closed: {self._open}"
-
-    def handle_starttag(self, tag, attributes):
-        self.tags.append(tag)
-        values = dict(attributes)
-        self.fetched += [values[name] for name in FETCHING & values.keys()]
-        self.alts += [values.get("alt")] if tag == "img" else []
-        if tag not in VOID:
-            self._open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self._open.pop() == tag
-
-    def handle_data(self, data):
-        if self._open and self._open[-1] != "style":
-            self.words.append(data)
-
-    @property
-    def text(self):
-        return re.sub(r"\s+", " ", " ".join(self.words))
+from tests.ser_head.reporting.html_parts import HtmlParts
 
 
 def report(run, store):
     path = write_report(run, store)
     assert path == run / "report.html"
-    return Page(path.read_text("utf-8"))
+    return HtmlParts(path.read_text("utf-8"))
 
 
-def pictures(run):
+def svg_images(run):
     return re.findall(r'src="data:image/svg\+xml;base64,([^"]+)"', (run / "report.html").read_text("utf-8"))
 
 
 @pytest.fixture(scope="module")
 def example(tmp_path_factory):
-    """One run, its store and its report; not to be changed."""
+    """Return a run, its store and its report, which tests must not change."""
     run, store = fabricate(tmp_path_factory.mktemp("example"))
     folds = [
         {"head": "head.keras", "known": [], "layer_weights": weights} for weights in ([0.1, 0.7, 0.2], [0.3, 0.3, 0.4])
@@ -76,8 +44,8 @@ def example(tmp_path_factory):
 
 
 @pytest.fixture
-def words_alone(monkeypatch):
-    """Leave the pictures unpainted, which takes most of a report's time; every figure is still made."""
+def without_rendering(monkeypatch):
+    """Skip the rendering of figures, which takes most of a report's time; every figure is still made."""
     monkeypatch.setattr("ser_head.reporting.plots.style.render", lambda figure: b"<svg/>")
 
 
@@ -87,20 +55,28 @@ def test_report_is_one_self_contained_file(example):
     assert all(uri.startswith("data:image/svg+xml;base64,") for uri in page.fetched)
     text = (run / "report.html").read_text("utf-8")
     assert not re.search(r"@import|url\(|<script|<link|<iframe", text)
-    for picture in pictures(run):
-        svg = base64.b64decode(picture).decode()
+    for image in svg_images(run):
+        svg = base64.b64decode(image).decode()
         references = re.findall(r'(?:href|src)="([^"]*)"', svg)
         assert all(reference.startswith(("#", "data:image/png;base64,")) for reference in references)
     assert not [name for name in run.iterdir() if name.suffix == ".tmp"]
 
 
-def test_every_image_says_what_it_shows(example):
+def test_every_image_has_a_description(example):
     _, _, page = example
     assert len(page.alts) == 10
     assert all(len(alt) > 20 for alt in page.alts)
 
 
-def test_report_says_what_matters_in_words(example):
+def test_the_one_vs_rest_curves_are_described_by_their_areas(example):
+    run, _, page = example
+    curves = one_vs_rest(Results.load(run).tested, LABELS)
+    alt = next(alt for alt in page.alts if alt.startswith("ROC"))
+    areas = [f"{curve.label} {curve.auc:.3f} and {curve.average_precision:.3f}" for curve in curves]
+    assert alt.endswith(", ".join(areas))
+
+
+def test_report_has_the_main_results_in_words(example):
     run, _, page = example
     test = json.loads((run / "metrics.json").read_text())["test"]
     for words in (
@@ -126,7 +102,7 @@ def test_the_same_run_gives_the_same_report(example):
     assert (run / "report.html").read_bytes() == before
 
 
-def test_shared_speakers_and_synthetic_speech_are_warned_of(tmp_path, words_alone):
+def test_shared_speakers_and_synthetic_speech_give_a_warning(tmp_path, without_rendering):
     page = report(*fabricate(tmp_path, corpus="demo", synthetic=True, protocol="random", disjoint=False))
     assert "Test speakers were also heard in training" in page.text
     assert "Tested on unseen speakers" not in page.text
@@ -145,8 +121,8 @@ def test_hostile_names_are_escaped(tmp_path):
     assert script in html.unescape(page.text)
 
 
-def test_sections_without_data_are_left_out(tmp_path, words_alone):
-    """One speaker, no epochs, a class no test clip has, no conditions, no intervals."""
+def test_sections_without_data_are_left_out(tmp_path, without_rendering):
+    """The run has one speaker, no epochs, a class without test clips, no conditions, no intervals."""
     run, store = fabricate(tmp_path, speakers=("ravdess/01",), folds=1)
     (run / "history.csv").unlink()
     predictions = pd.read_csv(run / "predictions.csv")
@@ -169,7 +145,7 @@ def test_sections_without_data_are_left_out(tmp_path, words_alone):
         assert heading not in page.text
 
 
-def test_a_run_without_probabilities_or_known_clips_still_has_a_report(tmp_path, words_alone):
+def test_a_run_without_probabilities_or_known_clips_still_has_a_report(tmp_path, without_rendering):
     run, store = fabricate(tmp_path)
     predictions = pd.read_csv(run / "predictions.csv")
     predictions = predictions.drop(columns=[f"p_{label}" for label in LABELS])
@@ -180,7 +156,7 @@ def test_a_run_without_probabilities_or_known_clips_still_has_a_report(tmp_path,
     assert [alt.split()[0] for alt in page.alts] == ["Confusion", "Reliability", "Accuracy", "Accuracy", "Loss"]
 
 
-def test_conditions_are_listed_with_their_meaning(tmp_path, words_alone):
+def test_conditions_are_listed_with_their_meaning(tmp_path, without_rendering):
     run, store = fabricate(tmp_path)
     figures = {"accuracy": 0.5, "uar": 0.4321, "macro_f1": None}
     edit_json(run / "metrics.json", conditions={"closed": figures, "enrolled:5": {"uar": 0.6}, "novel": figures})
@@ -192,18 +168,18 @@ def test_conditions_are_listed_with_their_meaning(tmp_path, words_alone):
 
 
 @pytest.fixture(scope="module")
-def personal(tmp_path_factory):
-    """A personalised run and its report; not to be changed."""
-    run, store = fabricate(tmp_path_factory.mktemp("personal"))
+def personalized(tmp_path_factory):
+    """Return a personalised run and its report, which tests must not change."""
+    run, store = fabricate(tmp_path_factory.mktemp("personalized"))
     personalize(run, store, Case(), ("normalize", "embedding"))
     return run, report(run, store)
 
 
-def test_a_personalised_run_tells_what_knowing_the_speaker_brings(personal):
-    run, page = personal
+def test_a_personalised_run_has_its_gain_by_condition(personalized):
+    run, page = personalized
     metrics = json.loads((run / "metrics.json").read_text())
     gain, uar = metrics["gains"]["enrolled:20"], metrics["conditions"]["enrolled:20"]["uar"]
-    told = page.text.partition("What knowing the speaker brings")[2]
+    section = page.text.partition("What knowing the speaker brings")[2]
     for words in (
         f"{100 * uar:.1f} %",
         f"{100 * gain['mean']:+.1f} ± {100 * gain['deviation']:.1f} ",
@@ -211,18 +187,18 @@ def test_a_personalised_run_tells_what_knowing_the_speaker_brings(personal):
         f"{gain['gained']} / {gain['lost']}",
         "a second head, without personalisation",
         "(normalize) and describes a voice as a blend of the training voices it resembles (embedding).",
-        "TrainingSpeakers it borrows from",
+        "Voices it borrows from",
     ):
-        assert words in told, words
-    rows = re.findall(r"(plain|unknown|enrolled:\d+|transductive) (?:a|the|it) ", told)
+        assert words in section, words
+    rows = re.findall(r"(plain|unknown|enrolled:\d+|transductive) (?:a|the|it) ", section)
     assert rows == ["plain", "unknown", "enrolled:1", "enrolled:5", "enrolled:20", "transductive"]
     values = [metrics["conditions"][name]["uar"] for name in rows[1:]]
-    buys = ", ".join(f"{size}: {value:.1%}" for size, value in zip(("0", 1, 5, 20, "all"), values, strict=True))
-    assert f"UAR by number of clips of the speaker known beforehand: {buys}" in page.alts
+    points = ", ".join(f"{size}: {value:.1%}" for size, value in zip(("0", 1, 5, 20, "all"), values, strict=True))
+    assert f"UAR by number of clips of the speaker known beforehand: {points}" in page.alts
     assert any(alt.startswith("Gain in UAR of 8 speakers under enrolled:20") for alt in page.alts)
 
 
-def test_a_head_that_borrows_from_nobody_has_no_table_of_voices(tmp_path, words_alone):
+def test_methods_that_use_no_similar_speakers_have_no_table_of_them(tmp_path, without_rendering):
     run, store = fabricate(tmp_path)
     personalize(run, store, Case(), ("normalize",))
     page = report(run, store)
@@ -230,7 +206,7 @@ def test_a_head_that_borrows_from_nobody_has_no_table_of_voices(tmp_path, words_
     assert "borrows" not in page.text
 
 
-def test_seeds_calibration_and_subgroups_are_shown_where_there_are_some(example, tmp_path, words_alone):
+def test_seeds_calibration_and_subgroups_are_shown_where_there_are_some(example, tmp_path, without_rendering):
     run, store = fabricate(tmp_path)
     figures = {"n": 96, "accuracy": 0.5123, "uar": 0.4567}
     edit_json(
@@ -250,16 +226,16 @@ def test_seeds_calibration_and_subgroups_are_shown_where_there_are_some(example,
         assert words not in example[2].text
 
 
-def test_what_training_knew_of_the_test_is_told(tmp_path, words_alone):
+def test_leakage_is_described(tmp_path, without_rendering):
     run, store = fabricate(tmp_path)
-    nothing = {"clips": 0, "unknown": 0, "example": None}
-    clean = {name: nothing for name in ("speaker", "bytes", "audio", "augmented", "sentence")}
+    nothing_shared = {"clips": 0, "unknown": 0, "example": None}
+    clean = {name: nothing_shared for name in ("speaker", "bytes", "audio", "augmented", "sentence")}
     edit_json(run / "metrics.json", leakage={**clean, "duplicates": {"clips": 0, "example": None}})
     page = report(run, store)
     assert "Nothing: no test clip was found to share" in page.text
     assert "Not known" not in page.text
-    found = {"clips": 3, "unknown": 7, "example": ["a/1", "a/2"]}
-    edit_json(run / "metrics.json", leakage={**clean, "audio": found})
+    copies = {"clips": 3, "unknown": 7, "example": ["a/1", "a/2"]}
+    edit_json(run / "metrics.json", leakage={**clean, "audio": copies})
     page = report(run, store)
     assert "⚠ Test recordings were also heard in training" in page.text
     assert "3 of 192 test clips sound exactly like a training clip, such as a/1 and a/2." in page.text
@@ -267,7 +243,7 @@ def test_what_training_knew_of_the_test_is_told(tmp_path, words_alone):
     assert "Nothing:" not in page.text
 
 
-def test_a_head_that_answers_with_a_number_has_its_own_report(tmp_path):
+def test_a_head_that_predicts_a_number_has_its_own_report(tmp_path):
     run, store = fabricate(tmp_path)
     make_numeric(run, Case())
     test = json.loads((run / "metrics.json").read_text())["test"]
@@ -280,8 +256,8 @@ def test_a_head_that_answers_with_a_number_has_its_own_report(tmp_path):
     page = report(run, store)
     assert [alt.split()[0] for alt in page.alts] == ["The", "CCC", "Loss", "Histogram", "The"]
     assert "CCC by number of clips of the speaker known beforehand: 0: 0.600, 5: 0.700" in page.alts
-    answers = pd.read_csv(run / "predictions.csv")
-    mean_error = (answers["label"] - answers["label"].mean()).abs().mean()
+    predictions = pd.read_csv(run / "predictions.csv")
+    mean_error = (predictions["label"] - predictions["label"].mean()).abs().mean()
     for words in (
         f"CCC {test['ccc']:.3f}",
         f"95 % interval {test['ci95']['ccc'][0]:.3f} to {test['ci95']['ccc'][1]:.3f}",
@@ -295,11 +271,11 @@ def test_a_head_that_answers_with_a_number_has_its_own_report(tmp_path):
     assert not re.search(r"UAR|accuracy \d|emotions?, even", page.text)
 
 
-def test_an_ensemble_names_its_members_and_their_encoders(tmp_path, words_alone):
+def test_an_ensemble_names_its_members_and_their_encoders(tmp_path, without_rendering):
     run, store = fabricate(tmp_path / "whole")
-    for place, model in enumerate(("hubert-tiny", "<b>wavlm"), 1):
+    for number, model in enumerate(("hubert-tiny", "<b>wavlm"), 1):
         member, _ = fabricate(tmp_path / model, spec=replace(SPEC, model=model))
-        shutil.copytree(member, run / "members" / str(place))
+        shutil.copytree(member, run / "members" / str(number))
     settings = json.loads((run / "run.json").read_text())["settings"]
     edit_json(run / "run.json", folds=[], members=["members/1", "members/2"], settings={**settings, "head": "ensemble"})
     page = report(run, store)
@@ -308,7 +284,7 @@ def test_an_ensemble_names_its_members_and_their_encoders(tmp_path, words_alone)
     assert "kfold:4 in 4 rounds" in page.text
 
 
-def test_a_head_that_is_not_trained_in_epochs_has_no_training_curves(tmp_path, words_alone):
+def test_a_head_that_is_not_trained_in_epochs_has_no_training_curves(tmp_path, without_rendering):
     run, store = fabricate(tmp_path)
     (run / "history.csv").write_text("fold\n")
     folds = json.loads((run / "run.json").read_text())["folds"]
@@ -323,84 +299,23 @@ def test_a_head_that_is_not_trained_in_epochs_has_no_training_curves(tmp_path, w
 
 def test_vectors_of_another_encoder_are_refused(tmp_path):
     run, _ = fabricate(tmp_path / "a")
-    _, other = fabricate(tmp_path / "b", spec=replace(SPEC, model="wavlm", digest="d2"))
+    _, other_store = fabricate(tmp_path / "b", spec=replace(SPEC, model="wavlm", digest="d2"))
     with pytest.raises(InputError, match="wavlm"):
-        write_report(run, other)
+        write_report(run, other_store)
     assert not (run / "report.html").exists()
 
 
-def test_rankings_equal_scikit_learn(example):
-    results = Results.load(example[0])
-    curves = one_vs_rest(results.tested, LABELS)
-    probabilities = results.tested[[f"p_{label}" for label in LABELS]].to_numpy()
-    expected = roc_auc_score(results.tested["label"], probabilities, multi_class="ovr", average=None, labels=LABELS)
-    assert [curve.label for curve in curves] == list(LABELS)
-    np.testing.assert_allclose([curve.auc for curve in curves], expected)
-    np.testing.assert_allclose([np.trapezoid(curve.roc[1], curve.roc[0]) for curve in curves], expected)
-    steps = [-np.sum(np.diff(curve.recall_precision[0]) * curve.recall_precision[1][:-1]) for curve in curves]
-    found = [
-        average_precision_score(results.tested["label"] == label, results.tested[f"p_{label}"]) for label in LABELS
-    ]
-    np.testing.assert_allclose([curve.average_precision for curve in curves], found)
-    np.testing.assert_allclose(steps, found, atol=0.01)  # drawn without the points that change the curve little
-    alt = next(alt for alt in example[2].alts if alt.startswith("ROC"))
-    areas = [f"{curve.label} {curve.auc:.3f} and {curve.average_precision:.3f}" for curve in curves]
-    assert alt.endswith(", ".join(areas))
-
-
-def test_speaker_accuracy_is_sorted_and_weighs_back_to_the_whole(example):
-    tested = Results.load(example[0]).tested
-    accuracy = speaker_accuracy(tested)
-    assert accuracy.is_monotonic_increasing
-    assert accuracy.mean() == pytest.approx((tested["label"] == tested["prediction"]).mean())  # equally many clips each
-
-
-def test_commonest_mistakes_come_first():
-    counts = np.array([[6, 4, 0], [1, 19, 0], [10, 10, 80]])
-    found = [(mistake.acted, mistake.called, mistake.share) for mistake in frequent_confusions(counts, "xyz")]
-    assert found == [("x", "y", 0.4), ("z", "x", 0.1), ("z", "y", 0.1)]
-    assert frequent_confusions(np.diag([5, 0]), "xy") == []
-
-
-def test_projection_is_the_pca_of_standardised_vectors(example):
-    with Store(example[1]) as store:
-        rows = np.arange(5, 60)
-        found = project(store, rows, 1)
-        vectors = store.read(rows, [1])[:, 0].astype(float)
-        np.testing.assert_array_equal(found.speakers, store.utterances["speaker"].iloc[rows])
-    vectors = (vectors - vectors.mean(axis=0)) / vectors.std(axis=0)
-    expected = PCA(svd_solver="full").fit(vectors)
-    assert found.layer == "1"
-    np.testing.assert_allclose(found.explained, expected.explained_variance_ratio_[:2], rtol=1e-6)
-    np.testing.assert_allclose(np.abs(found.points), np.abs(expected.transform(vectors)[:, :2]), atol=1e-6)
-
-
-def test_vectors_that_do_not_spread_have_no_map(tmp_path):
-    _, path = fabricate(tmp_path, spec=replace(SPEC, width=1))
-    with Store(path) as store:
-        assert project(store, np.arange(20), 0) is None
-        assert project(store, np.arange(1), 0) is None
-
-
-def test_projection_of_frames_is_that_of_their_means(tmp_path):
-    _, clips = fabricate(tmp_path / "a")
-    _, frames = fabricate(tmp_path / "b", spec=replace(SPEC, pooling="frames"))
-    rows = np.arange(40)
-    with Store(clips) as one, Store(frames) as other:
-        np.testing.assert_allclose(project(one, rows, 2).points, project(other, rows, 2).points, atol=1e-5)
-
-
 def test_large_runs_are_sampled_and_stay_small(tmp_path):
-    """As many clips and speakers as CREMA-D has, and a round for each speaker."""
+    """The run has as many clips and speakers as CREMA-D, and a fold for each speaker."""
     speakers = tuple(f"crema-d/{number}" for number in range(1001, 1092))
     case = Case(corpus="crema-d", speakers=speakers, labels=(*LABELS, "disgust", "fear"), clips_each=14, folds=91)
     run, store = fabricate(tmp_path, case)
     page = report(run, store)
-    assert f"The vectors of {MOST_POINTS} clips" in " ".join(page.alts)
+    assert f"The vectors of {MAX_POINTS} clips" in " ".join(page.alts)
     assert (run / "report.html").stat().st_size < 1_500_000
 
 
-def test_clips_of_a_single_split_are_told_apart(tmp_path, words_alone):
+def test_clips_of_a_single_split_have_their_part(tmp_path, without_rendering):
     run, store = fabricate(tmp_path, protocol="speaker")
     predictions = pd.read_csv(run / "predictions.csv")
     predictions[predictions["fold"] == 1].to_csv(run / "predictions.csv", index=False)
@@ -409,3 +324,27 @@ def test_clips_of_a_single_split_are_told_apart(tmp_path, words_alone):
         parts = used_clips(Results.load(run), opened)["part"].value_counts()
     assert parts.to_dict() == {"training": 96, "validation": 48, "test": 48}
     assert "dark to pale: training, validation, test" in report(run, store).text
+
+
+def test_a_registered_plot_is_shown_with_its_description(tmp_path, without_rendering, monkeypatch):
+    run, store = fabricate(tmp_path)
+    before = report(run, store)
+    assert "More plots" not in before.text
+
+    def plot(results, opened, clips):
+        alt = f'{len(results.tested)} test clips & {len(opened)} vectors, parts "{clips["part"].unique()[0]}"'
+        return Picture("data:image/svg+xml;base64,PHN2Zy8+", alt)
+
+    monkeypatch.setitem(PLOTS, "own", plot)
+    monkeypatch.setitem(PLOTS, "without data", lambda *_: None)
+    page = report(run, store)
+    alt = '192 test clips & 192 vectors, parts "test"'
+    assert page.alts == [*before.alts, alt]
+    assert page.fetched[-1] == "data:image/svg+xml;base64,PHN2Zy8+"
+    section = page.text.partition("More plots")[2]
+    assert section.partition("Written by")[0].strip() == alt
+
+
+def test_the_templates_place_each_plot_of_the_library():
+    templates = "".join(path.read_text("utf-8") for path in (files("ser_head.reporting") / "templates").iterdir())
+    assert set(re.findall(r'show\("(\w+)"', templates)) == PLACED == set(PLOTS)

@@ -1,4 +1,4 @@
-"""Sentences: every protocol, condition and finding has its words, and the numbers in them are the figures'."""
+"""Text: each protocol, condition and finding of the audit has a sentence, and its numbers are those of the figures."""
 
 import re
 
@@ -14,23 +14,23 @@ from ser_head.reporting.text import (
     certainty_in_words,
     condition_in_words,
     coverage_in_words,
-    in_words,
     measured_in_words,
     methods_in_words,
     protocol_in_words,
     shared_in_words,
     unchecked_in_words,
+    values_in_words,
 )
 
 
 @pytest.mark.parametrize("protocol", ["speaker", "random", "kfold:4", "loso", "cross:ravdess:emodb"])
-def test_every_protocol_is_put_in_words(protocol):
+def test_every_protocol_has_a_sentence(protocol):
     assert re.search(r"(divided|tested|trained) (into|at random|once|on)", protocol_in_words(protocol))
     assert protocol_in_words("palmistry") == ""
     assert "trained on one corpus, a, and tested on another, b." in protocol_in_words("cross:a:b")
 
 
-def test_every_condition_is_put_in_words():
+def test_every_condition_has_a_description():
     names = ("closed", "unknown", "enrolled:1", "enrolled:20", "transductive", "plain")
     assert len({condition_in_words(name) for name in names}) == len(names)
     assert "1 unlabelled clip of" in condition_in_words("enrolled:1")
@@ -38,12 +38,12 @@ def test_every_condition_is_put_in_words():
     assert condition_in_words("dreamt") == ""
 
 
-def test_every_method_is_put_in_words():
-    said = methods_in_words(METHODS)
-    assert all(f"({method})" in said for method in METHODS)
-    assert said.count("listens to the voice") == 0
-    assert said.count(" and describes") == 0
-    assert said.rpartition(" and ")[2].endswith("(calibrate)")
+def test_every_method_has_a_description():
+    text = methods_in_words(METHODS)
+    assert all(f"({method})" in text for method in METHODS)
+    assert text.count("listens to the voice") == 0
+    assert text.count(" and describes") == 0
+    assert text.rpartition(" and ")[2].endswith("(calibrate)")
 
 
 @pytest.fixture
@@ -58,42 +58,41 @@ def clips():
 
 
 def split(train, validation, test):
-    return Split(1, *(np.array(places, dtype=np.int64) for places in (train, validation, test)))
+    return Split(1, *(np.array(rows, dtype=np.int64) for rows in (train, validation, test)))
 
 
-def test_what_is_shared_is_counted_with_an_example(clips):
-    found = audit(clips, [split([0, 1], [4], [2, 3])]).to_dict()
-    said = shared_in_words(found, 2)
-    assert said == [
+def test_shared_clips_are_counted_with_an_example(clips):
+    leakage = audit(clips, [split([0, 1], [4], [2, 3])]).to_dict()
+    assert shared_in_words(leakage, 2) == [
         "1 of 2 test clips are the very file of a training clip, such as c and a.",
         "2 of 2 test clips say a sentence that was also said in training, as is usual with acted speech, "
         "such as c and e.",
         "2 recordings of the corpus sound exactly like another, such as a and c.",
     ]
-    assert unchecked_in_words(found) == "Not known, and so not checked: speaker (1 clips), sound (6 clips), " + (
+    assert unchecked_in_words(leakage) == "Not known, and so not checked: speaker (1 clips), sound (6 clips), " + (
         "sentence (1 clips)."
     )
 
 
-def test_nothing_shared_is_nothing_said(clips):
+def test_without_shared_clips_there_is_no_sentence(clips):
     clips = clips.drop(columns="sentence").assign(speaker=list("abcdef"), digest=list("uvwxyz"))
     clips["audio_digest"], clips["sentence"] = clips["digest"], clips["digest"]
-    found = audit(clips, [split([0, 1], [2], [3, 4, 5])]).to_dict()
-    assert shared_in_words(found, 3) == []
-    assert unchecked_in_words(found) == ""
+    leakage = audit(clips, [split([0, 1], [2], [3, 4, 5])]).to_dict()
+    assert shared_in_words(leakage, 3) == []
+    assert unchecked_in_words(leakage) == ""
 
 
-def test_corpora_measured_on_their_test_clips_are_named():
-    own, others = {"clips": 9, "transductive": False}, {"clips": 9, "transductive": True}
-    (said,) = measured_in_words([{"corpora": {"ravdess": own, "emodb": others}}, {}])
-    assert said.startswith("The numbers of emodb were standardised by its own test clips")
+def test_corpora_standardised_by_their_test_clips_are_named():
+    training, test = {"clips": 9, "transductive": False}, {"clips": 9, "transductive": True}
+    (sentence,) = measured_in_words([{"corpora": {"ravdess": training, "emodb": test}}, {}])
+    assert sentence.startswith("The numbers of emodb were standardised by its own test clips")
 
 
-def answers(confidence, right):
-    """Figures of answers between two classes, given with this confidence; `right` says which are."""
-    sure = np.array(confidence)
-    probabilities = np.stack([sure, 1 - sure], axis=1)
-    targets = np.where(right, 0, 1)
+def figures(confidence, correct):
+    """Return calibration figures of a two-class head; `correct` says which of its predictions are."""
+    confidence = np.array(confidence)
+    probabilities = np.stack([confidence, 1 - confidence], axis=1)
+    targets = np.where(correct, 0, 1)
     return {
         "ece": calibration_error(probabilities, targets),
         "reliability": reliability_table(probabilities, targets),
@@ -102,29 +101,28 @@ def answers(confidence, right):
 
 
 @pytest.mark.parametrize(
-    ("confidence", "right", "lean"),
+    ("confidence", "correct", "direction"),
     [(0.95, [1, 1, 0, 0], "; mostly it is too sure of itself."), (0.55, [1, 1, 1, 1], "; mostly it is too modest.")],
 )
-def test_certainty_is_told_with_its_lean(confidence, right, lean):
-    said = certainty_in_words(answers([confidence] * 4, right), None)
-    assert "differ by 45.0 percentage points on average (ECE 0.450)" + lean in said
+def test_certainty_has_the_direction_of_its_bias(confidence, correct, direction):
+    text = certainty_in_words(figures([confidence] * 4, correct), None)
+    assert "differ by 45.0 percentage points on average (ECE 0.450)" + direction in text
 
 
-def test_certainty_without_a_lean_and_with_a_temperature():
-    test = answers([0.5, 0.5, 1, 1], [1, 0, 1, 1])
+def test_certainty_without_bias_and_with_a_temperature():
+    test = figures([0.5, 0.5, 1, 1], [1, 0, 1, 1])
     before = {"before": {"ece": 0.25}}
     assert certainty_in_words(test, None).endswith("0.0 percentage points on average (ECE 0.000).")
     assert certainty_in_words(test, before).endswith("validation clips it would be 25.0.")
 
 
-def test_coverage_tells_what_the_surest_half_brings():
-    said = coverage_in_words(answers([0.6, 0.9, 0.8, 0.7], [0, 1, 1, 0]))
-    assert said == (
+def test_coverage_compares_the_most_certain_half_with_all_clips():
+    assert coverage_in_words(figures([0.6, 0.9, 0.8, 0.7], [0, 1, 1, 0])) == (
         "Answering only the half of the clips it is surest of (at least 80 % sure), it is right in 100 of 100; "
         "on all clips in 50 of 100."
     )
 
 
-def test_settings_are_put_in_words():
+def test_settings_are_written_as_text():
     values = {"seed": 0, "personalized": True, "split": (0.6, 0.4), "corpus": (), "trim_db": None, "revision": ""}
-    assert [text for _, text in in_words(values)] == ["0", "yes", "0.6, 0.4", "–", "–", "–"]
+    assert [text for _, text in values_in_words(values)] == ["0", "yes", "0.6, 0.4", "–", "–", "–"]

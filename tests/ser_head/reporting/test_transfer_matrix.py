@@ -1,4 +1,4 @@
-"""The matrix of training by test corpora: which run fills which cell, what is refused, and what is said about it."""
+"""Cross-corpus transfer matrix: the cell each run fills, runs that are refused, warnings, output formats."""
 
 import json
 
@@ -13,17 +13,18 @@ from ser_head.compare import main
 from ser_head.evaluation.predictions import read_predictions
 from ser_head.reporting.plots.matrices import transfer_map
 from tests.ser_head.fabricated import LABELS, edit_json, fabricate
+from tests.ser_head.reporting.html_parts import HtmlParts
 
 SHARED = ("angry", "happy", "sad")
 
 
 def run_of(folder, corpora, protocol, labels=LABELS, normalization="all", **changes):
     """Fabricate a run that tests `corpora`, half of the speakers each, and return its folder."""
-    speakers = tuple(f"{corpora[place % len(corpora)]}/{place:02}" for place in range(8))
+    speakers = tuple(f"{corpora[number % len(corpora)]}/{number:02}" for number in range(8))
     run, _ = fabricate(folder, corpus=corpora[0], speakers=speakers, protocol=protocol, labels=labels, **changes)
     table = pd.read_csv(run / "predictions.csv")
-    home = table["speaker"].str.partition("/")[0]
-    table["utterance_id"] = home + "/" + table["utterance_id"].str.partition("/")[2]
+    corpus = table["speaker"].str.partition("/")[0]
+    table["utterance_id"] = corpus + "/" + table["utterance_id"].str.partition("/")[2]
     table.to_csv(run / "predictions.csv", index=False)
     settings = json.loads((run / "run.json").read_text())["settings"]
     chosen = [] if protocol.startswith("cross") else corpora
@@ -33,7 +34,7 @@ def run_of(folder, corpora, protocol, labels=LABELS, normalization="all", **chan
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """EmoDB and RAVDESS each within themselves, one crossing of the two, and one run on both."""
+    """Return runs within EmoDB, within RAVDESS, from RAVDESS to EmoDB, and on both."""
     folder = tmp_path_factory.mktemp("runs")
     return {
         "emodb": run_of(folder / "emodb", ["emodb"], "loso", skill=2.5),
@@ -55,9 +56,9 @@ def test_each_run_has_its_cell_and_a_cell_without_a_run_is_empty(runs):
         ("ravdess", "ravdess", "ravdess"),
         ("ravdess", "emodb", "cross"),
     ):
-        cell, found = matrix.cell(train, test), figures_of(runs[name])
-        assert (cell["run"], cell["uar"]) == (f"{name}-run", found["uar"])
-        assert [cell["uar_low"], cell["uar_high"]] == found["ci95"]["uar"]
+        cell, figures = matrix.cell(train, test), figures_of(runs[name])
+        assert (cell["run"], cell["uar"]) == (f"{name}-run", figures["uar"])
+        assert [cell["uar_low"], cell["uar_high"]] == figures["ci95"]["uar"]
         assert cell["n_test"] == len(read_predictions(runs[name] / "predictions.csv"))
     assert matrix.cell("emodb", "ravdess") is None
 
@@ -73,21 +74,21 @@ def test_a_run_on_both_corpora_has_a_row_with_a_figure_for_each(runs):
         assert cell["n_test"] == len(rows)
 
 
-def test_sets_of_emotions_are_numbered_named_and_warned_of(runs):
+def test_sets_of_emotions_are_numbered_and_different_ones_give_a_warning(runs):
     matrix = ser_head.compare([runs["cross"], runs["emodb"]], matrix=True)
     assert matrix.labels == {"#1": LABELS, "#2": SHARED}
     assert matrix.cell("ravdess", "emodb")["labels"] == "#2"
     assert "#2: angry, happy, sad (guessing: 0.333)" in matrix.text()
     assert any("scored on different emotions" in warning for warning in matrix.warnings)
-    alone = ser_head.compare([runs["ravdess"], runs["emodb"]], matrix=True)
-    assert alone.labels == {"#1": LABELS}
-    assert alone.warnings == ()
+    one_set = ser_head.compare([runs["ravdess"], runs["emodb"]], matrix=True)
+    assert one_set.labels == {"#1": LABELS}
+    assert one_set.warnings == ()
 
 
-def test_two_runs_of_one_cell_are_refused_and_one_run_given_twice_is_one(runs, tmp_path):
-    other = run_of(tmp_path / "again", ["emodb"], "kfold:4")
+def test_two_runs_of_one_cell_are_refused_and_a_repeated_run_counts_once(runs, tmp_path):
+    second = run_of(tmp_path / "again", ["emodb"], "kfold:4")
     with pytest.raises(InputError, match="both .*run and .*run were trained on emodb and tested on emodb"):
-        ser_head.compare([runs["emodb"], other], matrix=True)
+        ser_head.compare([runs["emodb"], second], matrix=True)
     assert len(ser_head.compare([runs["emodb"], runs["emodb"]], matrix=True).table) == 1
 
 
@@ -100,7 +101,7 @@ def test_a_run_that_shares_speakers_is_left_out(runs, tmp_path):
         ser_head.compare(leaky, matrix=True)
 
 
-def test_runs_that_measured_test_clips_or_differ_are_named(runs, tmp_path):
+def test_transductive_runs_and_differing_settings_are_named(runs, tmp_path):
     moved = run_of(tmp_path / "moved", ["ravdess"], "cross:emodb:ravdess", SHARED, normalization="coral")
     folds = json.loads((moved / "run.json").read_text())["folds"]
     measured = {"emodb": {"clips": 5, "transductive": False}, "ravdess": {"clips": 9, "transductive": True}}
@@ -114,11 +115,11 @@ def test_runs_that_measured_test_clips_or_differ_are_named(runs, tmp_path):
     assert "moved-run is transductive: its test corpus was measured on its test clips, without labels" in warnings
     assert "the runs differ in normalization (all: cross-run; coral: moved-run)" in warnings
     assert "the runs differ in head (mlp (last): cross-run; deep (last): moved-run)" in warnings
-    listed = ser_head.compare([runs["cross"], moved]).warnings
-    assert any("measured on test clips" in warning for warning in listed)
+    warnings = ser_head.compare([runs["cross"], moved]).warnings
+    assert any("measured on test clips" in warning for warning in warnings)
 
 
-def test_the_text_has_a_dash_where_no_run_is(runs):
+def test_the_text_has_a_dash_in_an_empty_cell(runs):
     matrix = ser_head.compare([runs["cross"], runs["emodb"], runs["ravdess"]], matrix=True)
     heading, emodb, ravdess, *_ = matrix.text().splitlines()
     assert heading.split() == ["trained", "on", "/", "tested", "on", "emodb", "ravdess"]
@@ -126,6 +127,16 @@ def test_the_text_has_a_dash_where_no_run_is(runs):
     assert emodb.endswith(" –")
     assert ravdess.startswith("ravdess ")
     assert "–" not in ravdess
+
+
+def test_a_notebook_shows_the_heat_map_and_the_table(runs):
+    matrix = ser_head.compare([runs["cross"], runs["emodb"], runs["ravdess"]], matrix=True)
+    fragment = HtmlParts(matrix._repr_html_())
+    page = HtmlParts(matrix.page())
+    assert not {"html", "head", "body", "title"} & set(fragment.tags)
+    assert (fragment.fetched, fragment.alts) == (page.fetched, page.alts)
+    assert fragment.text.strip() == page.text.partition("Cross-corpus transfer ")[2].strip()
+    assert "scored on different emotions" in fragment.text
 
 
 @pytest.mark.parametrize("suffix", [".html", ".csv", ".json", ".md", ".png"])
@@ -155,7 +166,7 @@ def test_the_command_prints_the_matrix_and_warnings(runs, capsys):
     assert json.loads(capsys.readouterr().out)["cells"][0]["train"] == "emodb"
 
 
-def test_the_picture_has_the_figure_of_each_cell_and_a_dash_for_none():
+def test_the_heat_map_has_the_figure_of_each_cell_and_a_dash_in_an_empty_one():
     figure = transfer_map(np.array([[0.5, np.nan]]), [["below", ""]], (["a"], ["a", "b"]), ["#1: sad, angry"])
     (axes,) = figure.axes
     assert [text.get_text() for text in axes.texts] == ["0.500", "below", "–", ""]
