@@ -23,9 +23,9 @@ def test_bad_usage_is_one_line_and_exit_code_2(
         (["--model", "mfcc", "--data", str(data), "--corpus", "crema-d"], "crema-d"),
         (["--model", "mfcc", "--data", str(data), "--store", str(tmp_path / "bad.h5")], "expected a store"),
         (["--model", "mfcc", "--data", str(data), "--store", str(tmp_path)], f"such as {tmp_path / 'bad.h5'}, but"),
-        (["--model", "mfcc", "--data", str(data), "--chunk", "0"], "chunk has to be positive, not 0"),
-        (["--model", "mfcc", "--data", str(data), "--batch-seconds", "nan"], "batch seconds has to be positive"),
-        (["--model", "mfcc", "--data", str(data), "--batch-seconds", "inf"], "batch seconds has to be positive"),
+        (["--model", "mfcc", "--data", str(data), "--chunk", "0"], "--chunk has to be at least 1, not 0"),
+        (["--model", "mfcc", "--data", str(data), "--batch-seconds", "nan"], "--batch-seconds has to be positive"),
+        (["--model", "mfcc", "--data", str(data), "--batch-seconds", "inf"], "--batch-seconds has to be positive"),
         (["--model", model, "--data", str(data), "--layers", "77"], "not '77'"),
         (["--model", "mfcc", "--data", str(data), "--limit", "x"], "invalid int value"),
     ]:
