@@ -13,7 +13,7 @@ import pandas as pd
 from ser_embed.errors import InputError
 from ser_head.evaluation.significance import paired_difference
 from ser_head.reporting.text import aligned, decimal, p_value, signed
-from ser_head.runs.results import Results
+from ser_head.runs.results import RunResults
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -102,7 +102,7 @@ def compare_runs(folders: Sequence[str | Path]) -> Comparison:
     return Comparison(table.where(table.notna(), None), tuple(_reasons_not_to_compare(runs, names)))
 
 
-def load_runs(folders: Sequence[str | Path]) -> list[Results]:
+def load_runs(folders: Sequence[str | Path]) -> list[RunResults]:
     """Read the results of runs that predict classes.
 
     Raises:
@@ -110,20 +110,20 @@ def load_runs(folders: Sequence[str | Path]) -> list[Results]:
     """
     if not folders:
         raise InputError("expected at least one run folder to compare, found none")
-    runs = [Results.load(folder) for folder in folders]
+    runs = [RunResults.load(folder) for folder in folders]
     for run in runs:
         if not run.labels:
             raise InputError(f"expected runs that answer with emotions, but {run.run.folder} answers with a number")
     return runs
 
 
-def run_names(runs: Sequence[Results]) -> list[str]:
+def run_names(runs: Sequence[RunResults]) -> list[str]:
     """Return the names of the run folders, or their paths where two names are the same."""
     names = [run.name for run in runs]
     return names if len(set(names)) == len(names) else [str(run.run.folder) for run in runs]
 
 
-def _run_figures(run: Results) -> dict[str, Any]:
+def _run_figures(run: RunResults) -> dict[str, Any]:
     """Return the columns of the table that describe one run and its figures."""
     test = run.metrics["test"]
     test_corpora = {name.partition("/")[0] for name in run.tested["utterance_id"]}
@@ -145,7 +145,7 @@ def _run_figures(run: Results) -> dict[str, Any]:
     }
 
 
-def _difference_to_best(best: Results, run: Results) -> dict[str, Any]:
+def _difference_to_best(best: RunResults, run: RunResults) -> dict[str, Any]:
     """Return the columns of the table that compare one run with the best; None for the best itself."""
     paired = None if run is best else paired_difference(run.tested, best.tested)
     return {
@@ -157,7 +157,7 @@ def _difference_to_best(best: Results, run: Results) -> dict[str, Any]:
     }
 
 
-def _reasons_not_to_compare(runs: Sequence[Results], names: Sequence[str]) -> Iterator[str]:
+def _reasons_not_to_compare(runs: Sequence[RunResults], names: Sequence[str]) -> Iterator[str]:
     """Yield each reason why the figures of these runs cannot be compared directly."""
     test_clips = {name: frozenset(run.tested["utterance_id"]) for name, run in zip(names, runs, strict=True)}
     if len(set(test_clips.values())) > 1:

@@ -19,12 +19,12 @@ from ser_head.reporting.plots.curves import coverage_curve, ranking_curves, reli
 from ser_head.reporting.plots.matrices import agreement_scatter, confusion_matrix, vector_map
 from ser_head.reporting.plots.speakers import enrollment_curve, gain_bars, speaker_bars
 from ser_head.reporting.plots.style import Picture, picture
-from ser_head.runs.results import PARTS, Results
+from ser_head.runs.results import PARTS, RunResults
 
-Plot = Callable[[Results, Store, pd.DataFrame], Picture | None]
+Plot = Callable[[RunResults, Store, pd.DataFrame], Picture | None]
 
 
-def draw_plots(results: Results, store: Store, clips: pd.DataFrame) -> dict[str, Picture]:
+def draw_plots(results: RunResults, store: Store, clips: pd.DataFrame) -> dict[str, Picture]:
     """Draw every plot of `PLOTS` that the run has the data for.
 
     Args:
@@ -39,7 +39,7 @@ def draw_plots(results: Results, store: Store, clips: pd.DataFrame) -> dict[str,
     return {name: image for name, image in pictures.items() if image}
 
 
-def _confusion(results: Results, *_: object) -> Picture | None:
+def _confusion(results: RunResults, *_: object) -> Picture | None:
     labels, counts = results.labels, results.metrics["test"].get("confusion")
     if not labels or not counts:
         return None
@@ -47,7 +47,7 @@ def _confusion(results: Results, *_: object) -> Picture | None:
     return picture(confusion_matrix(np.asarray(counts), labels), alt)
 
 
-def _ranking(results: Results, *_: object) -> Picture | None:
+def _ranking(results: RunResults, *_: object) -> Picture | None:
     labels = results.labels
     if not all(PROBABILITY + label in results.tested for label in labels):
         return None
@@ -59,7 +59,7 @@ def _ranking(results: Results, *_: object) -> Picture | None:
     return picture(ranking_curves(curves), alt)
 
 
-def _reliability(results: Results, *_: object) -> Picture | None:
+def _reliability(results: RunResults, *_: object) -> Picture | None:
     test = results.metrics["test"]
     if not results.labels or not test.get("reliability"):
         return None
@@ -67,7 +67,7 @@ def _reliability(results: Results, *_: object) -> Picture | None:
     return picture(reliability_diagram(test["reliability"]), alt)
 
 
-def _coverage(results: Results, *_: object) -> Picture | None:
+def _coverage(results: RunResults, *_: object) -> Picture | None:
     test = results.metrics["test"]
     if not results.labels or not test.get("coverage"):
         return None
@@ -80,7 +80,7 @@ def _coverage(results: Results, *_: object) -> Picture | None:
     return picture(coverage_curve(points), alt)
 
 
-def _speakers(results: Results, *_: object) -> Picture | None:
+def _speakers(results: RunResults, *_: object) -> Picture | None:
     if not results.labels:
         return None
     accuracy = speaker_accuracy(results.tested)
@@ -90,7 +90,7 @@ def _speakers(results: Results, *_: object) -> Picture | None:
     return picture(speaker_bars(accuracy, 1 / len(results.labels)), alt)
 
 
-def _classes(results: Results, _: Store, clips: pd.DataFrame) -> Picture | None:
+def _classes(results: RunResults, _: Store, clips: pd.DataFrame) -> Picture | None:
     if not results.labels or not len(clips):
         return None
     counts = pd.crosstab(clips["emotion"], clips["part"])
@@ -100,7 +100,7 @@ def _classes(results: Results, _: Store, clips: pd.DataFrame) -> Picture | None:
     return picture(figure, f"Clips per class: {totals}")
 
 
-def _agreement(results: Results, *_: object) -> Picture | None:
+def _agreement(results: RunResults, *_: object) -> Picture | None:
     if results.labels:
         return None
     truth, predictions = (results.tested[name].to_numpy(float) for name in ("label", "prediction"))
@@ -108,7 +108,7 @@ def _agreement(results: Results, *_: object) -> Picture | None:
     return picture(agreement_scatter(truth, predictions, results.target), alt)
 
 
-def _enrollment(results: Results, *_: object) -> Picture | None:
+def _enrollment(results: RunResults, *_: object) -> Picture | None:
     conditions, measure = results.metrics.get("conditions", {}), "UAR" if results.labels else "CCC"
     key, number_format = measure.lower(), "{:.1%}" if results.labels else "{:.3f}"
     sizes = sorted(int(name.partition(":")[2]) for name in conditions if name.startswith(f"{ENROLLED}:"))
@@ -126,7 +126,7 @@ def _enrollment(results: Results, *_: object) -> Picture | None:
     return picture(enrollment_curve(points, values, intervals, plain, measure), alt)
 
 
-def _gains(results: Results, *_: object) -> Picture | None:
+def _gains(results: RunResults, *_: object) -> Picture | None:
     condition = results.shown_gain
     if not condition:
         return None
@@ -136,7 +136,7 @@ def _gains(results: Results, *_: object) -> Picture | None:
     return picture(gain_bars(gains), alt)
 
 
-def _training(results: Results, *_: object) -> Picture | None:
+def _training(results: RunResults, *_: object) -> Picture | None:
     history = results.history
     if len(history) < 2 or "loss" not in history:
         return None
@@ -146,7 +146,7 @@ def _training(results: Results, *_: object) -> Picture | None:
     return picture(training_curves(history, results.kept_epochs), alt)
 
 
-def _layers(results: Results, *_: object) -> Picture | None:
+def _layers(results: RunResults, *_: object) -> Picture | None:
     weights = results.layer_weights
     if len(weights) < 2:
         return None
@@ -155,7 +155,7 @@ def _layers(results: Results, *_: object) -> Picture | None:
     return picture(layer_weights(weights), alt)
 
 
-def _lengths(_results: Results, _store: Store, clips: pd.DataFrame) -> Picture | None:
+def _lengths(_results: RunResults, _store: Store, clips: pd.DataFrame) -> Picture | None:
     with_length = clips[clips["duration_s"].notna()]
     if not len(with_length):
         return None
@@ -165,7 +165,7 @@ def _lengths(_results: Results, _store: Store, clips: pd.DataFrame) -> Picture |
     return picture(clip_lengths(durations_s), alt)
 
 
-def _map(results: Results, store: Store, clips: pd.DataFrame) -> Picture | None:
+def _map(results: RunResults, store: Store, clips: pd.DataFrame) -> Picture | None:
     rows = clips.index.to_numpy()
     projection = project(store, rows, _shown_layer(results, store)) if len(rows) else None
     if not projection:
@@ -178,7 +178,7 @@ def _map(results: Results, store: Store, clips: pd.DataFrame) -> Picture | None:
     return picture(vector_map(projection), alt)
 
 
-def _shown_layer(results: Results, store: Store) -> int:
+def _shown_layer(results: RunResults, store: Store) -> int:
     """Return the position of the layer to project: the one with the largest weight, or the last the head uses."""
     weights = results.layer_weights
     name = max(weights, key=weights.__getitem__) if weights else results.run.about["layers"][-1]
@@ -200,7 +200,7 @@ PLOTS: dict[str, Plot] = {
     "lengths": _lengths,
     "map": _map,
 }
-# Plots that a section of the report shows. All others stand under "More plots", at its end.
+# Plots that have a place in a section of the report. All others are shown under "More plots", at its end.
 PLACED = frozenset({
     "confusion", "ranking", "reliability", "coverage", "speakers", "classes", "agreement", "enrollment", "gains",
     "training", "layers", "lengths", "map",

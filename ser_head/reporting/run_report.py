@@ -31,7 +31,7 @@ from ser_head.reporting.text import (
     unchecked_in_words,
     values_in_words,
 )
-from ser_head.runs.results import Results
+from ser_head.runs.results import RunResults
 from ser_head.runs.run import Run
 
 _CONDITION_ORDER = (PLAIN, UNKNOWN, ENROLLED, TRANSDUCTIVE, CLOSED)  # by what is known of the speaker
@@ -51,7 +51,7 @@ def write_report(run: str | Path, store: str | Path) -> Path:
     Raises:
         InputError: `run` is not a run folder, or the store holds vectors of another encoder.
     """
-    results = Results.load(run)
+    results = RunResults.load(run)
     with Store(store) as opened:
         results.run.require_spec(opened.spec)
         page = render_page("report.html.j2", **_context(results, opened))
@@ -61,7 +61,7 @@ def write_report(run: str | Path, store: str | Path) -> Path:
     return path
 
 
-def used_clips(results: Results, store: Store) -> pd.DataFrame:
+def used_clips(results: RunResults, store: Store) -> pd.DataFrame:
     """Select the clips of the store that the run used.
 
     Args:
@@ -81,7 +81,7 @@ def used_clips(results: Results, store: Store) -> pd.DataFrame:
     return clips.assign(part=np.select([tested, validated], ["test", "validation"], "training"))[used]
 
 
-def _context(results: Results, store: Store) -> dict[str, Any]:
+def _context(results: RunResults, store: Store) -> dict[str, Any]:
     clips = used_clips(results, store)
     pictures = draw_plots(results, store, clips)
     return {
@@ -95,7 +95,7 @@ def _context(results: Results, store: Store) -> dict[str, Any]:
     }
 
 
-def _run_values(results: Results, store: Store) -> dict[str, Any]:
+def _run_values(results: RunResults, store: Store) -> dict[str, Any]:
     """Return the name of the run, its head and encoders, and its settings."""
     config = results.run.config
     return {
@@ -129,7 +129,7 @@ def _corpus_values(clips: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def _test_values(results: Results) -> dict[str, Any]:
+def _test_values(results: RunResults) -> dict[str, Any]:
     """Return the protocol, the figures of the test, their groups, and what the audit of leakage found."""
     metrics, num_tested = results.metrics, len(results.tested)
     leakage = metrics.get("leakage")
@@ -152,7 +152,7 @@ def _test_values(results: Results) -> dict[str, Any]:
     }
 
 
-def _class_values(results: Results) -> dict[str, Any]:
+def _class_values(results: RunResults) -> dict[str, Any]:
     """Return what is shown of a head that predicts classes only."""
     metrics, labels = results.metrics, results.labels
     test = metrics["test"]
@@ -166,7 +166,7 @@ def _class_values(results: Results) -> dict[str, Any]:
     }
 
 
-def _number_values(results: Results) -> dict[str, Any]:
+def _number_values(results: RunResults) -> dict[str, Any]:
     """Return what is shown of a head that predicts a number only."""
     truth = results.tested["label"]
     return {
@@ -178,7 +178,7 @@ def _number_values(results: Results) -> dict[str, Any]:
     }
 
 
-def _speaker_values(results: Results, store: Store) -> dict[str, Any]:
+def _speaker_values(results: RunResults, store: Store) -> dict[str, Any]:
     """Return the figures by condition, the gains from personalisation, and similar speakers."""
     metrics = results.metrics
     gains = metrics.get("gains", {})

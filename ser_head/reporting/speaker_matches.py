@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from ser_embed.store.reader import Store
-from ser_head.personalization.methods import Personalizer
+from ser_head.personalization.methods import METHODS
+from ser_head.personalization.personalizer import Personalizer
 from ser_head.personalization.similarity import blend, most_similar
-from ser_head.runs.results import Results
-from ser_head.scoring.scorer import ARRAYS, Scorer, load_scorer
+from ser_head.runs.results import RunResults
+from ser_head.scoring.scorer import SCORER_FILE, Scorer, load_scorer
 
-BORROWING = ("embedding", "calibrate")  # methods that use training speakers similar to the new one
 _MIN_SHARE = 0.01  # a smaller share of a blend is not worth naming
 
 
@@ -35,7 +35,9 @@ class SpeakerMatch:
     shares: tuple[float, ...]
 
 
-def speaker_matches(results: Results, store: Store, max_speakers: int = 12, max_matches: int = 3) -> list[SpeakerMatch]:
+def speaker_matches(
+    results: RunResults, store: Store, max_speakers: int = 12, max_matches: int = 3
+) -> list[SpeakerMatch]:
     """Find the training speakers most similar to each test speaker of a run.
 
     Args:
@@ -50,7 +52,7 @@ def speaker_matches(results: Results, store: Store, max_speakers: int = 12, max_
     Raises:
         InputError: the run is damaged.
     """
-    if not set(BORROWING) & set(results.run.config.personalized):
+    if not any(METHODS[name].borrows for name in results.run.config.personalized):
         return []
     test_speakers = [(name, fold) for fold in results.run.about["folds"] for name in fold["speakers"]["test"]]
     new_speakers = [(name, fold) for name, fold in test_speakers if name and name not in fold["known"]]
@@ -69,15 +71,14 @@ def _match(speaker: str, personalizer: Personalizer, enrolled: np.ndarray, max_m
     """Match one speaker, given by its scaled vectors, float32 (clips, layers, width)."""
     training_speakers = personalizer.training_speakers
     nearest = most_similar(enrolled, training_speakers.means, max_matches)
-    shares = (
-        blend(enrolled, training_speakers.means)[1 + nearest] if "embedding" in personalizer.methods else np.zeros(0)
-    )
+    has_blend = any(METHODS[name].uses_speaker_table for name in personalizer.methods)
+    shares = blend(enrolled, training_speakers.means)[1 + nearest] if has_blend else np.zeros(0)
     if len(shares):
         nearest, shares = nearest[shares >= _MIN_SHARE], shares[shares >= _MIN_SHARE]
     return SpeakerMatch(speaker, tuple(training_speakers.names[index] for index in nearest), tuple(shares.tolist()))
 
 
-def _scaled_vectors(speaker: str, scorer: Scorer, results: Results, store: Store) -> np.ndarray:
+def _scaled_vectors(speaker: str, scorer: Scorer, results: RunResults, store: Store) -> np.ndarray:
     """Return the vectors of the speaker's test clips, scaled as for the head, float32 (clips, layers, width)."""
     clips = store.utterances
     of_speaker = clips["utterance_id"].isin(set(results.tested["utterance_id"])) & (clips["speaker"] == speaker)
@@ -85,8 +86,8 @@ def _scaled_vectors(speaker: str, scorer: Scorer, results: Results, store: Store
     return scorer.scaling.apply(store.read(rows, layers), clips["corpus"].to_numpy(object)[rows])
 
 
-def _read_scorer(results: Results, fold: dict[str, Any]) -> Scorer:
-    path = (results.run.folder / fold["head"]).with_name(ARRAYS)
+def _read_scorer(results: RunResults, fold: dict[str, Any]) -> Scorer:
+    path = (results.run.folder / fold["head"]).with_name(SCORER_FILE)
     return load_scorer(path, fold, results.run.config.personalized, _no_probabilities)
 
 

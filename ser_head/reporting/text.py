@@ -7,32 +7,20 @@ English sentences, or parts of one, that the templates put together.
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from ser_embed.errors import InputError
+from ser_head.data.splits import Protocol
 from ser_head.personalization.conditions import CLOSED, ENROLLED, PLAIN, TRANSDUCTIVE, UNKNOWN
+from ser_head.personalization.methods import METHODS, Method
 
 UNKNOWN_VALUE = "–"
 _SMALLEST_P = 0.001  # the smallest p-value that ten thousand resamples can tell from 0
 _MIN_BIAS = 0.02  # a smaller difference between mean confidence and accuracy is not worth a word
-_PROTOCOLS = {
-    "speaker": "The speakers were divided into three groups: one to learn from, one to choose the best moment of the "
-    "training, and one, kept aside until the end, for the test.",
-    "random": "The clips were divided at random into training, validation and test, whoever speaks in them.",
-    "kfold": "The speakers were divided into groups. Each group was tested once, by a head trained on the others.",
-    "loso": "Each speaker was tested once, by a head trained on all the other speakers.",
-    "cross": "The head was trained on one corpus, {}, and tested on another, {}.",
-}
 _CONDITIONS = {
     PLAIN: "a second head, without personalisation",
     UNKNOWN: "the head is not told who speaks",
     ENROLLED: "it was given {} unlabelled clip{} of the speaker, none of those scored",
     TRANSDUCTIVE: "it was given all clips of the speaker, unlabelled, those scored included",
     CLOSED: "the speaker was heard in training",
-}
-_METHODS = {
-    "normalize": "takes the voice's own average and spread out of the numbers",
-    "embedding": "describes a voice as a blend of the training voices it resembles",
-    "features": "is given the voice's average numbers",
-    "papt": "adds what the encoder's pre-training learned of the voice",
-    "calibrate": "expects emotions as often as in the training voices it resembles",
 }
 COPIES = ("bytes", "audio", "augmented")  # entries of metrics.json "leakage" that make a test clip a copy
 # Every entry of "leakage" that is about test clips, as the end of the sentence "3 of 100 test clips ..."
@@ -135,8 +123,11 @@ def values_in_words(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 def protocol_in_words(protocol: str) -> str:
     """Describe how the clips were divided into training and test; "" for an unknown protocol."""
-    kind, *corpora = protocol.split(":")
-    return _PROTOCOLS.get(kind, "").format(*corpora)
+    try:
+        parsed = Protocol.parse(protocol)
+    except InputError:
+        return ""
+    return parsed.spec.summary.format(train=parsed.train, test=parsed.test)
 
 
 def condition_in_words(condition: str) -> str:
@@ -155,7 +146,7 @@ def methods_in_words(methods: Sequence[str]) -> str:
     >>> methods_in_words(["features"])
     "is given the voice's average numbers (features)"
     """
-    phrases = [f"{_METHODS.get(method, 'listens to the voice')} ({method})" for method in methods]
+    phrases = [f"{METHODS[method].summary if method in METHODS else Method.summary} ({method})" for method in methods]
     return " and ".join([", ".join(phrases[:-1]), phrases[-1]] if len(phrases) > 1 else phrases)
 
 

@@ -20,7 +20,7 @@ from ser_head.data.splits import Protocol
 from ser_head.evaluation.metrics import compute_metrics
 from ser_head.reporting.comparison import bracketed, disagreement, load_runs, run_names
 from ser_head.reporting.text import UNKNOWN_VALUE, aligned, decimal
-from ser_head.runs.results import Results
+from ser_head.runs.results import RunResults
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -146,7 +146,7 @@ def make_matrix(folders: Sequence[str | Path]) -> Matrix:
     )
 
 
-def _run_cells(name: str, run: Results) -> Iterator[dict[str, Any]]:
+def _run_cells(name: str, run: RunResults) -> Iterator[dict[str, Any]]:
     """Yield the cells that a run fills: one per corpus among its test clips."""
     clip_corpora = run.tested["utterance_id"].str.partition("/")[0]
     test_corpora = sorted(set(clip_corpora))
@@ -184,7 +184,7 @@ def _require_one_run_per_cell(cells: Sequence[dict[str, Any]]) -> None:
             )
 
 
-def _warnings(names: Sequence[str], runs: Sequence[Results]) -> Iterator[str]:
+def _warnings(names: Sequence[str], runs: Sequence[RunResults]) -> Iterator[str]:
     """Yield what makes these cells incomparable, and which of the runs used their test clips."""
     if len({run.run.labels for run in runs}) > 1:
         yield "the cells were scored on different emotions; only those of one set (#) can be compared"

@@ -66,13 +66,13 @@ def enrollment_curve(
     plain: float | None,
     measure: str = "UAR",
 ) -> Figure:
-    """Draw a figure of the test by the number of clips enrolled of each speaker.
+    """Draw UAR or CCC by the number of clips enrolled of each speaker.
 
     Args:
         names: number of clips per point, in words, ascending.
         values: UAR or CCC per point.
         intervals: 95 % interval per point; None where it is not known.
-        plain: the same figure of a head without personalisation; None if not known.
+        plain: UAR or CCC of a head without personalisation; None if not known.
         measure: "UAR" or "CCC".
     """
     number_format = "{:.1%}" if measure == "UAR" else "{:.3f}"
