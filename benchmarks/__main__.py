@@ -1,18 +1,21 @@
-"""Run every benchmark and write RESULTS.md beside this file: `make bench`, `python -m benchmarks [--quick]`."""
+"""Benchmark runner: measures speed and memory, and writes RESULTS.md beside this file (`make bench`).
+
+python -m benchmarks [--quick]
+"""
 
 import argparse
 import datetime
 from pathlib import Path
 
 from benchmarks import growth, heads, large_store, stages, throughput
-from benchmarks.measure import machine, table
+from benchmarks.measure import describe_machine, markdown_table
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 
 
 def main() -> None:
-    """Measure and write the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Run the benchmarks, write the table and print it."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="smaller sizes: a few minutes instead of half an hour")
     quick = parser.parse_args().quick
     rows = [
@@ -22,8 +25,8 @@ def main() -> None:
         *large_store.run(100_000 if quick else 1_000_000),
         *heads.run(),
     ]
-    heading = f"Measured on {datetime.date.today()} with `make bench`: {machine()}."
-    RESULTS.write_text(f"# Benchmarks\n\n{heading}\n\n{table(rows)}\n", "utf-8")
+    heading = f"Measured on {datetime.date.today()} with `make bench`: {describe_machine()}."
+    RESULTS.write_text(f"# Benchmarks\n\n{heading}\n\n{markdown_table(rows)}\n", "utf-8")
     print(RESULTS.read_text("utf-8"))
 
 

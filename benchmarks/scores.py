@@ -1,58 +1,58 @@
-"""How good are the heads on real speech? The README's tables of UAR, by features and head, and by condition.
+"""Tables of UAR on real speech, for the README: by feature set and head, and by personalisation condition.
 
     python -m benchmarks.scores [--data ../shared/data] [--out DIR]
 
-Stores and runs are kept in DIR and not made again; each is what one command makes, which is printed before it runs.
+Stores and runs are kept in DIR and not made again. Each is made by one command, which is printed before it runs.
 """
 
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.kept import Made, read, run, tell, train, uar
+from benchmarks.score_tables import Job, format_uar, main, read_metrics, run_folder, train_command
 
 PROTOCOLS = {"emodb": "loso", "ravdess": "kfold:6"}
 FEATURES = ("egemaps", "mfcc", "mfcc+egemaps")
-HEADS = ("svm", "lda", "forest", "mlp", "deep")  # the ensemble is all of them
+HEADS = ("svm", "lda", "forest", "mlp", "deep")  # the ensemble combines all of them
 FRAME_HEADS = ("attention", "cnn")
 CONDITIONS = ("plain", "unknown", "enrolled:1", "enrolled:5", "enrolled:20", "transductive")
 
 
-def commands(data: str, out: Path) -> Iterator[Made]:
-    """Yield what each command makes, and its arguments; those that need others come after them."""
+def jobs(data: str, out: Path) -> Iterator[Job]:
+    """Yield the extractions and trainings; each comes after those that it needs."""
     for corpus, protocol in PROTOCOLS.items():
-        corpora = ["--data", data, "--corpus", corpus]
-        how = ["--protocol", protocol]
+        corpus_flags = ["--data", data, "--corpus", corpus]
+        protocol_flag = ["--protocol", protocol]
         for name in FEATURES:
             store = out / f"{name}-{corpus}.h5"
-            yield store, ["ser_embed.extract", "--model", name, *corpora]
+            yield store, ["ser_embed.extract", "--model", name, *corpus_flags]
             for head in HEADS:
-                yield run(out, name, corpus, head), train(store, "--head", head, *how)
-            members = [str(run(out, name, corpus, head)) for head in HEADS]
-            combined = ["ser_head.train", "--head", "ensemble", "--members", *members]
-            yield run(out, name, corpus, "ensemble"), combined
-            yield run(out, name, corpus, "personalized"), train(store, *how, "--personalized")
+                yield run_folder(out, name, corpus, head), train_command(store, "--head", head, *protocol_flag)
+            members = [str(run_folder(out, name, corpus, head)) for head in HEADS]
+            combine = ["ser_head.train", "--head", "ensemble", "--members", *members]
+            yield run_folder(out, name, corpus, "ensemble"), combine
+            yield run_folder(out, name, corpus, "personalized"), train_command(store, *protocol_flag, "--personalized")
         store = out / f"frames-{corpus}.h5"
-        frames = ["--model", "mfcc", "--pooling", "frames"]
-        yield store, ["ser_embed.extract", *frames, *corpora]
+        frame_flags = ["--model", "mfcc", "--pooling", "frames"]
+        yield store, ["ser_embed.extract", *frame_flags, *corpus_flags]
         for head in FRAME_HEADS:
-            yield run(out, "frames", corpus, head), train(store, "--head", head, *how)
+            yield run_folder(out, "frames", corpus, head), train_command(store, "--head", head, *protocol_flag)
 
 
-def tables(out: Path) -> str:
-    """Return the tables of all runs as markdown."""
+def make_tables(out: Path) -> str:
+    """Return the tables of all runs as Markdown."""
     lines = ["| vectors | head | EmoDB, `loso` | RAVDESS, `kfold:6` |", "|---|---|---|---|"]
     rows = [(name, head) for name in FEATURES for head in (*HEADS, "ensemble")]
     for name, head in [*rows, *(("frames", head) for head in FRAME_HEADS)]:
-        found = [read(run(out, name, corpus, head)) for corpus in PROTOCOLS]
-        lines.append(f"| `{name}` | `{head}` | {' | '.join(uar(metrics['test']) for metrics in found)} |")
+        cells = [format_uar(read_metrics(run_folder(out, name, corpus, head))["test"]) for corpus in PROTOCOLS]
+        lines.append(f"| `{name}` | `{head}` | {' | '.join(cells)} |")
     lines += ["", "| vectors | corpus | " + " | ".join(CONDITIONS) + " |", "|---" * (2 + len(CONDITIONS)) + "|"]
     for name in FEATURES:
         for corpus in PROTOCOLS:
-            conditions = read(run(out, name, corpus, "personalized"))["conditions"]
-            cells = " | ".join(f"{conditions[condition]['uar']:.3f}" for condition in CONDITIONS)
-            lines.append(f"| `{name}` | {corpus} | {cells} |")
+            conditions = read_metrics(run_folder(out, name, corpus, "personalized"))["conditions"]
+            cells = [f"{conditions[condition]['uar']:.3f}" for condition in CONDITIONS]
+            lines.append(f"| `{name}` | {corpus} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
 if __name__ == "__main__":
-    tell(__doc__, "../shared/data", commands, tables)
+    main(__doc__, "../shared/data", jobs, make_tables)
