@@ -13,11 +13,7 @@ from ser_head.reporting.text import count, decimal
 if TYPE_CHECKING:
     import pandas as pd
 
-_OF_CLASSES = {
-    "accuracy": "accuracy", "uar": "UAR", "macro_f1": "macro-F1", "roc_auc": "ROC AUC", "log_loss": "log-loss",
-    "ece": "ECE", "brier": "Brier",
-}  # fmt: skip
-_OF_NUMBERS = {"ccc": "CCC", "mae": "MAE", "rmse": "RMSE", "pearson": "Pearson"}
+_NUMERIC_METRICS = {"ccc": "CCC", "mae": "MAE", "rmse": "RMSE", "pearson": "Pearson"}
 
 
 def score(predictions: str | Path, by: Sequence[str] | str | None = None) -> dict[str, Any]:
@@ -48,11 +44,14 @@ def score(predictions: str | Path, by: Sequence[str] | str | None = None) -> dic
 
 
 def summary(document: dict[str, Any]) -> str:
-    """Return what `score` found as a table for people."""
-    names = _OF_CLASSES if document["labels"] else _OF_NUMBERS
-    rows = [["", "clips", *names.values()]]
+    """Return the figures of `score` as a table for people: one row per set of clips, one column per metric."""
+    from ser_head.evaluation.metrics import METRICS
+
+    in_table = {name: metric.label for name, metric in METRICS.items() if metric.in_table}
+    columns = in_table if document["labels"] else _NUMERIC_METRICS
+    rows = [["", "clips", *columns.values()]]
     for title, figures in _titled(document):
-        rows.append([title, count(figures["n"]), *(_cell(figures, name) for name in names)])
+        rows.append([title, count(figures["n"]), *(_cell(figures, name) for name in columns)])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
     return "\n".join(line.rstrip() for line in lines)

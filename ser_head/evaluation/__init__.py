@@ -1,1 +1,1 @@
-"""Evaluation: predictions, metrics, calibration figures, significance and subgroups."""
+"""Evaluation: predictions, metrics, recall, calibration, significance, and figures of groups of clips."""

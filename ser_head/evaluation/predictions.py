@@ -1,9 +1,9 @@
-"""The table behind every figure of a run: one row per scored clip and condition, kept as predictions.csv.
+"""Table of predictions, from which every figure of a run is computed: one row per scored clip and condition.
 
-Columns: utterance_id, speaker, label, prediction, `p_<emotion>` per class, fold, condition (what the head knew of the
-speaker, see `ser_head.training.fold_runner`), temperature (that the logits were divided by), and seed, where there are several. **The
-first row of a clip is the one a run is judged by.** Probabilities stay float32 throughout, so the file gives back the
-very numbers that were scored.
+It is stored as predictions.csv. Columns: utterance_id, speaker, label, prediction, `p_<emotion>` per class, fold,
+condition (what the head knew of the speaker, see `ser_head.personalization.conditions`), temperature (by which the
+logits were divided), and seed, where there are several. **The first row of a clip is its primary row, by which the run
+is judged.** Probabilities stay float32 throughout, so the file gives back exactly the numbers that were scored.
 """
 
 from collections.abc import Sequence
@@ -23,18 +23,21 @@ _TEXT = ("utterance_id", "speaker", "label", "prediction", "condition")
 def prediction_rows(
     data: Dataset, indices: np.ndarray, answers: np.ndarray, fold: int, condition: str, temperature: float
 ) -> pd.DataFrame:
-    """Lay out scored clips as rows.
+    """Arrange scored clips as rows of the table.
 
     Args:
-        data: the clips.
-        indices: which were scored, (n,).
-        answers: probabilities, float32 (n, classes), or numbers (n, 1).
+        data: the clips of all folds.
+        indices: positions of the scored clips in `data`, int (n,).
+        answers: outputs of the head: probabilities, float32 (n, classes), or numbers, float32 (n, 1).
         fold: number of the fold.
-        condition: what was known of the speakers.
-        temperature: that the logits were divided by.
+        condition: what the head knew of the speakers.
+        temperature: by which the logits were divided.
+
+    Returns:
+        One row per clip, in the order of `indices`.
     """
     clips = data.clips.iloc[indices].reset_index(drop=True)
-    columns = {PROBABILITY + label: answers[:, place] for place, label in enumerate(data.labels)}
+    columns = {PROBABILITY + label: answers[:, column] for column, label in enumerate(data.labels)}
     if data.labels:
         label, prediction = clips["emotion"], np.array(data.labels, dtype=object)[answers.argmax(axis=1)]
     else:
@@ -59,25 +62,25 @@ def probability_matrix(table: pd.DataFrame, labels: Sequence[str]) -> np.ndarray
 
 
 def primary_rows(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows a run is judged by: the first of each clip, by the heads of the first seed alone.
+    """Return the rows by which a run is judged: the first row of each clip, from the heads of the first seed alone.
 
-    Other seeds may test other clips, and would add to these.
+    Other seeds may have tested other clips; including those would add clips that the first seed never scored.
     """
-    first = table[table["seed"] == table["seed"].iloc[0]] if "seed" in table and len(table) else table
-    return first.drop_duplicates("utterance_id")
+    first_seed = table[table["seed"] == table["seed"].iloc[0]] if "seed" in table and len(table) else table
+    return first_seed.drop_duplicates("utterance_id")
 
 
 def primary_rows_first(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the table with the rows a run is judged by in front, everything else in its order behind them."""
+    """Return the table with its primary rows in front and all other rows behind them, in their order."""
     rows = primary_rows(table)
     return pd.concat([rows, table.drop(rows.index)], ignore_index=True)
 
 
 def read_predictions(path: Path) -> pd.DataFrame:
-    """Read a predictions.csv, probabilities exactly as they were scored.
+    """Read a predictions.csv, its probabilities exactly as they were scored.
 
     Raises:
-        InputError: it cannot be read, there is no such file, or it has not the columns, or a probability is no number.
+        InputError: there is no such file, it cannot be read, a column is missing, or a probability is no number.
     """
     try:
         table = pd.read_csv(path, dtype=dict.fromkeys(_TEXT, object), keep_default_na=False)
@@ -88,8 +91,8 @@ def read_predictions(path: Path) -> pd.DataFrame:
     missing = [name for name in (*_TEXT, "fold") if name not in table]
     if missing:
         raise InputError(f"expected a table of predictions, but {path} has no column {', '.join(missing)}")
-    numbers = {name: np.float32 for name in table.columns if name.startswith(PROBABILITY)}
+    dtypes = {name: np.float32 for name in table.columns if name.startswith(PROBABILITY)}
     try:
-        return table.astype(numbers)
+        return table.astype(dtypes)
     except ValueError as error:
         raise InputError(f"expected probabilities in the {PROBABILITY} columns of {path}: {error}") from error

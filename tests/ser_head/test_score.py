@@ -6,11 +6,12 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import cohen_kappa_score
 
 import ser_head
 from ser_embed.errors import EXIT_BAD_INPUT, EXIT_DONE, InputError
 from ser_head.evaluation.groups import with_groups
-from ser_head.evaluation.metrics import scored_figures
+from ser_head.evaluation.metrics import METRICS, Metric, scored_figures
 from ser_head.evaluation.regression import numeric_figures
 from ser_head.score import main
 from tests.ser_head.conftest import Recipe, write_store
@@ -114,6 +115,23 @@ def test_the_command_prints_a_table_or_one_object(predictions, capsys):
     assert f"{test['uar']:.3f} [{low:.3f}, {high:.3f}]" in lines[1]
     assert main([str(predictions), "--json"]) == EXIT_DONE
     assert json.loads(capsys.readouterr().out) == ser_head.score(predictions)
+
+
+def test_a_metric_registered_from_outside_is_in_metrics_json_and_in_the_table(tmp_path, monkeypatch, capsys):
+    def cohens_kappa(targets, probabilities, predictions):
+        return float(cohen_kappa_score(targets, predictions, labels=np.arange(probabilities.shape[1])))
+
+    monkeypatch.setitem(METRICS, "kappa", Metric("kappa", "Cohen's kappa", cohens_kappa))
+    store = write_store(tmp_path / "tiny.h5", Recipe())
+    run = ser_head.train(store=store, head="lda", protocol="kfold:3", out=tmp_path / "run").run
+    metrics = json.loads((run / "metrics.json").read_text("utf-8"))
+    table = pd.read_csv(run / "predictions.csv")
+    assert metrics["test"]["kappa"] == pytest.approx(cohen_kappa_score(table["label"], table["prediction"]))
+    assert set(metrics["conditions"]["unknown"]) == set(metrics["validation"]) == set(metrics["test"])
+    assert main([str(run)]) == EXIT_DONE
+    heading, test, *_ = capsys.readouterr().out.splitlines()
+    assert heading.endswith("  Cohen's kappa")
+    assert test[heading.index("Cohen's kappa") :] == f"{metrics['test']['kappa']:.3f}"
 
 
 def without(column):
