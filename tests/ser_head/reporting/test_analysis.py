@@ -9,7 +9,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from ser_embed.store.reader import Store
 from ser_head.reporting.analysis import Confusion, frequent_confusions, one_vs_rest, project, speaker_accuracy
-from ser_head.runs.results import Results
+from ser_head.runs.results import RunResults
 from tests.ser_head.fabricated import LABELS, SPEC, fabricate
 
 
@@ -20,7 +20,7 @@ def example(tmp_path_factory):
 
 
 def test_one_vs_rest_curves_equal_scikit_learn(example):
-    tested = Results.load(example[0]).tested
+    tested = RunResults.load(example[0]).tested
     curves = one_vs_rest(tested, LABELS)
     probabilities = tested[[f"p_{label}" for label in LABELS]].to_numpy()
     expected = roc_auc_score(tested["label"], probabilities, multi_class="ovr", average=None, labels=LABELS)
@@ -34,7 +34,7 @@ def test_one_vs_rest_curves_equal_scikit_learn(example):
 
 
 def test_speaker_accuracy_is_sorted_and_has_the_overall_accuracy_as_mean(example):
-    tested = Results.load(example[0]).tested
+    tested = RunResults.load(example[0]).tested
     accuracy = speaker_accuracy(tested)
     assert accuracy.is_monotonic_increasing
     assert accuracy.mean() == pytest.approx(

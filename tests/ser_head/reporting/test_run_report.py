@@ -17,7 +17,7 @@ from ser_head.reporting.analysis import MAX_POINTS, one_vs_rest
 from ser_head.reporting.plots.style import Picture
 from ser_head.reporting.run_plots import PLACED, PLOTS
 from ser_head.reporting.run_report import used_clips, write_report
-from ser_head.runs.results import Results
+from ser_head.runs.results import RunResults
 from tests.ser_head.fabricated import LABELS, SPEC, Case, edit_json, fabricate, make_numeric, personalize
 from tests.ser_head.reporting.html_parts import HtmlParts
 
@@ -70,7 +70,7 @@ def test_every_image_has_a_description(example):
 
 def test_the_one_vs_rest_curves_are_described_by_their_areas(example):
     run, _, page = example
-    curves = one_vs_rest(Results.load(run).tested, LABELS)
+    curves = one_vs_rest(RunResults.load(run).tested, LABELS)
     alt = next(alt for alt in page.alts if alt.startswith("ROC"))
     areas = [f"{curve.label} {curve.auc:.3f} and {curve.average_precision:.3f}" for curve in curves]
     assert alt.endswith(", ".join(areas))
@@ -321,7 +321,7 @@ def test_clips_of_a_single_split_have_their_part(tmp_path, without_rendering):
     predictions[predictions["fold"] == 1].to_csv(run / "predictions.csv", index=False)
     predictions[predictions["fold"] == 2].to_csv(run / "validation.csv", index=False)
     with Store(store) as opened:
-        parts = used_clips(Results.load(run), opened)["part"].value_counts()
+        parts = used_clips(RunResults.load(run), opened)["part"].value_counts()
     assert parts.to_dict() == {"training": 96, "validation": 48, "test": 48}
     assert "dark to pale: training, validation, test" in report(run, store).text
 

@@ -8,7 +8,7 @@ import pytest
 from ser_embed.errors import InputError
 from ser_embed.store.reader import Store
 from ser_head.reporting.speaker_matches import speaker_matches
-from ser_head.runs.results import Results
+from ser_head.runs.results import RunResults
 from tests.ser_head.fabricated import Case, edit_json, fabricate, personalize
 
 
@@ -21,7 +21,7 @@ def fabricate_personalized(folder, methods, **changes):
 
 def matches_of(run, store, **limits):
     with Store(store) as opened:
-        return speaker_matches(Results.load(run), opened, **limits)
+        return speaker_matches(RunResults.load(run), opened, **limits)
 
 
 def cosines(run, store, speaker):
