@@ -5,15 +5,28 @@
 """
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ser_embed.encoders.embedder import Embedder
+    from ser_embed.store.reader import Store
 
 __version__ = "0.1.0"
 
-__all__ = ["__version__", "demo", "embed", "extract", "inspect", "pretrain"]
+_COMMANDS = ("demo", "embed", "extract", "inspect", "pretrain")
+_CLASSES = {"Embedder": "ser_embed.encoders.embedder", "Store": "ser_embed.store.reader"}
+
+__all__ = ["Embedder", "Store", "__version__", "demo", "embed", "extract", "inspect", "pretrain"]
 
 
 def __getattr__(name: str) -> Any:
-    """Load a command on first use, so that importing the package stays light."""
-    if name in __all__:
+    """Load a command or a class on first use, so that importing the package stays light."""
+    if name in _COMMANDS:
         return import_module(f"{__name__}.{name}")
+    if name in _CLASSES:
+        return getattr(import_module(_CLASSES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

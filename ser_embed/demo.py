@@ -1,4 +1,4 @@
-"""Write a small synthetic corpus to try everything out with: `python -m ser_embed.demo DIR`, `ser_embed.demo(DIR)`.
+"""Demo corpus as a command and a function: `python -m ser_embed.demo DIR`, `ser_embed.demo(DIR)`.
 
 espeak-ng speaks twelve sentences in six emotions with sixteen voices. The clips are synthetic, and say so: figures
 measured on them say nothing about people.
@@ -7,20 +7,11 @@ measured on them say nothing about people.
 import argparse
 import dataclasses
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ser_embed.cli import (
-    CommandModule,
-    CommandParser,
-    add_options,
-    config_from_args,
-    print_json,
-    run_command,
-    with_config_signature,
-)
-from ser_embed.errors import EXIT_DONE, InputError
+from ser_embed.cli import Command, CommandModule, CommandOutput, config_from_args, with_config_signature
+from ser_embed.errors import InputError
 from ser_embed.synthesis.config import DemoConfig
 
 if TYPE_CHECKING:
@@ -52,34 +43,27 @@ def demo(folder: str | Path, **config: Any) -> "DemoReport":
     return write_corpus(Path(folder), chosen)
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Return the command's parser."""
-    parser = CommandParser(
-        "python -m ser_embed.demo", description="Write a small synthetic corpus, spoken by espeak-ng."
-    )
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", metavar="DIR", type=Path, help="folder to write it to, for example data/demo")
-    add_options(parser, DemoConfig)
-    parser.add_argument("--json", action="store_true", help="print one JSON object instead of a summary")
-    return parser
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit code."""
-    args = build_parser().parse_args(argv)
+def _run(args: argparse.Namespace) -> CommandOutput:
+    report = demo(args.folder, **dataclasses.asdict(config_from_args(args, DemoConfig)))
+    text = (
+        f"{report.folder}: {report.clips} synthetic clips, {report.duration_s / 60:.1f} min, "
+        f"{report.speakers} speakers x {report.emotions} emotions x {report.sentences} sentences"
+    )
+    return CommandOutput(text, dataclasses.asdict(report))
 
-    def work() -> int:
-        report = demo(args.folder, **dataclasses.asdict(config_from_args(args, DemoConfig)))
-        if args.json:
-            print_json(dataclasses.asdict(report))
-        else:
-            print(
-                f"{report.folder}: {report.clips} synthetic clips, {report.duration_s / 60:.1f} min, "
-                f"{report.speakers} speakers x {report.emotions} emotions x {report.sentences} sentences"
-            )
-        return EXIT_DONE
 
-    return run_command(work)
-
+COMMAND = Command(
+    "ser_embed.demo",
+    "Write a small synthetic corpus, spoken by espeak-ng.",
+    _run,
+    config=DemoConfig,
+    add_arguments=_add_arguments,
+)
+build_parser, main = COMMAND.build_parser, COMMAND.main
 
 sys.modules[__name__].__class__ = CommandModule
 

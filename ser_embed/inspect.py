@@ -1,11 +1,12 @@
-"""What is in a store: `python -m ser_embed.inspect STORE`, `ser_embed.inspect(store)`."""
+"""Store inspection as a command and a function: `python -m ser_embed.inspect STORE`, `ser_embed.inspect(store)`."""
 
+import argparse
 import dataclasses
 import sys
 from pathlib import Path
 from typing import Any
 
-from ser_embed.cli import CommandModule, CommandParser, print_json, run_command
+from ser_embed.cli import Command, CommandModule, CommandOutput
 from ser_embed.errors import EXIT_DONE, EXIT_FAILED
 
 
@@ -46,29 +47,17 @@ def inspect(store: str | Path, verify: bool = False, data: str | Path | None = N
     return description
 
 
-def build_parser() -> CommandParser:
-    """Return the command's parser."""
-    parser = CommandParser("python -m ser_embed.inspect", description="Show what is in a store, and check it.")
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("store", metavar="STORE", type=Path, help="the HDF5 file")
     parser.add_argument("--verify", action="store_true", help="reread every vector and every source clip")
     parser.add_argument("--data", metavar="DIR", type=Path, help="folder of the clips (default: as when extracted)")
-    parser.add_argument("--json", action="store_true", help="print one JSON object instead of a summary")
-    return parser
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run the command; return its exit code, 1 if something disagrees."""
-    args = build_parser().parse_args(argv)
-
-    def work() -> int:
-        description = inspect(args.store, args.verify, args.data)
-        if args.json:
-            print_json(description)
-        else:
-            print("\n".join(_lines(description)))
-        return EXIT_FAILED if description.get("disagreements") else EXIT_DONE
-
-    return run_command(work)
+def _run(args: argparse.Namespace) -> CommandOutput:
+    """Describe the store; the exit code is 1 if something disagrees."""
+    description = inspect(args.store, args.verify, args.data)
+    exit_code = EXIT_FAILED if description.get("disagreements") else EXIT_DONE
+    return CommandOutput("\n".join(_lines(description)), description, exit_code=exit_code)
 
 
 def _lines(description: dict[str, Any]) -> list[str]:
@@ -90,6 +79,9 @@ def _lines(description: dict[str, Any]) -> list[str]:
 def _counts(counts: dict[str, int]) -> str:
     return ", ".join(f"{name or '(none)'} {count}" for name, count in counts.items())
 
+
+COMMAND = Command("ser_embed.inspect", "Show what is in a store, and check it.", _run, add_arguments=_add_arguments)
+build_parser, main = COMMAND.build_parser, COMMAND.main
 
 sys.modules[__name__].__class__ = CommandModule
 

@@ -1,19 +1,54 @@
 """Stage 2: cached vectors become a trained head, its honest figures, and emotions of new audio.
 
 >>> import ser_head
->>> run = ser_head.train(store="embeddings/mfcc.h5", personalized=True)  # doctest: +SKIP
+>>> result = ser_head.train(store="embeddings/mfcc.h5", personalized=True)  # doctest: +SKIP
+>>> predictor = ser_head.Predictor(result.run)  # doctest: +SKIP
 """
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ser_embed import __version__
 
-__all__ = ["__version__", "compare", "enroll", "predict", "score", "train"]
+if TYPE_CHECKING:
+    from ser_head.config.inference import PredictConfig
+    from ser_head.config.training import TrainConfig
+    from ser_head.inference.predictor import Predictor
+    from ser_head.runs.results import RunResults
+    from ser_head.runs.run import Run
+
+_COMMANDS = ("compare", "enroll", "predict", "score", "train")
+_CLASSES = {
+    "PredictConfig": "ser_head.config.inference",
+    "Predictor": "ser_head.inference.predictor",
+    "Run": "ser_head.runs.run",
+    "RunResults": "ser_head.runs.results",
+    "TrainConfig": "ser_head.config.training",
+}
+
+__all__ = [
+    "PredictConfig",
+    "Predictor",
+    "Run",
+    "RunResults",
+    "TrainConfig",
+    "__version__",
+    "compare",
+    "enroll",
+    "predict",
+    "score",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:
-    """Load a command on first use, so that importing the package stays light."""
-    if name in __all__:
+    """Load a command or a class on first use, so that importing the package stays light."""
+    if name in _COMMANDS:
         return import_module(f"{__name__}.{name}")
+    if name in _CLASSES:
+        return getattr(import_module(_CLASSES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,21 +1,24 @@
-"""Lay runs side by side, or in a matrix of corpora: `python -m ser_head.compare RUN ...`, `ser_head.compare([...])`."""
+"""Comparison of runs as a command and a function: `python -m ser_head.compare RUN ...`, `ser_head.compare([...])`."""
 
 import argparse
 import json
+import logging
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Union
 
-from ser_embed.cli import CommandModule, CommandParser, note, print_json, run_command
-from ser_embed.errors import EXIT_DONE, InputError
-from ser_embed.files import require_writable_file
+from ser_embed.cli import Command, CommandModule, CommandOutput
+from ser_embed.errors import InputError
+from ser_embed.files import atomic_write, require_writable_file
 
 if TYPE_CHECKING:
     from ser_head.reporting.comparison import Comparison
     from ser_head.reporting.transfer_matrix import Matrix
 
 Shown = Union["Comparison", "Matrix"]
+
+logger = logging.getLogger(__name__)
 
 
 def compare(runs: Sequence[str | Path] | str | Path, output: str | Path | None = None, matrix: bool = False) -> Shown:
@@ -35,15 +38,16 @@ def compare(runs: Sequence[str | Path] | str | Path, output: str | Path | None =
             be written; nothing was written.
     """
     path = None if output is None else Path(output)
-    if path and path.suffix.lower() not in _WRITERS:
-        raise InputError(f"expected an output file ending in {', '.join(_WRITERS)}, found {str(path)!r}")
+    if path and path.suffix.lower() not in WRITERS:
+        raise InputError(f"expected an output file ending in {', '.join(WRITERS)}, found {str(path)!r}")
     if path:
         require_writable_file(path)
     shown = _lay_out([runs] if isinstance(runs, (str, Path)) else list(runs), matrix)
     if path:
-        content = _WRITERS[path.suffix.lower()](shown)
+        content = WRITERS[path.suffix.lower()](shown)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+        with atomic_write(path) as draft:
+            draft.write_bytes(content)
     return shown
 
 
@@ -80,7 +84,7 @@ def _png(shown: Shown) -> bytes:
     return render(shown.chart(), "png")
 
 
-_WRITERS: dict[str, Callable[[Shown], bytes]] = {
+WRITERS: dict[str, Callable[[Shown], bytes]] = {
     ".html": _html,
     ".csv": _csv,
     ".json": _json,
@@ -89,34 +93,28 @@ _WRITERS: dict[str, Callable[[Shown], bytes]] = {
 }
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of this command."""
-    parser = CommandParser(prog="python -m ser_head.compare", description=__doc__)
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("runs", nargs="+", metavar="RUN", help="run folders, as written by ser_head.train")
-    parser.add_argument("--output", metavar="FILE", help=f"also write to this file: {', '.join(_WRITERS)}")
+    parser.add_argument("--output", metavar="FILE", help=f"also write to this file: {', '.join(WRITERS)}")
     parser.add_argument(
         "--matrix", action="store_true", help="show UAR by corpus trained on (rows) and corpus tested on (columns)"
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON object in place of the table")
-    return parser
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command with these arguments; None takes them from the command line."""
-    args = build_parser().parse_args(argv)
+def _run(args: argparse.Namespace) -> CommandOutput:
+    shown = compare(args.runs, args.output, args.matrix)
+    for warning in shown.warnings:
+        logger.warning("warning: %s", warning)
+    return CommandOutput(shown.text(), shown.to_json())
 
-    def work() -> int:
-        shown = compare(args.runs, args.output, args.matrix)
-        if args.json:
-            print_json(shown.to_json())
-            return EXIT_DONE
-        print(shown.text())
-        for warning in shown.warnings:
-            note(f"warning: {warning}")
-        return EXIT_DONE
 
-    return run_command(work)
-
+COMMAND = Command(
+    "ser_head.compare",
+    "Lay runs side by side, or in a matrix of corpora.",
+    _run,
+    add_arguments=_add_arguments,
+)
+build_parser, main = COMMAND.build_parser, COMMAND.main
 
 sys.modules[__name__].__class__ = CommandModule
 

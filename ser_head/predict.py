@@ -1,41 +1,37 @@
-"""Emotions of new audio as a command and a function: `python -m ser_head.predict`, `ser_head.predict(...)`."""
+"""Prediction as a command and a function: `python -m ser_head.predict`, `ser_head.predict(...)`."""
 
+import argparse
+import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ser_embed.cli import CommandModule, CommandParser, note, print_json, run_command
-from ser_embed.errors import EXIT_DONE, EXIT_SOME_UNREADABLE, InputError
+from ser_embed.cli import Command, CommandModule, CommandOutput, config_from_args, with_config_signature
+from ser_head.config.inference import PredictConfig
+from ser_head.inference.output_formats import WRITERS, require_output
 
 if TYPE_CHECKING:
     from ser_head.inference.prediction_table import Predictions
 
-OUTPUTS = (".csv", ".json")
-_MIN_CONFIDENCE = (
-    "answer 'uncertain' below this probability, 0 to 1; so is audio unlike anything in training answered, however "
-    "probable an emotion seems, unless X is 0. Probabilities are given in any case (default: none asked for)"
-)
 
-
+@with_config_signature(PredictConfig)
 def predict(
-    audio: str | Path | Sequence[str | Path],
+    audio: Any,
     run: str | Path | None = None,
-    window: float | None = None,
-    hop: float | None = None,
     output: str | Path | None = None,
-    **hearing: Any,
+    rate: int | None = None,
+    **config: Any,
 ) -> "Predictions":
-    """Score audio with a trained run.
+    """Score audio with a trained run. To score often, load a `ser_head.Predictor` once.
 
     Args:
-        audio: a file, a folder, or several.
+        audio: a file, a folder, an array of samples, or a list of these.
         run: the run's folder; None takes the newest in runs/.
-        window: seconds of a window, for a timeline; None scores each file whole.
-        hop: seconds from one window to the next; half a window if None.
-        output: a .csv or .json file to write as well.
-        **hearing: `speaker`, `enroll`, `profiles`, `corpus`, `min_confidence`, `device` and `model`; see
-            `ser_head.inference.audio.PredictConfig`.
+        output: a file to write as well, in the format of its suffix: .csv or .json.
+        rate: sampling rate of arrays in Hz.
+        **config: fields of `ser_head.config.inference.PredictConfig`: window, hop, speaker, enroll, profiles, corpus,
+            min_confidence, model, device.
 
     Returns:
         A table with a row per file or window, and the files that could not be read.
@@ -44,75 +40,41 @@ def predict(
         InputError: no such run, no audio in a folder, an encoder that cannot be had, windows that make no sense, a
             profile of another encoder, clips to enrol of which none can be read, or an output that cannot be written.
     """
-    if output is not None and Path(output).suffix.lower() not in OUTPUTS:
-        raise InputError(f"--output has to end in {' or '.join(OUTPUTS)}, not {str(output)!r}")
-    from ser_embed.files import require_writable_file
-    from ser_head.inference.audio import PredictConfig
-    from ser_head.inference.predictor import run_prediction
-    from ser_head.runs.run import Run, newest_run
-
-    how = PredictConfig(window, hop, **hearing)
+    options = PredictConfig(**config)
     if output is not None:
-        require_writable_file(Path(output))
-    paths = [audio] if isinstance(audio, (str, Path)) else audio
-    predictions = run_prediction(Run.load(run or newest_run()), [Path(path) for path in paths], how)
+        require_output(Path(output))
+    from ser_head.inference.audio import find_audio
+    from ser_head.inference.predictor import Predictor
+
+    if isinstance(audio, Sequence) and all(isinstance(item, (str, Path)) for item in audio):
+        find_audio(Path(item) for item in ([audio] if isinstance(audio, str) else audio))  # told before the model loads
+    predictions = Predictor(run, options).predict(audio, rate)
     if output is not None:
         predictions.write(Path(output))
     return predictions
 
 
-def build_parser() -> CommandParser:
-    """Return the command's parser."""
-    parser = CommandParser("python -m ser_head.predict", description="Score new audio with a trained run.")
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("audio", nargs="+", metavar="AUDIO", help="files, or folders to search for audio")
     parser.add_argument("--run", metavar="DIR", help="run folder (default: the newest in runs/)")
-    parser.add_argument(
-        "--window",
-        type=float,
-        metavar="S",
-        help="seconds of a window, for a timeline; best as long as the training clips (default: whole files)",
-    )
-    parser.add_argument("--hop", type=float, metavar="S", help="seconds between windows (default: half a window)")
-    parser.add_argument(
-        "--speaker",
-        metavar="NAME",
-        help="who speaks: a profile of ser_head.enroll, or a training speaker: crema-d/1001",
-    )
-    parser.add_argument(
-        "--enroll", metavar="FOLDER", help="unlabelled clips of who speaks, used this once; added to the profile's"
-    )
-    parser.add_argument("--profiles", metavar="DIR", help="folder of profiles (default: profiles/ in the run folder)")
-    parser.add_argument(
-        "--corpus",
-        metavar="NAME",
-        help="what the audio is from, for a run trained with --normalization corpus or coral (default: none of its "
-        "corpora, standardised by all training clips)",
-    )
-    parser.add_argument("--min-confidence", type=float, metavar="X", help=_MIN_CONFIDENCE)
-    parser.add_argument("--output", metavar="FILE", help="write every window as .csv or .json too")
-    parser.add_argument("--model", metavar="PATH", help="where the encoder is now (default: where it was in training)")
-    parser.add_argument("--device", default="auto", help="where the encoder runs (default: auto)")
-    parser.add_argument("--json", action="store_true", help="print one JSON object instead of a line per file")
-    return parser
+    parser.add_argument("--output", metavar="FILE", help=f"write every window to a file too: {', '.join(WRITERS)}")
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run the command; return its exit code."""
-    args = vars(build_parser().parse_args(argv))
-    as_json = args.pop("json")
+def _run(args: argparse.Namespace) -> CommandOutput:
+    config = config_from_args(args, PredictConfig)
+    values = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
+    predictions = predict(args.audio, args.run, args.output, **values)
+    return CommandOutput("\n".join(predictions.lines()), predictions.to_json(), predictions.unreadable)
 
-    def work() -> int:
-        predictions = predict(**args)
-        if as_json:
-            print_json(predictions.to_json())
-        elif lines := predictions.lines():
-            print(*lines, sep="\n")
-        for file in predictions.unreadable:
-            note(f"unreadable: {file['file']}: {file['reason']}")
-        return EXIT_SOME_UNREADABLE if predictions.unreadable else EXIT_DONE
 
-    return run_command(work)
-
+COMMAND = Command(
+    "ser_head.predict",
+    "Score new audio with a trained run.",
+    _run,
+    config=PredictConfig,
+    add_arguments=_add_arguments,
+)
+build_parser, main = COMMAND.build_parser, COMMAND.main
 
 sys.modules[__name__].__class__ = CommandModule
 

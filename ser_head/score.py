@@ -1,4 +1,4 @@
-"""Recompute a run's figures from its predictions: `python -m ser_head.score RUN` or `ser_head.score(RUN)`."""
+"""Scoring of predictions as a command and a function: `python -m ser_head.score RUN`, `ser_head.score(RUN)`."""
 
 import argparse
 import sys
@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ser_embed.cli import CommandModule, CommandParser, print_json, run_command
-from ser_embed.errors import EXIT_DONE, InputError
-from ser_head.reporting.text import count, decimal
+from ser_embed.cli import Command, CommandModule, CommandOutput
+from ser_embed.errors import InputError
+from ser_head.reporting.text import aligned, count, decimal
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,9 +52,7 @@ def summary(document: dict[str, Any]) -> str:
     rows = [["", "clips", *columns.values()]]
     for title, figures in _titled(document):
         rows.append([title, count(figures["n"]), *(_cell(figures, name) for name in columns)])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
-    return "\n".join(line.rstrip() for line in lines)
+    return aligned(rows)
 
 
 def _titled(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -101,31 +99,25 @@ def _require_scored(table: "pd.DataFrame", labels: list[str], path: Path) -> Non
         raise InputError(f"expected probabilities that add up to 1 in the p_ columns of {path}")
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of this command."""
-    parser = CommandParser(prog="python -m ser_head.score", description=__doc__)
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("predictions", metavar="PREDICTIONS", help="a run folder, or its predictions.csv")
     parser.add_argument(
         "--by", nargs="+", metavar="COLUMN", help="also by these columns (default: those training was asked for)"
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON object in place of the table")
-    return parser
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command with these arguments; None takes them from the command line."""
-    args = build_parser().parse_args(argv)
+def _run(args: argparse.Namespace) -> CommandOutput:
+    document = score(args.predictions, args.by)
+    return CommandOutput(summary(document), document)
 
-    def work() -> int:
-        document = score(args.predictions, args.by)
-        if args.json:
-            print_json(document)
-        else:
-            print(summary(document))
-        return EXIT_DONE
 
-    return run_command(work)
-
+COMMAND = Command(
+    "ser_head.score",
+    "Recompute a run's figures from its predictions alone.",
+    _run,
+    add_arguments=_add_arguments,
+)
+build_parser, main = COMMAND.build_parser, COMMAND.main
 
 sys.modules[__name__].__class__ = CommandModule
 

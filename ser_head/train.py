@@ -1,25 +1,16 @@
-"""Train a head on a store of vectors: `python -m ser_head.train`, or `ser_head.train(...)`."""
+"""Training as a command and a function: `python -m ser_head.train`, `ser_head.train(...)`."""
 
 import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
-from ser_embed.cli import (
-    CommandModule,
-    CommandParser,
-    add_options,
-    config_from_args,
-    print_json,
-    run_command,
-    with_config_signature,
-)
-from ser_embed.errors import EXIT_DONE
-from ser_head.config import TrainConfig
-from ser_head.presets import listed_presets, with_preset
+from ser_embed.cli import Command, CommandModule, CommandOutput, config_from_args, with_config_signature
+from ser_head.config.presets import list_presets, with_preset
+from ser_head.config.training import TrainConfig
 from ser_head.reporting.text import decimal
 
 if TYPE_CHECKING:
-    from ser_head.training.experiment import TrainResult
+    from ser_head.reporting.train_result import TrainResult
 
 
 @with_config_signature(TrainConfig)
@@ -27,7 +18,7 @@ def train(**config: Any) -> "TrainResult":
     """Train a head and write its run folder.
 
     Args:
-        **config: fields of `ser_head.config.TrainConfig`, such as `store`, `protocol` or `personalized`; with
+        **config: fields of `ser_head.config.training.TrainConfig`, such as `store`, `protocol` or `personalized`; with
             `preset`, those that are not given are the preset's.
 
     Returns:
@@ -36,63 +27,52 @@ def train(**config: Any) -> "TrainResult":
     Raises:
         InputError: what is asked for cannot be done with this store; nothing is written.
     """
-    from ser_head.training.experiment import run_experiment
-
-    return run_experiment(TrainConfig(**with_preset(config)))
+    return _train(TrainConfig(**with_preset(config)))
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Build the command's parser."""
-    parser = CommandParser(
-        prog="python -m ser_head.train",
-        description="Train a head on a store of vectors.",
-        epilog=listed_presets(),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add_options(parser, TrainConfig)
-    parser.add_argument("--json", action="store_true", help="print metrics.json and the run folder as one JSON object")
-    return parser
-
-
-def summary(trained: "TrainResult") -> str:
-    """Return what a person wants to know of a training, in three lines, and one for each kind of copies among clips."""
+def summary(result: "TrainResult") -> str:
+    """Return the figures of a training for people: three lines, and one for each kind of copies among its clips."""
     from ser_head.reporting.text import COPIES, shared_in_words
 
-    test, disjoint = trained.metrics["test"], trained.metrics["speaker_disjoint"]
-    main, name, other = ("uar", "UAR", "accuracy") if trained.metrics["labels"] else ("ccc", "CCC", "mae")
-    interval = test["ci95"][main]
+    test, is_disjoint = result.metrics["test"], result.metrics["speaker_disjoint"]
+    main_figure, name, other = ("uar", "UAR", "accuracy") if result.metrics["labels"] else ("ccc", "CCC", "mae")
+    interval = test["ci95"][main_figure]
     spread = f" (95 % interval {interval[0]:.3f} to {interval[1]:.3f})" if interval else ""
-    kept = "no speaker in both training and test" if disjoint else "SPEAKERS SHARED between training and test"
-    found = trained.metrics.get("leakage", {})
-    copies = {name: found[name] for name in (*COPIES, "duplicates") if name in found}
+    kept = "no speaker in both training and test" if is_disjoint else "SPEAKERS SHARED between training and test"
+    leakage = result.metrics.get("leakage", {})
+    copies = {kind: leakage[kind] for kind in (*COPIES, "duplicates") if kind in leakage}
     return "\n".join(
         [
-            f"{name} {decimal(test[main])}{spread}, {other} {decimal(test[other])} on {test['n']} clips",
-            f"protocol {trained.metrics['protocol']}: {kept}",
+            f"{name} {decimal(test[main_figure])}{spread}, {other} {decimal(test[other])} on {test['n']} clips",
+            f"protocol {result.metrics['protocol']}: {kept}",
             *shared_in_words(copies, test["n"]),
-            f"run {trained.run}",
+            f"run {result.run}",
         ]
     )
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run the command; return its exit code."""
-    args = build_parser().parse_args(argv)
+def _train(config: TrainConfig) -> "TrainResult":
+    from ser_head.reporting.run_report import write_report
+    from ser_head.reporting.train_result import TrainResult
+    from ser_head.runs.run import Run
+    from ser_head.training.experiment import run_experiment
 
-    def work() -> int:
-        from ser_head.training.experiment import run_experiment
+    folder = run_experiment(config)
+    write_report(folder, Run.load(folder).config.store or "")
+    return TrainResult.load(folder)
 
-        asked = argparse.Namespace(**with_preset(vars(args)))
-        trained = run_experiment(config_from_args(asked, TrainConfig))
-        if args.json:
-            print_json({**trained.metrics, "run": str(trained.run)})
-        else:
-            print(summary(trained))
-        return EXIT_DONE
 
-    return run_command(work)
+def _run(args: argparse.Namespace) -> CommandOutput:
+    result = _train(config_from_args(argparse.Namespace(**with_preset(vars(args))), TrainConfig))
+    return CommandOutput(summary(result), {**result.metrics, "run": str(result.run)})
 
+
+COMMAND = Command(
+    "ser_head.train", "Train a head on a store of vectors.", _run, config=TrainConfig, epilog=list_presets()
+)
+build_parser, main = COMMAND.build_parser, COMMAND.main
 
 sys.modules[__name__].__class__ = CommandModule
+
 if __name__ == "__main__":
     sys.exit(main())

@@ -12,12 +12,12 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import tomllib
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -35,11 +35,12 @@ ROOMS = {
         extract embed inspect pretrain demo
     """,
     "ser_head": """
-        data personalization scoring heads presets config evaluation runs reporting training inference
-        train predict enroll compare score
+        data personalization scoring heads config evaluation runs reporting training inference
+        train predict enroll compare score __main__
     """,
 }
 PACKAGES = tuple(ROOMS)
+LAZY = {*PACKAGES, "ser_head.__main__"}  # load commands on first use
 ORDER = [
     name for package, rooms in ROOMS.items() for name in (package, *(f"{package}.{room}" for room in rooms.split()))
 ]
@@ -66,6 +67,7 @@ class Import:
     target: str
     name: str
     nested: bool
+    type_only: bool
     line: int
 
     def __str__(self) -> str:
@@ -92,11 +94,13 @@ def room_of(module: str) -> str:
     return ".".join(module.split(".")[:2])
 
 
-def nodes(tree: ast.AST, nested: bool = False) -> Iterator[tuple[ast.AST, bool]]:
-    """Yield every node, and whether it stands inside a function."""
+def nodes(tree: ast.AST, nested: bool = False, type_only: bool = False) -> Iterator[tuple[ast.AST, bool, bool]]:
+    """Yield every node, whether it stands inside a function, and whether it is there for type checkers only."""
     for child in ast.iter_child_nodes(tree):
-        yield child, nested
-        yield from nodes(child, nested or isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)))
+        yield child, nested, type_only
+        inside = nested or isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
+        checked = type_only or (isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING")
+        yield from nodes(child, inside, checked)
 
 
 @functools.cache
@@ -104,7 +108,7 @@ def imports() -> list[Import]:
     """Every import statement of the two packages, wherever it stands."""
     found = []
     for module, tree in modules().items():
-        for node, nested in nodes(tree):
+        for node, nested, type_only in nodes(tree):
             if isinstance(node, ast.Import):
                 pairs = [(alias.name, "") for alias in node.names]
             elif isinstance(node, ast.ImportFrom):
@@ -114,7 +118,7 @@ def imports() -> list[Import]:
             for target, name in pairs:
                 inside = f"{target}.{name}"
                 split = (inside, "") if inside in modules() else (target, name)
-                found.append(Import(module, *split, nested, node.lineno))
+                found.append(Import(module, *split, nested, type_only, node.lineno))
     return found
 
 
@@ -142,14 +146,15 @@ class TestImports:
 
     def test_data_flows_one_way(self) -> None:
         place = {room: position for position, room in enumerate(ORDER)}
-        ours = [each for each in imports() if each.target in modules()]
+        shown = [each for each in imports() if each.type_only and each.module in PACKAGES]  # the public faces' types
+        ours = [each for each in imports() if each.target in modules() and each not in shown]
         assert len(ours) > 150  # the walk sees them
         assert not [str(each) for each in ours if place[room_of(each.target)] > place[room_of(each.module)]]
 
     def test_no_import_leads_back(self) -> None:
         graph: dict[str, set[str]] = {module: set() for module in modules()}
         for each in imports():
-            if each.target in graph:
+            if each.target in graph and not each.type_only:
                 graph[each.module].add(each.target)
         assert list(graphlib.TopologicalSorter(graph).static_order())  # raises CycleError, which names the circle
 
@@ -159,7 +164,7 @@ class TestImports:
         hidden = [
             f"{module}: {ast.unparse(call)}"
             for module, tree in modules().items()
-            if module not in PACKAGES  # which load their own commands on first use
+            if module not in LAZY
             for name, call in calls(tree)
             if name.endswith(("import_module", "__import__"))
         ]
@@ -225,7 +230,8 @@ def public(tree: Any, name: str) -> Iterator[tuple[str, Any]]:
 @functools.cache
 def commands() -> list[str]:
     """Every module that can be run."""
-    return [name for name, tree in modules().items() if "if __name__ == '__main__'" in ast.unparse(tree)]
+    runnable = [name for name, tree in modules().items() if "if __name__ == '__main__'" in ast.unparse(tree)]
+    return [name for name in runnable if not name.endswith(".__main__")]
 
 
 def actions(command: str) -> list[Any]:

@@ -1,4 +1,4 @@
-"""Windows of a long audio file, decoded one at a time as 16 kHz waveforms. Nothing is padded."""
+"""Windows of long audio, decoded piece by piece as 16 kHz waveforms. Nothing is padded."""
 
 import mmap
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ _SUSPICIOUS_BYTES = 1_000  # a smaller file may be empty or a git-lfs pointer
 
 
 def windows(path: Path, window_s: float, hop_s: float) -> Iterator[tuple[float, float, np.ndarray]]:
-    """Cut a long file into overlapping windows, with no more than one of them in memory.
+    """Cut a long file into overlapping windows, with no more than two of them in memory.
 
     Args:
         path: an audio file of any length, rate and number of channels.
@@ -38,8 +38,11 @@ def windows(path: Path, window_s: float, hop_s: float) -> Iterator[tuple[float, 
         raise ClipError(f"truncated: {truncation}")
     try:
         with _SequentialFile(path) as file:
-            rate_hz = file.samplerate
-            yield from _read_windows(file, round(window_s * rate_hz), round(hop_s * rate_hz), rate_hz)
+            buffer = WindowBuffer(file.samplerate, window_s, hop_s)
+            block = round(window_s * file.samplerate)
+            while len(samples := file.read(block, dtype="float32", always_2d=True)):
+                yield from buffer.push(samples)
+            yield from buffer.finish()
     except soundfile.LibsndfileError as error:
         raise ClipError(f"not audio: {error.error_string}") from error
 
@@ -55,38 +58,43 @@ class _SequentialFile(soundfile.SoundFile):
         return False
 
 
-def _read_windows(
-    file: soundfile.SoundFile, window: int, hop: int, rate_hz: int
-) -> Iterator[tuple[float, float, np.ndarray]]:
-    """Yield the windows of an open file.
+class WindowBuffer:
+    """Samples that arrive piece by piece, cut into overlapping windows as soon as each is complete."""
 
-    Args:
-        file: the file, at its start.
-        window: length of a window in samples of the file.
-        hop: distance between the starts of two windows in samples of the file.
-        rate_hz: sampling rate of the file in Hz.
+    def __init__(self, rate_hz: int, window_s: float, hop_s: float) -> None:
+        """Begin with no samples.
 
-    Yields:
-        Start and end in seconds, and the waveform, float32 (samples,) at 16 kHz.
+        Args:
+            rate_hz: sampling rate of the samples in Hz.
+            window_s: length of a window in seconds.
+            hop_s: distance between the starts of two windows in seconds.
+        """
+        self._rate_hz = rate_hz
+        self._window, self._hop = round(window_s * rate_hz), round(hop_s * rate_hz)
+        self._samples: np.ndarray | None = None  # (samples, channels), from `_start` on
+        self._start = 0
 
-    Raises:
-        ClipError: the file is shorter than the minimum of an encoder.
-    """
-    min_samples = MIN_SAMPLES * rate_hz / RATE_HZ
-    buffer = np.empty((0, file.channels), np.float32)  # (samples, channels), from `start` on
-    start = 0
-    while True:
-        new = file.read(window - len(buffer), dtype="float32", always_2d=True)
-        buffer = np.concatenate([buffer, new])
-        at_end = len(buffer) < window
-        is_first = start == 0
-        if len(buffer) < min_samples:
+    def push(self, samples: np.ndarray) -> Iterator[tuple[float, float, np.ndarray]]:
+        """Add samples, float32 (samples, channels), and yield the windows they complete; see `windows`."""
+        self._samples = samples if self._samples is None else np.concatenate([self._samples, samples])
+        while len(self._samples) >= self._window:
+            yield self._cut(self._samples[: self._window])
+            self._samples, self._start = self._samples[self._hop :], self._start + self._hop
+
+    def finish(self) -> Iterator[tuple[float, float, np.ndarray]]:
+        """Yield the last window, which is shorter, if it holds anything that the one before did not.
+
+        Raises:
+            ClipError: all samples together are fewer than the minimum of an encoder.
+        """
+        is_first = self._start == 0
+        samples = np.empty((0, 1), np.float32) if self._samples is None else self._samples
+        if len(samples) < MIN_SAMPLES * self._rate_hz / RATE_HZ:
             if is_first:
-                raise ClipError(f"too short: {len(buffer)} samples at {rate_hz} Hz")
-            return
-        # A remainder that lies entirely within the previous window would add nothing.
-        if is_first or not at_end or len(buffer) > window - hop:
-            yield start / rate_hz, (start + len(buffer)) / rate_hz, to_16k_mono(buffer, rate_hz)
-        if at_end:
-            return
-        buffer, start = buffer[hop:], start + hop
+                raise ClipError(f"too short: {len(samples)} samples at {self._rate_hz} Hz")
+        elif is_first or len(samples) > self._window - self._hop:
+            yield self._cut(samples)
+
+    def _cut(self, samples: np.ndarray) -> tuple[float, float, np.ndarray]:
+        end = self._start + len(samples)
+        return self._start / self._rate_hz, end / self._rate_hz, to_16k_mono(samples, self._rate_hz)

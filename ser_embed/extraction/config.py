@@ -1,13 +1,11 @@
 """Configuration of an extraction: fields, defaults and checks, for both the function and the command."""
 
 import dataclasses
-import math
 import os
 from pathlib import Path
 
-from ser_embed.cli import check_numbers, option
+from ser_embed.cli import check_options, option
 from ser_embed.encoders.registry import known_names, short_name
-from ser_embed.errors import InputError
 from ser_embed.spec import POOLINGS
 
 
@@ -29,7 +27,7 @@ class ExtractConfig:
     pooling: str | None = option(
         None,
         help="how frames are pooled into one vector (default: mean; mean+std for hubert-mini and the feature sets)",
-        choices=POOLINGS,
+        one_of=POOLINGS,
     )
     trim_db: float | None = option(
         None, help="cut silence this many dB below the peak from both ends (default: off)", parse=float, metavar="DB"
@@ -43,25 +41,24 @@ class ExtractConfig:
         None,
         help="seconds of audio in one batch at most (default: fits the device)",
         parse=float,
+        gt=0,
         metavar="S",
     )
-    chunk: int = option(100, help="clips written together; a crash loses at most this many", parse=int, metavar="N")
-    workers: int = option(min(4, os.cpu_count() or 1), help="threads that decode ahead", parse=int, metavar="N")
-    limit: int | None = option(None, help="extract only the first N clips (default: all)", parse=int, metavar="N")
+    chunk: int = option(
+        100, help="clips written together; a crash loses at most this many", parse=int, ge=1, metavar="N"
+    )
+    workers: int = option(min(4, os.cpu_count() or 1), help="threads that decode ahead", parse=int, ge=1, metavar="N")
+    limit: int | None = option(None, help="extract only the first N clips (default: all)", parse=int, ge=1, metavar="N")
     force: bool = option(False, help="extract every clip again, replacing what the store holds")
     prune: bool = option(False, help="drop stored clips that the corpora extracted from no longer have")
 
     def __post_init__(self) -> None:
-        check_numbers(self)
+        check_options(self)
         for name in ("data", "store"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, Path(getattr(self, name)))
         if isinstance(self.corpus, str):
             object.__setattr__(self, "corpus", (self.corpus,))
-        for name in ("chunk", "workers", "limit", "batch_seconds"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < math.inf:
-                raise InputError(f"{name.replace('_', ' ')} has to be positive, not {value}")
 
     @property
     def store_path(self) -> Path:

@@ -2,8 +2,7 @@
 
 import dataclasses
 
-from ser_embed.cli import check_numbers, option
-from ser_embed.errors import InputError
+from ser_embed.cli import check_options, option
 
 
 @dataclasses.dataclass(frozen=True)
@@ -13,9 +12,13 @@ class DemoConfig:
     A clip depends only on the seed and on its name, so that a smaller corpus is a subset of a larger one.
     """
 
-    speakers: int = option(16, help="number of speakers, half of them women (1 to 16)", parse=int, metavar="N")
-    sentences: int = option(12, help="number of CREMA-D's sentences each one says (1 to 12)", parse=int, metavar="N")
-    seed: int = option(0, help="draws other speakers and takes", parse=int, metavar="N")
+    speakers: int = option(
+        16, help="number of speakers, half of them women (1 to 16)", parse=int, ge=1, le=16, metavar="N"
+    )
+    sentences: int = option(
+        12, help="number of CREMA-D's sentences each one says (1 to 12)", parse=int, ge=1, le=12, metavar="N"
+    )
+    seed: int = option(0, help="draws other speakers and takes", parse=int, ge=0, le=2**31 - 1, metavar="N")
 
     def __post_init__(self) -> None:
         """Check the ranges.
@@ -23,8 +26,4 @@ class DemoConfig:
         Raises:
             InputError: a value is not a number, or out of its range.
         """
-        check_numbers(self)
-        for name, lowest, highest in (("speakers", 1, 16), ("sentences", 1, 12), ("seed", 0, 2**31 - 1)):
-            value = getattr(self, name)
-            if not lowest <= value <= highest:
-                raise InputError(f"{name} has to be from {lowest} to {highest}, not {value}")
+        check_options(self)

@@ -1,7 +1,7 @@
-"""What networks do along encoder layers and along time: the layer mix, attention over frames, convolution over frames.
+"""Keras layers over encoder layers and over time: weighted layer sum, attention pooling, convolution over frames.
 
-Frames are (batch, frames, width) with `there`, (batch, frames, 1), true for the frames a clip has; the others are 0 and
-change nothing: a clip gives the same numbers alone and padded in any batch.
+Frames are (batch, frames, width) with a mask (batch, frames, 1), true for the frames a clip has. Padded frames are 0
+and change nothing: a clip gives the same numbers alone and padded in any batch.
 """
 
 from collections.abc import Iterator
@@ -10,43 +10,46 @@ from typing import Any
 from ser_head.heads.backend import keras
 
 # Adam moves a logit by about the learning rate per step, however clear the gradient: at 0.0011, a few hundred steps
-# would leave the mix at the plain mean.
-MIX_PACE = 30.0
+# would leave the weights at the plain mean.
+LAYER_LOGIT_SCALE = 30.0
 ATTENTION_UNITS = 128
 CHANNELS = (8, 16, 24, 32, 48)  # of the five blocks; each halves frames and coefficients
 # Of the dropout of a dense layer: five blocks of few channels, each missing a quarter of them, learned nothing.
 BLOCK_DROPOUT = 0.2
-_NOWHERE = -1e9  # the logit of a frame that is not there
+_MASKED_LOGIT = -1e9  # of a padded frame: its softmax is 0
 
 
 class WeightedLayerSum(keras.layers.Layer):
-    """Weighted mean over layers, weights learned through a softmax: (..., layers, width) -> (..., width)."""
+    """Weighted mean over encoder layers, its weights a softmax of logits: (..., layers, width) to (..., width).
+
+    The sum of SUPERB (Yang et al., 2021).
+    """
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Create one logit per layer; zeros make the plain mean."""
         self.logits = self.add_weight(shape=(input_shape[-2],), initializer="zeros", name="logits")
 
     def call(self, vectors: Any) -> Any:
-        """Mix the layers."""
-        return keras.ops.sum(vectors * keras.ops.reshape(self.weighting(), (-1, 1)), axis=-2)
+        """Return the weighted mean."""
+        return keras.ops.sum(vectors * keras.ops.reshape(self.layer_weights(), (-1, 1)), axis=-2)
 
-    def weighting(self) -> Any:
+    def layer_weights(self) -> Any:
         """Return the weight of each layer, (layers,), adding up to 1."""
-        return keras.ops.softmax(MIX_PACE * self.logits)
+        return keras.ops.softmax(LAYER_LOGIT_SCALE * self.logits)
 
 
 def attentive_statistics_pooling(frames: Any, mask: Any, seeds: Iterator[int]) -> Any:
-    """Pool frames to their attentive mean and deviation (Okabe et al., 2018): (batch, 2 x ATTENTION_UNITS).
+    """Pool frames to their attention-weighted mean and deviation (Okabe et al., 2018): (batch, 2 x ATTENTION_UNITS).
 
     Args:
         frames: (batch, frames, width).
         mask: bool (batch, frames, 1).
-        seeds: draw the first weights.
+        seeds: draw initial weights.
     """
     frames = _layer(keras.layers.Dense, seeds, ATTENTION_UNITS, activation="relu")(frames)
-    asked = _layer(keras.layers.Dense, seeds, ATTENTION_UNITS // 2, activation="tanh")(frames)
-    logits = _layer(keras.layers.Dense, seeds, 1)(asked)  # (batch, frames, 1)
-    weights = keras.ops.softmax(keras.ops.where(mask, logits, _NOWHERE), axis=1)
+    queries = _layer(keras.layers.Dense, seeds, ATTENTION_UNITS // 2, activation="tanh")(frames)
+    logits = _layer(keras.layers.Dense, seeds, 1)(queries)  # (batch, frames, 1)
+    weights = keras.ops.softmax(keras.ops.where(mask, logits, _MASKED_LOGIT), axis=1)
     mean = keras.ops.sum(weights * frames, axis=1)
     square = keras.ops.sum(weights * keras.ops.square(frames), axis=1)
     deviation = keras.ops.sqrt(keras.ops.maximum(square - keras.ops.square(mean), 1e-6))
@@ -57,21 +60,21 @@ def conv_stack(frames: Any, mask: Any, dropout: float, seeds: Iterator[int]) -> 
     """Run five blocks of Conv2D - ELU - max pooling - dropout over frames and coefficients, then take the mean in time.
 
     Args:
-        frames: (batch, frames, width), frames padded as `ser_head.data.frames` has it.
+        frames: (batch, frames, width), frames padded as in `ser_head.data.frames`.
         mask: bool (batch, frames, 1).
         dropout: share of the numbers left out of a dense layer; a block loses `BLOCK_DROPOUT` of that.
-        seeds: draw first weights and dropout.
+        seeds: draw initial weights and dropout.
     """
     image = frames[..., None]  # (batch, frames, width, channels)
-    present = keras.ops.cast(mask, "float32")  # (batch, frames, 1)
+    valid = keras.ops.cast(mask, "float32")  # (batch, frames, 1)
     for channels in CHANNELS:
         image = _layer(keras.layers.Conv2D, seeds, channels, 3, padding="same")(image)
         image = keras.layers.MaxPooling2D(2, padding="same")(image)
-        present = keras.layers.MaxPooling1D(2)(present)
-        # The largest of some numbers stays the largest through an ELU: behind the pooling it has a quarter of the work.
-        image = keras.ops.elu(image) * present[..., None]  # a bias would wake the frames that are not there
+        valid = keras.layers.MaxPooling1D(2)(valid)
+        # An ELU keeps the order of numbers, so it commutes with the maximum; after pooling it costs a quarter.
+        image = keras.ops.elu(image) * valid[..., None]  # the bias of a convolution has filled padded frames
         image = keras.layers.Dropout(dropout * BLOCK_DROPOUT, seed=next(seeds))(image)
-    image = keras.ops.sum(image * present[..., None], axis=1) / keras.ops.sum(present, axis=1)[..., None]
+    image = keras.ops.sum(image * valid[..., None], axis=1) / keras.ops.sum(valid, axis=1)[..., None]
     return keras.layers.Flatten()(image)
 
 

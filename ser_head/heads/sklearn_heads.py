@@ -1,12 +1,14 @@
-"""Heads of scikit-learn's over the same standardised vectors: a support vector machine, a discriminant, a forest.
+"""Heads of scikit-learn's on standardised vectors: a support vector machine, a discriminant analysis, a forest.
 
-Vectors are float32 (clips, layers, width); the layers lie side by side, so that the head may use any of them, but for
-the linear discriminant analysis, whose covariance would not fit: it takes their mean. A head is saved by skops, which
-loads only types it knows to be harmless or is told to trust: nothing is unpickled.
+Vectors are float32 (clips, layers, width). The layers lie side by side, so that a head may use any of them, except for
+the linear discriminant analysis, whose covariance would not fit in memory: it takes their mean. A head is saved by
+skops, which loads only types it knows to be harmless or is told to trust: nothing is unpickled.
 """
 
 import zipfile
 import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,60 +25,134 @@ from ser_head.data.scaling import OUTLIER
 from ser_head.scoring.temperature import SMALLEST_PROBABILITY
 
 TREES = 300
-_TYPES = {"svm": LinearSVC, "lda": LinearDiscriminantAnalysis, "forest": RandomForestClassifier}
-_TRUSTED = ["sklearn.tree._tree.Tree"]  # what a forest holds beyond the types skops trusts by itself
+_TRUSTED = ["sklearn.tree._tree.Tree"]  # part of a forest, beyond the types skops trusts by itself
 _UNREADABLE = (OSError, ValueError, TypeError, KeyError, AttributeError, ImportError, EOFError, RuntimeError)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What an estimator is made for.
+
+    Attributes:
+        num_dimensions: numbers per clip.
+        class_weights: weight of each class, float64 (classes,).
+        class_counts: training clips of each class, int (classes,).
+        seed: of everything random in the estimator.
+    """
+
+    num_dimensions: int
+    class_weights: np.ndarray
+    class_counts: np.ndarray
+    seed: int
+
+    @property
+    def weight_by_class(self) -> dict[int, float]:
+        """The weights as scikit-learn takes them."""
+        return dict(enumerate(self.class_weights.tolist()))
+
+
+@dataclass(frozen=True)
+class SklearnKind:
+    """A kind of estimator.
+
+    Attributes:
+        name: its entry of `KINDS`.
+        type: its class.
+        make: makes an untrained estimator.
+        probabilities: a trained estimator's answer for float (clips, numbers): above 0, (clips, classes).
+        averages_layers: whether it takes the mean of the layers, or all of them side by side.
+    """
+
+    name: str
+    type: type
+    make: Callable[[Problem], Any]
+    probabilities: Callable[[Any, np.ndarray], np.ndarray]
+    averages_layers: bool = False
+
+
+def _make_svm(problem: Problem) -> LinearSVC:
+    """Return a linear machine.
+
+    The penalty C is one over the number of dimensions: standardised vectors have that mean squared length, and C times
+    it is what the solution depends on, so that one rule serves 88 dimensions and 26 000. On validation speakers of
+    EmoDB and RAVDESS UAR changes by less than 0.02 from a third to three times that.
+    """
+    return LinearSVC(C=1 / problem.num_dimensions, class_weight=problem.weight_by_class, random_state=problem.seed)
+
+
+def _svm_probabilities(estimator: LinearSVC, dimensions: np.ndarray) -> np.ndarray:
+    """Return a softmax of the margins, one class against the rest; a temperature is fitted to them later."""
+    margins = estimator.decision_function(dimensions)
+    if margins.ndim == 1:  # of two classes scikit-learn gives the second one's alone
+        margins = np.stack([-margins, margins], axis=1)
+    return softmax(margins, axis=1)
+
+
+def _make_lda(problem: Problem) -> LinearDiscriminantAnalysis:
+    shares = problem.class_counts * problem.class_weights
+    return LinearDiscriminantAnalysis("lsqr", shrinkage="auto", priors=shares / shares.sum())
+
+
+def _lda_probabilities(estimator: LinearDiscriminantAnalysis, dimensions: np.ndarray) -> np.ndarray:
+    return np.maximum(estimator.predict_proba(dimensions), SMALLEST_PROBABILITY)
+
+
+def _make_forest(problem: Problem) -> RandomForestClassifier:
+    return RandomForestClassifier(TREES, class_weight=problem.weight_by_class, random_state=problem.seed)
+
+
+def _forest_probabilities(estimator: RandomForestClassifier, dimensions: np.ndarray) -> np.ndarray:
+    """Return the mean of the trees, as if there were one undecided tree more, which keeps every class above 0."""
+    shares = estimator.predict_proba(dimensions)
+    return (len(estimator) * shares + 1 / shares.shape[1]) / (len(estimator) + 1)
+
+
+KINDS = {
+    kind.name: kind
+    for kind in (
+        SklearnKind("svm", LinearSVC, _make_svm, _svm_probabilities),
+        SklearnKind("lda", LinearDiscriminantAnalysis, _make_lda, _lda_probabilities, averages_layers=True),
+        SklearnKind("forest", RandomForestClassifier, _make_forest, _forest_probabilities),
+    )
+}
 
 
 class SklearnHead:
     """A classifier of scikit-learn's that answers with probabilities.
 
     Attributes:
-        kind: "svm", "lda" or "forest".
+        kind: what it is.
     """
 
-    def __init__(self, kind: str, seed: int, power: YeoJohnson | None = None) -> None:
+    def __init__(self, kind: SklearnKind, seed: int, power_transform: YeoJohnson | None = None) -> None:
         """Make an untrained head.
 
         Args:
-            kind: which.
-            seed: draws the forest's clips and dimensions, and the order the machine sees.
-            power: bends vectors first, or None.
+            kind: what it is.
+            seed: of everything random in the estimator.
+            power_transform: applied to vectors first, or None.
         """
         self.kind = kind
-        self._seed, self._power = seed, power
+        self._seed, self._power_transform = seed, power_transform
         self._estimator: Any = None
 
-    def fit(self, vectors: np.ndarray, targets: np.ndarray, weights: np.ndarray) -> "SklearnHead":
+    def fit(self, vectors: np.ndarray, targets: np.ndarray, class_weights: np.ndarray) -> "SklearnHead":
         """Train on clips, and return the head itself.
-
-        The penalty C of the machine is one over the number of dimensions: standardised vectors have that mean squared
-        length, and C times it is what the solution depends on, so that one rule serves 88 dimensions and 26 000. On
-        validation speakers of EmoDB and RAVDESS UAR changes by less than 0.02 from a third to three times that.
 
         Args:
             vectors: standardised, float32 (clips, layers, width).
             targets: class of each clip, int (clips,); every class has some.
-            weights: weight of each class, (classes,).
+            class_weights: weight of each class, (classes,).
         """
         dimensions = self._dimensions(vectors)
-        per_class = dict(enumerate(np.asarray(weights, np.float64).tolist()))
-        if self.kind == "svm":
-            self._estimator = LinearSVC(C=1 / dimensions.shape[1], class_weight=per_class, random_state=self._seed)
-        elif self.kind == "lda":
-            shares = np.bincount(targets) * np.asarray(weights, np.float64)
-            self._estimator = LinearDiscriminantAnalysis("lsqr", shrinkage="auto", priors=shares / shares.sum())
-        else:
-            self._estimator = RandomForestClassifier(TREES, class_weight=per_class, random_state=self._seed)
+        weights = np.asarray(class_weights, np.float64)
+        problem = Problem(dimensions.shape[1], weights, np.bincount(targets), self._seed)
+        self._estimator = self.kind.make(problem)
         self._estimator.fit(dimensions, targets)
         return self
 
     def probabilities(self, vectors: np.ndarray) -> np.ndarray:
         """Score clips.
-
-        The machine's margins, one class against the rest, go through a softmax; a temperature has yet to say how sure
-        they are (`ser_head.scoring.temperature`). A forest's are its trees' mean, as if one tree more were undecided, which
-        keeps them above 0.
 
         Args:
             vectors: standardised, float32 (clips, layers, width).
@@ -89,24 +165,17 @@ class SklearnHead:
         """
         if self._estimator is None:
             raise ValueError("a head has to be trained before it can score clips")
-        if not len(vectors):  # nobody enrolled; scikit-learn takes no empty array
+        if not len(vectors):  # nobody is enrolled, say; scikit-learn takes no empty array
             return np.zeros((0, len(self._estimator.classes_)), np.float32)
-        dimensions = self._dimensions(vectors)
-        if self.kind == "svm":
-            margins = self._estimator.decision_function(dimensions)
-            if margins.ndim == 1:  # of two classes scikit-learn gives the second one's alone
-                margins = np.stack([-margins, margins], axis=1)
-            return softmax(margins, axis=1).astype(np.float32)
-        shares = self._estimator.predict_proba(dimensions)
-        if self.kind == "lda":
-            return np.maximum(shares, SMALLEST_PROBABILITY).astype(np.float32)
-        trees = len(self._estimator)
-        return ((trees * shares + 1 / shares.shape[1]) / (trees + 1)).astype(np.float32)
+        return self.kind.probabilities(self._estimator, self._dimensions(vectors)).astype(np.float32)
 
     def save(self, path: Path) -> None:
         """Write the trained head to a file."""
-        kept = {"estimator": self._estimator, "power": vars(self._power) if self._power else None}
-        skops.io.dump(kept, path, compression=zipfile.ZIP_DEFLATED)
+        content = {
+            "estimator": self._estimator,
+            "power": vars(self._power_transform) if self._power_transform else None,
+        }
+        skops.io.dump(content, path, compression=zipfile.ZIP_DEFLATED)
 
     @classmethod
     def load(cls, path: Path) -> "SklearnHead":
@@ -116,29 +185,30 @@ class SklearnHead:
             InputError: it is not such a file, or holds types that are not trusted.
         """
         try:
-            kept = skops.io.load(path, trusted=_TRUSTED)
-            if not isinstance(kept, dict):  # what was saved before a head could bend
-                kept = {"estimator": kept, "power": None}
-            estimator, power = kept["estimator"], kept["power"] and YeoJohnson(**kept["power"])
+            content = skops.io.load(path, trusted=_TRUSTED)
+            if not isinstance(content, dict):  # written before heads had a power transform
+                content = {"estimator": content, "power": None}
+            estimator = content["estimator"]
+            power_transform = content["power"] and YeoJohnson(**content["power"])
         except (*_UNREADABLE, zipfile.BadZipFile, zlib.error) as error:
             raise _not_a_head(path, str(error)) from error
-        for kind, type_ in _TYPES.items():
-            if type(estimator) is type_:
-                head = cls(kind, 0, power)  # the seed has done its work
+        for kind in KINDS.values():
+            if type(estimator) is kind.type:
+                head = cls(kind, 0, power_transform)  # the seed has done its work
                 head._estimator = estimator
                 return head
         raise _not_a_head(path, f"it holds a {type(estimator).__name__}")
 
     def _dimensions(self, vectors: np.ndarray) -> np.ndarray:
-        """Lay the layers side by side, (clips, layers * width), or take their mean, and cut outliers as networks do.
+        """Return what the estimator takes, (clips, numbers), with outliers cut as networks cut them.
 
-        That costs the machine no UAR and lowers its tempered log-loss on validation clips from 1.11 to 0.88 (EmoDB),
-        1.40 to 1.32 (RAVDESS, both with eGeMAPS); a forest splits by order and takes little notice.
+        That costs the machine no UAR and lowers its calibrated log-loss on validation clips from 1.11 to 0.88 (EmoDB)
+        and from 1.40 to 1.32 (RAVDESS, both with eGeMAPS); a forest splits by order and takes little notice.
         """
-        bent = self._power.apply(vectors) if self._power else vectors
-        cut = np.clip(bent, -OUTLIER, OUTLIER)
-        return cut.mean(axis=1) if self.kind == "lda" else cut.reshape(len(cut), -1)
+        transformed = self._power_transform.apply(vectors) if self._power_transform else vectors
+        clipped = np.clip(transformed, -OUTLIER, OUTLIER)
+        return clipped.mean(axis=1) if self.kind.averages_layers else clipped.reshape(len(clipped), -1)
 
 
-def _not_a_head(path: Path, found: str) -> InputError:
-    return InputError(f"expected a head saved by this library, but {path} cannot be read as one ({found})")
+def _not_a_head(path: Path, reason: str) -> InputError:
+    return InputError(f"expected a head saved by this library, but {path} cannot be read as one ({reason})")

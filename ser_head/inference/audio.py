@@ -1,14 +1,13 @@
-"""From files to what a head can score: which files, which stretches of them, and the vectors of whole clips.
+"""Audio to score: files, arrays and folders become segments, and whole clips become vectors.
 
-The one way from stage 2 to the encoders of stage 1, taken when called. What is wrong with a file is gathered, one
-{"file", "reason"} each; the others go on.
+This is the one way from stage 2 to the encoders of stage 1, imported when it is called. What is wrong with a file is
+collected as {"file", "reason"}; the other files are scored all the same.
 """
 
 import contextlib
 import dataclasses
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice
-from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -21,45 +20,7 @@ from ser_embed.files import digest_of_file
 from ser_embed.spec import EmbeddingSpec
 
 AT_ONCE = 32  # waveforms held in memory
-
-
-@dataclasses.dataclass(frozen=True)
-class PredictConfig:
-    """How audio is listened to, and what is made of it.
-
-    Attributes:
-        window_s: length of a window in seconds, or None for whole files.
-        hop_s: step between windows in seconds; half a window if None.
-        speaker: who speaks: the name of a profile, or of a speaker as the training corpus has it; or None.
-        enroll: a file or folder of unlabelled clips of who speaks, used this once; or None.
-        profiles: where the profiles are; None for the run's own.
-        corpus: what the audio is from, of the corpora that the run standardises each by itself; None for none of them.
-        min_confidence: below this probability the answer is "uncertain"; see `ser_head.inference.prediction_table.emotions_of`.
-        device: where the encoder runs.
-        model: where the encoder is, if not where it was in training.
-    """
-
-    window_s: float | None = None
-    hop_s: float | None = None
-    speaker: str | None = None
-    enroll: str | Path | None = None
-    profiles: str | Path | None = None
-    corpus: str | None = None
-    min_confidence: float | None = None
-    device: str = "auto"
-    model: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.window_s is None and self.hop_s is not None:
-            raise InputError("--hop needs a --window to step with")
-        for name, value in (("window", self.window_s), ("hop", self.hop_s)):
-            if value is not None and not (isinstance(value, Real) and 0.1 <= value < np.inf):
-                raise InputError(f"--{name} has to be at least 0.1 s, not {value!r}")
-        if self.window_s is not None and self.hop_s is not None and self.hop_s > self.window_s:
-            raise InputError(f"--hop has to be at most the window ({self.window_s} s), not {self.hop_s}")
-        least = self.min_confidence
-        if least is not None and not (isinstance(least, Real) and 0 <= least <= 1):
-            raise InputError(f"--min-confidence has to be from 0 to 1, not {least!r}")
+_MOST_CHANNELS = 64  # an array with more columns is rather (channels, samples)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,16 +28,61 @@ class Segment:
     """A stretch of audio to score: a window, or a whole file.
 
     Attributes:
-        file: where it is from.
+        file: where it is from: a path, or the name of an array.
         start_s: where it begins, in seconds.
         end_s: where it ends, in seconds.
         waveform: float32 (samples,) at 16 kHz; None if it is silent.
     """
 
-    file: Path
+    file: str
     start_s: float
     end_s: float
     waveform: np.ndarray | None
+
+
+@dataclasses.dataclass(frozen=True)
+class AudioArray:
+    """Audio in memory.
+
+    Attributes:
+        name: what it is called in tables.
+        samples: float32 (samples, channels), full scale at 1.
+        rate_hz: sampling rate in Hz.
+    """
+
+    name: str
+    samples: np.ndarray
+    rate_hz: int
+
+    @classmethod
+    def of(cls, samples: Any, rate_hz: int | None, name: str = "array") -> "AudioArray":
+        """Take samples as numpy, soundfile and librosa give them.
+
+        Args:
+            samples: numbers (samples,) or (samples, channels); integers are scaled from their full range.
+            rate_hz: sampling rate in Hz.
+            name: what to call it.
+
+        Raises:
+            InputError: no rate is given, or it is no audio of this shape.
+        """
+        if rate_hz is None:
+            raise InputError("an array of samples needs its sampling rate: rate=16000, for example")
+        if not float(rate_hz) > 0 or int(rate_hz) != rate_hz:
+            raise InputError(f"the rate has to be a positive whole number of Hz, not {rate_hz!r}")
+        array = np.asarray(samples)
+        if array.dtype.kind not in "iuf" or array.ndim not in (1, 2):
+            raise InputError(
+                f"expected samples of shape (samples,) or (samples, channels), not {array.dtype} {array.shape}"
+            )
+        if array.ndim == 2 and array.shape[1] > _MOST_CHANNELS:
+            raise InputError(f"expected samples of shape (samples, channels), not {array.shape}; transpose it")
+        if array.dtype.kind in "iu":
+            info = np.iinfo(array.dtype)
+            middle = 0 if array.dtype.kind == "i" else (info.max + 1) / 2
+            array = (array.astype(np.float64) - middle) / ((info.max + 1) if array.dtype.kind == "i" else middle)
+        array = array.astype(np.float32, copy=False)
+        return cls(name, array[:, np.newaxis] if array.ndim == 1 else array, int(rate_hz))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,7 +92,7 @@ class EmbeddedClips:
     Attributes:
         vectors: float32 (clips, layers, width).
         digests: hash of each clip's file.
-        unreadable: {"file", "reason"} of each that could not be read.
+        unreadable: {"file", "reason"} of each clip that could not be read.
     """
 
     vectors: np.ndarray
@@ -123,106 +129,169 @@ def find_audio(paths: Iterable[Path]) -> list[Path]:
         if not path.is_dir():
             files[path] = None
             continue
-        found = audio_files(path)
-        if not found:
+        folder_files = audio_files(path)
+        if not folder_files:
             raise InputError(f"expected audio ({', '.join(SUFFIXES)}) in the folder {path}, found none")
-        files.update((path / file, None) for file in found)
+        files.update((path / file, None) for file in folder_files)
     return list(files)
 
 
-def embed_clips(embedder: Any, files: Iterable[Path], unwanted: Collection[str]) -> EmbeddedClips:
-    """Embed whole clips, the same clip once.
+def embed_clips(embedder: Any, files: Iterable[Path], known_digests: Collection[str]) -> EmbeddedClips:
+    """Embed whole clips, equal files once.
 
     Args:
         embedder: of `load_embedder`.
         files: the clips.
-        unwanted: hashes of clips to skip.
+        known_digests: hashes of clips to skip.
     """
     digests: dict[str, None] = {}
     unreadable: list[dict[str, str]] = []
 
-    def waveforms() -> Iterator[np.ndarray]:
+    def new_waveforms() -> Iterator[np.ndarray]:
         for file in tqdm(files, "enrolling", unit="file", disable=quiet()):
             try:
                 waveform, facts = _load(file, embedder.max_clip_s)
             except ClipError as error:
                 unreadable.append({"file": str(file), "reason": str(error)})
                 continue
-            if facts.digest not in unwanted and facts.digest not in digests:
+            if facts.digest not in known_digests and facts.digest not in digests:
                 digests[facts.digest] = None
                 yield waveform
 
-    wanted = waveforms()
+    waveforms = new_waveforms()
     vectors = [np.zeros((0, len(embedder.spec.layers), embedder.spec.width), np.float32)]
-    while group := list(islice(wanted, AT_ONCE)):
+    while group := list(islice(waveforms, AT_ONCE)):
         vectors.append(embedder.embed_waveforms(group))
     return EmbeddedClips(np.concatenate(vectors), tuple(digests), tuple(unreadable))
 
 
-def file_digests(files: Iterable[Path]) -> dict[Path, str]:
-    """Return the hashes of files as `embed_clips` has them; a file that cannot be read has none."""
+def file_digests(files: Iterable[Path]) -> dict[str, str]:
+    """Return the hashes of files by path, as `embed_clips` has them; a file that cannot be read has none."""
     digests = {}
     for path in files:
-        with contextlib.suppress(OSError):  # told when the file is to be scored
-            digests[path] = digest_of_file(path)
+        with contextlib.suppress(OSError):  # reported when the file is to be scored
+            digests[str(path)] = digest_of_file(path)
     return digests
 
 
-def listen(
-    files: Iterable[Path], hearing: PredictConfig, longest_s: float, unreadable: list[dict[str, str]]
+def read_segments(
+    audio: Sequence[Path | AudioArray],
+    window_s: float | None,
+    hop_s: float | None,
+    longest_s: float,
+    unreadable: list[dict[str, str]],
 ) -> Iterator[Segment]:
-    """Read files one after the other.
+    """Read audio, one file or array after the other.
 
     Args:
-        files: audio files.
-        hearing: whole, or in which windows.
-        longest_s: the longest file that is heard whole.
-        unreadable: to it is added what could not be read.
+        audio: files and arrays.
+        window_s: length of a window in seconds; None for whole files.
+        hop_s: distance between the starts of two windows in seconds.
+        longest_s: the longest file that is scored whole, in seconds.
+        unreadable: files that cannot be read are added to it.
 
     Yields:
-        What there is to score, file by file. Of long files one window at a time is in memory.
+        The segments to score, file by file. Of long files a few windows at a time are in memory.
     """
-    for file in tqdm(files, "listening", unit="file", disable=quiet()):
+    is_quiet = quiet() or len(audio) == 1 or isinstance(audio[0] if audio else None, AudioArray)
+    for item in tqdm(audio, "scoring", unit="file", disable=is_quiet):
+        name = item.name if isinstance(item, AudioArray) else str(item)
         try:
-            yield from _windows(file, hearing.window_s, hearing.hop_s) if hearing.window_s else _whole(file, longest_s)
+            if window_s is None:
+                yield _whole(item, name, longest_s)
+            else:
+                yield from _voiced_windows(name, _windows(item, window_s, hop_s or window_s / 2))
         except ClipError as error:
-            unreadable.append({"file": str(file), "reason": str(error)})
+            unreadable.append({"file": name, "reason": str(error)})
 
 
 def _load(file: Path, longest_s: float) -> tuple[np.ndarray, Any]:
-    """Return the waveform and the facts of a clip that an encoder can take whole."""
+    """Return waveform and facts of a clip that an encoder can take whole."""
     from ser_embed.audio.decode import AudioPreprocessing, load_clip
-    from ser_embed.spec import RATE_HZ
 
     waveform, facts = load_clip(file, AudioPreprocessing())
-    if len(waveform) > longest_s * RATE_HZ:
-        raise ClipError(
-            f"too long to be heard whole: {facts.duration_s:.0f} s, at most {longest_s:.0f} s; "
-            "cut it, or score it with --window"
-        )
+    _require_length(facts.duration_s, longest_s)
     return waveform, facts
 
 
-def _whole(file: Path, longest_s: float) -> Iterator[Segment]:
-    waveform, facts = _load(file, longest_s)
-    yield Segment(file, 0.0, facts.duration_s, waveform)
+def _require_length(duration_s: float, longest_s: float) -> None:
+    if duration_s > longest_s:
+        raise ClipError(
+            f"too long to be scored whole: {duration_s:.0f} s, at most {longest_s:.0f} s; "
+            "cut it, or score it with --window"
+        )
 
 
-def _windows(file: Path, window_s: float, hop_s: float | None) -> Iterator[Segment]:
-    from ser_embed.audio.decode import check_waveform
+def _whole(item: Path | AudioArray, name: str, longest_s: float) -> Segment:
+    if isinstance(item, Path):
+        waveform, facts = _load(item, longest_s)
+        return Segment(name, 0.0, facts.duration_s, waveform)
+    from ser_embed.audio.decode import check_waveform, to_16k_mono
+
+    duration_s = len(item.samples) / item.rate_hz
+    _require_length(duration_s, longest_s)
+    waveform = to_16k_mono(item.samples, item.rate_hz)
+    check_waveform(waveform)
+    return Segment(name, 0.0, duration_s, waveform)
+
+
+def _windows(item: Path | AudioArray, window_s: float, hop_s: float) -> Iterator[tuple[float, float, np.ndarray]]:
     from ser_embed.audio.windows import windows
 
-    silent: list[Segment] = []  # held back until a voice is heard: a file without any is not scored at all
-    heard = False
-    for start_s, end_s, waveform in windows(file, window_s, hop_s or window_s / 2):
-        try:
-            check_waveform(waveform)
-        except SilentClipError:
-            silent.append(Segment(file, start_s, end_s, None))
+    if isinstance(item, Path):
+        yield from windows(item, window_s, hop_s)
+    else:
+        buffer = window_buffer(item.rate_hz, window_s, hop_s)
+        yield from buffer.push(item.samples)
+        yield from buffer.finish()
+
+
+def _voiced_windows(name: str, windows: Iterable[tuple[float, float, np.ndarray]]) -> Iterator[Segment]:
+    """Yield windows as segments, once one of them has a voice; a file without any is unreadable."""
+    silent: list[Segment] = []
+    has_voice = False
+    for start_s, end_s, waveform in windows:
+        segment = as_segment(name, start_s, end_s, waveform)
+        if segment.waveform is None:
+            silent.append(segment)
         else:
-            heard = True
-            yield from [*silent, Segment(file, start_s, end_s, waveform)]
+            has_voice = True
+            yield from [*silent, segment]
             silent.clear()
-    if not heard:
+    if not has_voice:
         raise SilentClipError("silent from beginning to end")
     yield from silent
+
+
+def window_buffer(rate_hz: int, window_s: float, hop_s: float) -> Any:
+    """Return a `ser_embed.audio.windows.WindowBuffer` for samples that arrive piece by piece.
+
+    Args:
+        rate_hz: sampling rate of the samples in Hz.
+        window_s: length of a window in seconds.
+        hop_s: distance between the starts of two windows in seconds.
+    """
+    from ser_embed.audio.windows import WindowBuffer
+
+    return WindowBuffer(rate_hz, window_s, hop_s)
+
+
+def as_segment(name: str, start_s: float, end_s: float, waveform: np.ndarray) -> Segment:
+    """Return a window as a segment, without its waveform if it is silent.
+
+    Args:
+        name: file or array it is from.
+        start_s: where it begins, in seconds.
+        end_s: where it ends, in seconds.
+        waveform: float32 (samples,) at 16 kHz.
+
+    Raises:
+        ClipError: it holds NaN, or is too short for an encoder.
+    """
+    from ser_embed.audio.decode import check_waveform
+
+    try:
+        check_waveform(waveform)
+    except SilentClipError:
+        return Segment(name, start_s, end_s, None)
+    return Segment(name, start_s, end_s, waveform)

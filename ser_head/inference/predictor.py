@@ -1,119 +1,280 @@
-"""Emotions of new audio: files to waveforms, waveforms to vectors, vectors to the probabilities of a run's head.
+"""Predictor: a run loaded once, that scores audio many times.
 
-Encoder, layers, scaler and class order come from the run alone. Whole files are scored in groups, long ones window by
+Encoder, layers, scaling and class order come from the run alone. Files are scored in groups, long ones window by
 window, so that memory depends on neither their number nor their length.
 """
 
-from collections.abc import Sequence
+import logging
+import threading
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from ser_embed.cli import note
-from ser_embed.errors import InputError
-from ser_head.evaluation.predictions import PROBABILITY
-from ser_head.inference.audio import AT_ONCE, PredictConfig, Segment, find_audio, listen, load_embedder
-from ser_head.inference.prediction_table import NUMBER, UNFAMILIAR, Predictions, emotions_of
+from ser_embed.errors import ClipError, InputError
+from ser_head.config.inference import PredictConfig
+from ser_head.inference.audio import AT_ONCE, AudioArray, Segment, find_audio, load_embedder, read_segments
+from ser_head.inference.prediction_table import OUT_OF_DOMAIN, Predictions, Scores
 from ser_head.inference.speaker_context import SpeakerContext, resolve_speaker
+from ser_head.inference.stream import PredictionStream
 from ser_head.runs.ensemble import ensemble_probabilities
-from ser_head.runs.run import Run
+from ser_head.runs.run import Run, newest_run
+
+logger = logging.getLogger(__name__)
+_WARM_UP_SAMPLES = 16_000
 
 
-def run_prediction(run: Run, audio: Sequence[Path], hearing: PredictConfig) -> Predictions:
-    """Score audio files with a run.
+class Predictor:
+    """A run with its encoder, loaded once; may be used from several threads at the same time.
 
-    Args:
-        run: the trained head with its encoder's description.
-        audio: files, and folders that are searched for audio.
-        hearing: windows, who speaks, device.
+    After loading, nothing is read from disk but the audio that is to be scored.
 
-    Raises:
-        InputError: a folder holds no audio, the run's encoder cannot be had, the profile is damaged or of another
-            encoder, or none of the clips to enrol can be read.
+    >>> predictor = Predictor("runs/mine")  # doctest: +SKIP
+    >>> predictor("speech.mp3")[0]  # as transformers' pipeline("audio-classification")  # doctest: +SKIP
+    {'label': 'happy', 'score': 0.71}
+    >>> predictor.predict("folder/", window=3, hop=1).table  # doctest: +SKIP
+
+    Attributes:
+        run: the run.
+        config: how audio is scored, if a call does not say otherwise.
     """
-    files = find_audio(audio)
-    _require_corpus(run, hearing.corpus)
-    embedder = load_embedder(run.spec, hearing.model, hearing.device)
-    embedders = [embedder, *_other_embedders(run, hearing)]
-    voice = resolve_speaker(run, embedder, files, hearing)
-    unreadable = list(voice.unreadable)
-    pieces = listen(files, hearing, min(each.max_clip_s for each in embedders), unreadable)
-    tables = []
-    while group := list(islice(pieces, AT_ONCE)):
-        tables.append(_score(run, embedders, group, voice, hearing))
-    table = pd.concat(tables, ignore_index=True) if tables else _score(run, embedders, [], voice, hearing)
-    once = {each["file"]: each for each in unreadable}  # a file may have been enrolled too
-    predictions = Predictions(table, tuple(once.values()), voice.clips)
-    _note_unfamiliar(predictions, hearing)
-    return predictions
 
+    def __init__(
+        self, run: "str | Path | Run | None" = None, config: PredictConfig | None = None, **options: Any
+    ) -> None:
+        """Load a run and its encoder.
 
-def _score(
-    run: Run, embedders: Sequence[Any], pieces: Sequence[Segment], voice: SpeakerContext, hearing: PredictConfig
-) -> pd.DataFrame:
-    corpus = hearing.corpus or ""
-    voiced = [index for index, piece in enumerate(pieces) if piece.waveform is not None]
-    answers, ood_score = np.full((len(pieces), max(1, len(run.labels))), np.nan), np.full(len(pieces), np.nan)
-    if voiced:
-        heard = [each.embed_waveforms([pieces[index].waveform for index in voiced]) for each in embedders]
+        Args:
+            run: the run or its folder; None takes the newest in runs/.
+            config: how audio is scored; None takes the defaults.
+            **options: fields of `PredictConfig`, in place of `config`: window, hop, speaker, enroll, profiles, corpus,
+                min_confidence, model, device.
+
+        Raises:
+            InputError: no such run, an encoder that cannot be had, a profile of another encoder, or no clip to enrol
+                can be read.
+        """
+        if config is not None and options:
+            raise InputError(f"give either config or {', '.join(options)}, not both")
+        self.config = config or PredictConfig(**options)
+        self.run = run if isinstance(run, Run) else Run.load(run or newest_run())
+        self.run.require_corpus(self.config.corpus)
+        self._embedders = self._load_embedders()
+        self._speaker = resolve_speaker(self.run, self._embedders[0], self.config)
+        self._lock = threading.Lock()
+        self._load_heads()
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The classes; none for a head that answers with a number."""
+        return self.run.labels
+
+    def __repr__(self) -> str:
+        """Return the run and its encoder."""
+        return f"Predictor({self.run!r})"
+
+    def __call__(self, audio: Any, rate: int | None = None, top_k: int | None = None) -> list[Any]:
+        """Score audio, each item whole, and answer as transformers' pipeline("audio-classification").
+
+        Args:
+            audio: a path, an array of samples, {"array": samples, "sampling_rate": rate}, or a list of these.
+            rate: sampling rate of arrays in Hz.
+            top_k: return so many classes; None for all.
+
+        Returns:
+            [{"label", "score"}, ...], likeliest first; a list of these for a list.
+
+        Raises:
+            InputError: an array without a rate.
+            ClipError: a single item cannot be scored.
+        """
+        if isinstance(audio, (list, tuple)):
+            return self.predict_batch(audio, rate, top_k)
+        return self._answers([_as_item(audio, rate)], top_k, strict=True)[0]
+
+    def predict_batch(
+        self, audio: Sequence[Any], rate: int | None = None, top_k: int | None = None
+    ) -> list[list[dict[str, Any]]]:
+        """Score several items in one pass; see `__call__`.
+
+        Args:
+            audio: paths or arrays.
+            rate: sampling rate of arrays in Hz.
+            top_k: return so many classes; None for all.
+
+        Returns:
+            [{"label", "score"}, ...] of each item; an empty list, and a warning in the log, where one cannot be scored.
+        """
+        items = [_as_item(item, rate, f"array {number}") for number, item in enumerate(audio, 1)]
+        return self._answers(items, top_k, strict=False)
+
+    def predict(
+        self, audio: Any, rate: int | None = None, window: float | None = None, hop: float | None = None
+    ) -> Predictions:
+        """Score audio, whole or window by window.
+
+        Args:
+            audio: a path, a folder, an array of samples, or a list of these.
+            rate: sampling rate of arrays in Hz.
+            window: seconds of a window; None for the config's, which may be None for whole files.
+            hop: seconds between windows; None for the config's, or half a window.
+
+        Returns:
+            A table with a row per file or window, and the files that could not be read.
+
+        Raises:
+            InputError: a folder without audio, an array without a rate, or windows that make no sense.
+        """
+        config = self.config if window is None and hop is None else PredictConfig(window=window, hop=hop)
+        items = self._items(audio, rate)
+        speaker = self._speaker.for_files([item for item in items if isinstance(item, Path)])
+        unreadable = list(speaker.unreadable)
+        segments = read_segments(items, config.window, config.hop_s, self._longest_s, unreadable)
+        scores = self._score_all(segments, speaker)
+        by_file = {entry["file"]: entry for entry in unreadable}  # a file may have been enrolled too
+        table = scores.table(self.config.min_confidence)
+        predictions = Predictions(table, tuple(by_file.values()), speaker.num_enrolled)
+        self._warn_of_out_of_domain(predictions, is_windowed=config.window is not None)
+        return predictions
+
+    def stream(self, rate: int, window: float | None = None, hop: float | None = None) -> PredictionStream:
+        """Return a stream that scores samples as they arrive, window by window.
+
+        Args:
+            rate: sampling rate of the samples in Hz.
+            window: seconds of a window; None for the config's, or 3.
+            hop: seconds between windows; None for the config's, or half a window.
+        """
+        window = window or self.config.window or 3.0
+        config = PredictConfig(window=window, hop=hop or self.config.hop)
+        return PredictionStream(self._score_stream, rate, window, config.hop_s or window, self._target)
+
+    @property
+    def _target(self) -> str:
+        return self.run.config.target
+
+    @property
+    def _longest_s(self) -> float:
+        return min(embedder.max_clip_s for embedder in self._embedders)
+
+    def _items(self, audio: Any, rate: int | None) -> list[Path | AudioArray]:
+        listed = list(audio) if isinstance(audio, (list, tuple)) else [audio]
+        items = [
+            _as_item(item, rate, f"array {number}" if len(listed) > 1 else "array")
+            for number, item in enumerate(listed, 1)
+        ]
+        arrays = [item for item in items if isinstance(item, AudioArray)]
+        return [*find_audio(item for item in items if isinstance(item, Path)), *arrays]
+
+    def _answers(
+        self, items: list[Path | AudioArray], top_k: int | None, *, strict: bool
+    ) -> list[list[dict[str, Any]]]:
+        answers: list[list[dict[str, Any]]] = []
+        speaker = self._speaker.for_files([item for item in items if isinstance(item, Path)])
+        segments: list[Segment] = []
+        for item in items:
+            unreadable: list[dict[str, str]] = []
+            found = list(read_segments([item], None, None, self._longest_s, unreadable))
+            if not found:
+                if strict:
+                    raise ClipError(f"{unreadable[0]['file']}: {unreadable[0]['reason']}")
+                logger.warning("%s: %s", unreadable[0]["file"], unreadable[0]["reason"])
+            segments += found or [Segment(unreadable[0]["file"], 0.0, 0.0, None)]
+        scores = self._score_all(iter(segments), speaker)
+        answers += [scores.ranked(row, self._target, top_k) for row in range(len(segments))]
+        return answers
+
+    def _score_all(self, segments: Iterable[Segment], speaker: SpeakerContext) -> Scores:
+        """Score segments in groups."""
+        groups = []
+        iterator = iter(segments)
+        while group := list(islice(iterator, AT_ONCE)):
+            scores = self._score(group, speaker)
+            slim = [Segment(segment.file, segment.start_s, segment.end_s, None) for segment in group]
+            groups.append((slim, scores.outputs, scores.ood_scores))
+        if not groups:
+            return Scores([], self.labels, np.zeros((0, max(1, len(self.labels)))), np.zeros(0))
+        parts, outputs, ood_scores = zip(*groups, strict=True)
+        together = [segment for part in parts for segment in part]
+        return Scores(together, self.labels, np.concatenate(outputs), np.concatenate(ood_scores))
+
+    def _score_stream(self, segments: Sequence[Segment]) -> Scores:
+        return self._score(segments, self._speaker)
+
+    def _score(self, segments: Sequence[Segment], speaker: SpeakerContext) -> Scores:
+        voiced = [row for row, segment in enumerate(segments) if segment.waveform is not None]
+        outputs = np.full((len(segments), max(1, len(self.labels))), np.nan)
+        ood_scores = np.full(len(segments), np.nan)
+        if voiced:
+            waveforms = [segments[row].waveform for row in voiced]
+            files = [segments[row].file for row in voiced]
+            with self._lock:
+                vectors = [embedder.embed_waveforms(waveforms) for embedder in self._embedders]
+                outputs[voiced], ood_scores[voiced] = self._score_vectors(vectors, files, speaker)
+        return Scores(segments, self.labels, outputs, ood_scores)
+
+    def _score_vectors(
+        self, vectors: Sequence[np.ndarray], files: Sequence[str], speaker: SpeakerContext
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return outputs and out-of-domain scores.
+
+        Args:
+            vectors: of each embedder, float32 (segments, layers, width).
+            files: file of each segment.
+            speaker: who speaks.
+        """
+        run, corpus = self.run, self.config.corpus or ""
         if run.members:
-            answers[voiced] = ensemble_probabilities(run, heard, corpus)
-            ood_score[voiced] = np.mean(
-                [member.ood_score(vectors, corpus) for member, vectors in zip(run.members, heard, strict=True)],
-                axis=0,
+            members = zip(run.members, vectors, strict=True)
+            ood_scores = [member.ood_score(member_vectors, corpus) for member, member_vectors in members]
+            return ensemble_probabilities(run, vectors, corpus), np.mean(ood_scores, axis=0)
+        names, enrolled = speaker.speakers(files)
+        spec = self._embedders[0].spec
+        outputs = run.probabilities(vectors[0], names, spec, enrolled, [corpus] * len(files))
+        return outputs, run.ood_score(vectors[0], corpus)
+
+    def _load_embedders(self) -> list[Any]:
+        """Return the embedder of the run, or of each member of an ensemble; members of one encoder share it."""
+        run, config = self.run, self.config
+        if run.members and config.model and any(member.spec != run.spec for member in run.members):
+            raise InputError(f"--model names one encoder, but the members of {run.folder} have several")
+        embedders: list[tuple[Any, Any]] = []  # spec and embedder of each member
+        for part in run.members or (run,):
+            shared = [embedder for spec, embedder in embedders if spec == part.spec]
+            embedders.append(
+                (part.spec, shared[0] if shared else load_embedder(part.spec, config.model, config.device))
             )
-        else:
-            speakers, enrolled = voice.speakers([pieces[index].file for index in voiced])
-            corpora = [corpus] * len(voiced)
-            answers[voiced] = run.probabilities(heard[0], speakers, embedders[0].spec, enrolled, corpora)
-            ood_score[voiced] = run.ood_score(heard[0], corpus)
-    where = {
-        "file": [str(piece.file) for piece in pieces],
-        "start_s": [round(piece.start_s, 3) for piece in pieces],
-        "end_s": [round(piece.end_s, 3) for piece in pieces],
-    }
-    if not run.labels:
-        return pd.DataFrame({**where, NUMBER: answers[:, 0], "unfamiliarity": ood_score})
-    return pd.DataFrame(
-        {
-            **where,
-            "emotion": emotions_of(answers, run.labels, ood_score, hearing.min_confidence),
-            "confidence": answers.max(axis=1),
-            "unfamiliarity": ood_score,
-            **{f"{PROBABILITY}{label}": answers[:, index] for index, label in enumerate(run.labels)},
-        }
-    )
+        return [embedder for _, embedder in embedders]
+
+    def _load_heads(self) -> None:
+        """Read all heads, and score one second of noise, so that nothing is left to be loaded by the first call."""
+        for part in self.run.members or (self.run,):
+            _ = part.scorers
+        noise = np.random.default_rng(0).normal(0, 0.1, _WARM_UP_SAMPLES).astype(np.float32)
+        segments = read_segments([AudioArray.of(noise, 16_000)], None, None, self._longest_s, [])
+        self._score_all(segments, self._speaker)
+
+    def _warn_of_out_of_domain(self, predictions: Predictions, *, is_windowed: bool) -> None:
+        count = int(predictions.is_out_of_domain.sum())
+        if count:
+            unit = "windows" if is_windowed else "files"
+            answer = (
+                "answered all the same"
+                if self.config.min_confidence == 0
+                else "uncertain; --min-confidence 0 answers them too"
+            )
+            logger.warning("%d of %d %s %s: %s", count, len(predictions.table), unit, OUT_OF_DOMAIN, answer)
 
 
-def _require_corpus(run: Run, corpus: str | None) -> None:
-    known = run.corpora
-    if corpus and corpus not in known:
-        expected = f"one of {', '.join(sorted(known))}" if known else "left out, as all corpora are standardised alike"
-        raise InputError(f"with the run {run.folder}, --corpus has to be {expected}, not {corpus!r}")
-
-
-def _other_embedders(run: Run, hearing: PredictConfig) -> list[Any]:
-    """Return an embedder for each member of an ensemble after the first, one for all that share an encoder."""
-    if run.members and hearing.model and any(member.spec != run.spec for member in run.members):
-        raise InputError(f"--model names one encoder, but the members of {run.folder} have several")
-    embedders: list[tuple[Any, Any]] = []
-    for member in run.members[1:]:
-        known = [each for spec, each in embedders if spec == member.spec]
-        embedders.append(
-            (member.spec, known[0] if known else load_embedder(member.spec, hearing.model, hearing.device))
-        )
-    return [each for _, each in embedders]
-
-
-def _note_unfamiliar(predictions: Predictions, hearing: PredictConfig) -> None:
-    strange = int(predictions.unfamiliar.sum())
-    if not strange:
-        return
-    what = "windows" if hearing.window_s else "files"
-    answer = (
-        "answered all the same" if hearing.min_confidence == 0 else "uncertain; --min-confidence 0 answers them too"
-    )
-    note(f"{strange} of {len(predictions.table)} {what} {UNFAMILIAR}: {answer}")
+def _as_item(item: Any, rate: int | None, name: str = "array") -> Path | AudioArray:
+    """Return a path, or an array with its rate."""
+    if isinstance(item, (str, Path)):
+        return Path(item)
+    if isinstance(item, Mapping):
+        samples = item.get("array", item.get("raw"))
+        if samples is None:
+            raise InputError(f'expected {{"array": samples, "sampling_rate": rate}}, found {", ".join(map(str, item))}')
+        return AudioArray.of(samples, item.get("sampling_rate", rate), name)
+    return AudioArray.of(item, rate, name)

@@ -1,45 +1,57 @@
-"""Enrolment with real audio: clips into a speaker's profile, and what a prediction is told of who speaks."""
+"""Speaker context: what a prediction knows of who speaks, from a profile, from enrolled clips, or from training."""
 
 import dataclasses
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ser_embed.cli import note
 from ser_embed.errors import InputError
-from ser_head.inference.audio import PredictConfig, embed_clips, file_digests, find_audio
+from ser_head.config.inference import PredictConfig
+from ser_head.inference.audio import embed_clips, file_digests, find_audio
 from ser_head.personalization.profiles import Profile, empty_profile, load_profile
 from ser_head.runs.run import Run
+
+logger = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
 class SpeakerContext:
-    """What a head is told of who speaks. A clip tells nothing of itself: it is scored with the others.
+    """What a prediction knows of who speaks. A clip that is enrolled itself is scored with the other clips alone.
 
     Attributes:
-        speaker: a training speaker, or "".
+        speaker: name of a training speaker, or "".
         profile: enrolled clips of somebody else, or None.
-        digests: hash of each file to score that is enrolled itself.
+        digests: hash of each file to score that is enrolled itself, by path.
         unreadable: {"file", "reason"} of clips that were to be enrolled.
     """
 
     speaker: str = ""
     profile: Profile | None = None
-    digests: Mapping[Path, str] = dataclasses.field(default_factory=dict)
+    digests: Mapping[str, str] = dataclasses.field(default_factory=dict)
     unreadable: tuple[dict[str, str], ...] = ()
 
     @property
-    def clips(self) -> int:
-        """With how many enrolled clips each file is scored, at least."""
+    def num_enrolled(self) -> int:
+        """Number of enrolled clips with which each file is scored, at least."""
         return len(self.profile.digests) - bool(self.digests) if self.profile else 0
 
-    def speakers(self, files: Sequence[Path]) -> tuple[list[str], dict[str, np.ndarray]]:
-        """Return what `ser_head.runs.run.Run.probabilities` wants to know.
+    def for_files(self, files: Sequence[Path]) -> "SpeakerContext":
+        """Return the context for scoring these files, some of which may be enrolled."""
+        if self.profile is None:
+            return self
+        digests = {file: digest for file, digest in file_digests(files).items() if digest in self.profile.digests}
+        if digests:
+            logger.info("files that are enrolled themselves: %d, each scored with the others alone", len(digests))
+        return dataclasses.replace(self, digests=digests)
+
+    def speakers(self, files: Sequence[str]) -> tuple[list[str], dict[str, np.ndarray]]:
+        """Return what `ser_head.runs.run.Run.probabilities` takes.
 
         Returns:
-            A name for the speaker of each file, and float32 (clips, layers, width) enrolled for each of the names.
+            A name for the speaker of each file, and the enrolled vectors of each name, float32 (clips, layers, width).
         """
         names = [self.digests.get(file, self.speaker) for file in files]
         if self.profile is None:
@@ -47,11 +59,11 @@ class SpeakerContext:
         return names, {name: self.profile.without({name}).vectors for name in set(names)}
 
 
-def extend(profile: Profile, embedder: Any, paths: Iterable[Path]) -> tuple[Profile, tuple[dict[str, str], ...]]:
+def add_clips(profile: Profile, embedder: Any, paths: Iterable[Path]) -> tuple[Profile, tuple[dict[str, str], ...]]:
     """Add clips to a profile in memory, those it does not have yet.
 
     Args:
-        profile: of the speaker.
+        profile: the speaker's.
         embedder: makes vectors of the profile's spec; see `ser_head.inference.audio.load_embedder`.
         paths: files, and folders that are searched for audio.
 
@@ -71,34 +83,31 @@ def extend(profile: Profile, embedder: Any, paths: Iterable[Path]) -> tuple[Prof
     return profile.with_clips(clips.vectors, clips.digests), clips.unreadable
 
 
-def resolve_speaker(run: Run, embedder: Any, files: Sequence[Path], hearing: PredictConfig) -> SpeakerContext:
-    """Find out who speaks, and tell.
+def resolve_speaker(run: Run, embedder: Any, config: PredictConfig) -> SpeakerContext:
+    """Find out who speaks.
 
     Args:
         run: scores the audio.
         embedder: makes its vectors.
-        files: the audio.
-        hearing: names a speaker, clips to enrol, or both.
+        config: names a speaker, clips to enrol, or both.
 
     Raises:
         InputError: the profile is damaged or of another encoder, or no clip to enrol can be read.
     """
-    name = hearing.speaker or ""
-    if not name and hearing.enroll is None:
+    name = config.speaker or ""
+    if not name and config.enroll is None:
         return SpeakerContext()
     if not run.config.personalized:
-        note(f"the run {run.folder} is not personalised: who speaks makes no difference")
+        logger.warning("the run %s is not personalised: who speaks makes no difference", run.folder)
         return SpeakerContext()
-    profile = load_profile(run.profiles if hearing.profiles is None else Path(hearing.profiles), name, run.spec)
-    if profile is None and hearing.enroll is None:
+    profile = load_profile(run.profiles if config.profiles is None else config.profiles, name, run.spec)
+    if profile is None and config.enroll is None:
         if not any(name in fold["known"] for fold in run.about["folds"]):
-            note(f"{name} has no profile and was not in training: scored as an unknown speaker")
+            logger.warning("%s has no profile and was not in training: scored as an unknown speaker", name)
         return SpeakerContext(name)
     profile = profile or empty_profile(name, run.spec)
     unreadable: tuple[dict[str, str], ...] = ()
-    if hearing.enroll is not None:
-        profile, unreadable = extend(profile, embedder, [Path(hearing.enroll)])
-    digests = {file: digest for file, digest in file_digests(files).items() if digest in profile.digests}
-    own = f"; to be scored among them: {len(digests)}, each with the others alone" if digests else ""
-    note(f"enrolled clips{' of ' if name else ''}{name}: {len(profile.digests)}{own}")
-    return SpeakerContext("", profile, digests, unreadable)
+    if config.enroll is not None:
+        profile, unreadable = add_clips(profile, embedder, [config.enroll])
+    logger.info("enrolled clips%s: %d", f" of {name}" if name else "", len(profile.digests))
+    return SpeakerContext("", profile, unreadable=unreadable)

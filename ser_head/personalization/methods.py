@@ -1,34 +1,247 @@
-"""What a personalised head makes of a speaker: how the clips are moved, and what the network is told beside them.
+"""Personalisation methods: what a head makes of the enrolled clips of a speaker.
 
-Everything happens in a fold's standardised space, where the average training clip is 0 and its variance 1. The methods
-work on the enrolled clips alone, without labels; an empty enrolment is a speaker of whom nothing is known.
+Each method is one object in `METHODS`, and everything that depends on a method is an attribute or a function of that
+object. Methods see the enrolled clips alone, never their labels; without enrolled clips the speaker is unknown.
 
-    normalize   the speaker's mean and variance, shrunk to the global ones, are taken out of the clips
-    embedding   a row per training speaker, learned; a new voice gets a blend of the rows of those it resembles
-    features    the speaker's mean vector, through a dense layer of the network
-    papt        what the encoder's pre-training learned of the speaker, e_s, is added to its output: mean(f) + e_s
-    calibrate   no part of this module: it moves the probabilities (`ser_head.personalization.output_adaptation`)
+    normalize   takes the speaker's mean and variance, shrunk to those of all speakers, out of the vectors
+    embedding   feeds the head a learned row per training speaker; a new speaker gets a blend of similar ones' rows
+    features    feeds the head the speaker's mean vector, through a dense layer
+    papt        adds e_s to the encoder's output, what its pre-training learned of the speaker: mean(f_t) + e_s
+    calibrate   moves the probabilities to the label shares of similar training speakers (PLDC)
+
+A new method is a subclass of `Method` in a module of its own, and one entry of `METHODS`.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ser_embed.errors import InputError
-from ser_head.personalization.normalization import shrinkage, speaker_statistics
-from ser_head.personalization.similarity import blend, one_hot
+from ser_head.personalization.conditions import CLOSED, ENROLLED, TRANSDUCTIVE, UNKNOWN
+from ser_head.personalization.speakers import SpeakerDescription, TrainingSpeakers
 
-METHODS = ("normalize", "embedding", "features", "papt", "calibrate")
-BEST = ("normalize",)  # what --personalized alone stands for
+if TYPE_CHECKING:
+    from ser_head.personalization.output_adaptation import OutputCalibration, PriorShift, ValidationSession
+
+DEFAULT_METHODS = ("normalize",)  # what --personalized alone stands for
+
+
+class Method:
+    """A personalisation method. The defaults are those of a method that changes nothing.
+
+    Attributes:
+        summary: what it does with a voice, as the end of a sentence that begins with "the head".
+        conditions: the conditions it may honestly be scored under.
+        changes_inputs: whether what enters the network depends on the speaker, so that training has to show it.
+        uses_speaker_table: whether it feeds the network the weights of a learned table of speakers.
+        uses_pretraining: whether it needs the speaker vectors of the encoder's pre-training, which are added to vectors
+            as the encoder gives them.
+        borrows: whether it makes use of training speakers like the new one.
+    """
+
+    summary = "listens to the voice"
+    conditions: tuple[str, ...] = (CLOSED, UNKNOWN, ENROLLED, TRANSDUCTIVE)
+    changes_inputs = True
+    uses_speaker_table = False
+    uses_pretraining = False
+    borrows = False
+
+    @property
+    def adds_input(self) -> bool:
+        """Whether the network has an input beside the vectors for it."""
+        return type(self).input_width is not Method.input_width
+
+    @property
+    def adapts_outputs(self) -> bool:
+        """Whether it changes what a trained head answers."""
+        return type(self).adapt is not Method.adapt
+
+    def input_width(self, width: int, table_rows: int) -> int:
+        """Return the width of the network's input beside the vectors; methods without one do not define this.
+
+        Args:
+            width: numbers per layer of a vector.
+            table_rows: rows of the speaker table, the unknown speaker's included.
+        """
+        raise TypeError(f"{type(self).__name__} has no input beside the vectors")
+
+    def describe(
+        self,
+        speaker: SpeakerDescription,
+        training_speakers: TrainingSpeakers,
+        table_rows: int,
+        pretrained: Mapping[str, np.ndarray],
+    ) -> tuple[np.ndarray, ...]:
+        """Return the arrays this method keeps of a speaker; the first is the network's input, if it has one.
+
+        Args:
+            speaker: what is known of the speaker.
+            training_speakers: the speakers of the fold's training clips.
+            table_rows: rows of the speaker table.
+            pretrained: speaker vectors of the encoder's pre-training, float32 (layers, width) each.
+        """
+        return ()
+
+    def transform(self, vectors: np.ndarray, *arrays: np.ndarray) -> np.ndarray:
+        """Return the vectors as this method changes them.
+
+        Args:
+            vectors: standardised clips, float32 (clips, layers, width).
+            *arrays: what `describe` returned, stacked for the speaker of each clip, (clips, ...).
+        """
+        return vectors
+
+    def fit_output(
+        self, sessions: Sequence["ValidationSession"], training_speakers: TrainingSpeakers, prior: np.ndarray
+    ) -> "PriorShift | None":
+        """Choose how to adapt outputs, by sessions of speakers who were held out of training.
+
+        Args:
+            sessions: the sessions.
+            training_speakers: the speakers of the fold's training clips.
+            prior: share of each class in training, (classes,).
+        """
+        return None
+
+    def adapt(
+        self,
+        outputs: np.ndarray,
+        enrolled_outputs: np.ndarray,
+        enrolled: np.ndarray,
+        row: int,
+        training_speakers: TrainingSpeakers,
+        calibration: "OutputCalibration",
+    ) -> np.ndarray | None:
+        """Return a speaker's outputs as this method changes them, or None to leave them as they are.
+
+        Args:
+            outputs: log-probabilities of the clips to score, float64 (clips, classes), or numbers, float32 (clips, 1).
+            enrolled_outputs: the same of the enrolled clips.
+            enrolled: standardised vectors of the enrolled clips, float32 (clips, layers, width).
+            row: the speaker's row of the speaker table; 0 for a speaker who was not in training.
+            training_speakers: the speakers of the fold's training clips.
+            calibration: of the fold's outputs.
+
+        Returns:
+            Probabilities, float32 (clips, classes), or numbers, float32 (clips, 1).
+        """
+        return None
+
+
+class Normalize(Method):
+    """Speaker normalisation: (x - shift) / scale with the speaker's shrunken mean and deviation."""
+
+    summary = "takes the voice's own average and spread out of the numbers"
+
+    def describe(self, speaker: SpeakerDescription, *_: Any) -> tuple[np.ndarray, ...]:
+        """Return shift and scale, float32 (layers, width) each."""
+        return speaker.shift, speaker.scale
+
+    def transform(self, vectors: np.ndarray, *arrays: np.ndarray) -> np.ndarray:
+        """Return (vectors - shift) / scale."""
+        shift, scale = arrays
+        return (vectors - shift) / scale
+
+
+class Embedding(Method):
+    """Speaker embedding: weights of the rows of a learned table of training speakers."""
+
+    summary = "describes a voice as a blend of the training voices it resembles"
+    uses_speaker_table = True
+    borrows = True
+
+    def input_width(self, width: int, table_rows: int) -> int:
+        """Return the number of rows of the table."""
+        return table_rows
+
+    def describe(
+        self, speaker: SpeakerDescription, training_speakers: TrainingSpeakers, table_rows: int, *_: Any
+    ) -> tuple[np.ndarray, ...]:
+        """Return the weight of each row, float32 (table_rows,)."""
+        return (speaker.table_weights(training_speakers, table_rows),)
+
+
+class Features(Method):
+    """Speaker features: the speaker's mean vector, averaged over layers so that one dense layer serves all of them."""
+
+    summary = "is given the voice's average numbers"
+
+    def input_width(self, width: int, table_rows: int) -> int:
+        """Return the width of a vector."""
+        return width
+
+    def describe(self, speaker: SpeakerDescription, *_: Any) -> tuple[np.ndarray, ...]:
+        """Return the speaker's shrunken mean, float32 (width,)."""
+        return (speaker.shift.mean(axis=0),)
+
+
+class Papt(Method):
+    """Personalised adaptive pre-training (Tran, Yin and Soleymani, 2023): e_s is added to the mean vector.
+
+    The pre-training learned e_s from all clips of the speaker, so no figure for a few enrolled clips can be honest.
+    """
+
+    summary = "adds what the encoder's pre-training learned of the voice"
+    conditions = (CLOSED, UNKNOWN, TRANSDUCTIVE)
+    uses_pretraining = True
+
+    def describe(
+        self, speaker: SpeakerDescription, _speakers: Any, _rows: Any, pretrained: Mapping[str, np.ndarray]
+    ) -> tuple[np.ndarray, ...]:
+        """Return e_s, float32 (layers, width); 0 for a speaker the pre-training did not hear."""
+        return (pretrained.get(speaker.pretrained_name, np.zeros_like(speaker.shift)),)
+
+    def transform(self, vectors: np.ndarray, *arrays: np.ndarray) -> np.ndarray:
+        """Return vectors + e_s."""
+        return vectors + arrays[0]
+
+
+class Calibrate(Method):
+    """Label calibration by similar speakers (PLDC; Tran, Yin and Soleymani, 2023)."""
+
+    summary = "expects emotions as often as in the training voices it resembles"
+    changes_inputs = False
+    borrows = True
+
+    def fit_output(
+        self, sessions: Sequence["ValidationSession"], training_speakers: TrainingSpeakers, prior: np.ndarray
+    ) -> "PriorShift | None":
+        """Choose the prior shift with the least log-loss; None where none is better than no shift at all."""
+        from ser_head.personalization.output_adaptation import choose_prior_shift
+
+        return choose_prior_shift(sessions, training_speakers.counts, prior)
+
+    def adapt(
+        self,
+        outputs: np.ndarray,
+        enrolled_outputs: np.ndarray,
+        enrolled: np.ndarray,
+        row: int,
+        training_speakers: TrainingSpeakers,
+        calibration: "OutputCalibration",
+    ) -> np.ndarray | None:
+        """Move probabilities to a prior, or stretch numbers to a deviation, borrowed from similar speakers."""
+        from ser_head.personalization.output_adaptation import adapt_numbers, adapt_probabilities
+
+        adapt = adapt_probabilities if calibration.numbers is None else adapt_numbers
+        return adapt(outputs, enrolled_outputs, enrolled, row, training_speakers, calibration)
+
+
+METHODS: dict[str, Method] = {
+    "normalize": Normalize(),
+    "embedding": Embedding(),
+    "features": Features(),
+    "papt": Papt(),
+    "calibrate": Calibrate(),
+}
 
 
 def parse_methods(text: str | bool | Sequence[str]) -> tuple[str, ...]:
-    """Return the methods that are meant, in the order of `METHODS`.
+    """Return the names of the methods that are meant, in the order of `METHODS`.
 
     Args:
-        text: "normalize,calibrate", a sequence of names, True for the best, or False for none.
+        text: "normalize,calibrate", a sequence of names, True for `DEFAULT_METHODS`, or False for none.
 
     Raises:
         InputError: there is no such method.
@@ -37,7 +250,7 @@ def parse_methods(text: str | bool | Sequence[str]) -> tuple[str, ...]:
     ('normalize', 'calibrate')
     """
     if isinstance(text, bool):
-        return BEST if text else ()
+        return DEFAULT_METHODS if text else ()
     names = [name.strip() for name in text.split(",")] if isinstance(text, str) else list(text)
     for name in names:
         if name not in METHODS:
@@ -45,152 +258,12 @@ def parse_methods(text: str | bool | Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in METHODS if name in names)
 
 
-@dataclass(frozen=True)
-class TrainingSpeakers:
-    """The speakers of a fold's training clips.
+def input_widths(names: Sequence[str], width: int, table_rows: int) -> dict[str, int]:
+    """Return name and width of each input of the network beside the vectors, in their order.
 
-    Attributes:
-        names: ascending; "" is none of them.
-        means: mean standardised vector of each, float32 (speakers, layers, width).
-        variances: variance about that mean, float32 (speakers, layers, width).
-        counts: clips of each by class, int64 (speakers, classes).
-        numbers: mean and deviation of the numbers of each one's clips, where a number is learned, (speakers, 2).
+    Args:
+        names: the methods in use.
+        width: numbers per layer of a vector.
+        table_rows: rows of the speaker table.
     """
-
-    names: tuple[str, ...]
-    means: np.ndarray
-    variances: np.ndarray
-    counts: np.ndarray
-    numbers: np.ndarray
-
-    def row(self, speaker: str) -> int:
-        """Return the place of a speaker in the table, counted from 1; 0 for one who is not in it."""
-        return self.names.index(speaker) + 1 if speaker in self.names else 0
-
-    def nobody(self) -> "TrainingSpeakers":
-        """Return the same without any speaker."""
-        return TrainingSpeakers((), self.means[:0], self.variances[:0], self.counts[:0], self.numbers[:0])
-
-
-@dataclass(frozen=True)
-class SpeakerState:
-    """What is made of one speaker.
-
-    Attributes:
-        shift: taken off the clips, float32 (layers, width).
-        scale: then divided by, float32 (layers, width).
-        added: to the clips in the end, float32 (layers, width).
-        speaker_inputs: further inputs of the network, float32 (numbers,) each.
-    """
-
-    shift: np.ndarray
-    scale: np.ndarray
-    added: np.ndarray
-    speaker_inputs: tuple[np.ndarray, ...]
-
-
-class Personalizer:
-    """Turns clips and what is known of their speakers into the inputs of a network.
-
-    Attributes:
-        methods: those in use; none makes every speaker the average one.
-        training_speakers: the training speakers.
-        pretrained: e_s of speakers whom the encoder's pre-training heard, float32 (layers, width) each.
-    """
-
-    def __init__(
-        self,
-        methods: Sequence[str],
-        training_speakers: TrainingSpeakers,
-        rows: int = 0,
-        pretrained: Mapping[str, np.ndarray] = MappingProxyType({}),
-    ) -> None:
-        """Take the methods and the speakers they borrow from.
-
-        Args:
-            methods: some of `METHODS`.
-            training_speakers: the training speakers.
-            rows: rows of the speaker table, where the network has more than there are speakers and row 0.
-            pretrained: e_s by name, in the fold's standardised space.
-        """
-        self.methods = tuple(methods)
-        self.training_speakers = training_speakers
-        self.pretrained = pretrained
-        self._rows = max(rows, len(training_speakers.names) + 1)
-        self._kappa = shrinkage(
-            training_speakers.means, training_speakers.variances, training_speakers.counts.sum(axis=1)
-        )
-
-    @property
-    def listens(self) -> bool:
-        """Whether the network's inputs depend on who speaks."""
-        return any(name != "calibrate" for name in self.methods)
-
-    @property
-    def input_widths(self) -> dict[str, int]:
-        """Name and width of each input of the network beside the vectors, in their order."""
-        widths = {"embedding": self._rows, "features": self.training_speakers.means.shape[2]}
-        return {name: width for name, width in widths.items() if name in self.methods}
-
-    def state(self, enrolled: np.ndarray, row: int = 0, speaker: str = "") -> SpeakerState:
-        """Describe a speaker by some clips.
-
-        Args:
-            enrolled: standardised clips, float32 (clips, layers, width); none for a speaker nothing is known of.
-            row: the speaker's place in the table, where it is known; 0 blends rows by likeness.
-            speaker: its name, if the pre-training may have heard it.
-        """
-        moments = speaker_statistics(enrolled, self._kappa)
-        weights = self._row_alone(row) if row else blend(enrolled, self.training_speakers.means)
-        return self._state(moments, moments[0], weights, speaker)
-
-    def training_state(self, enrolled: np.ndarray, speaker: str) -> SpeakerState:
-        """Describe a training speaker by some clips; without any it is nobody, whoever speaks."""
-        return (
-            self.state(enrolled, self.training_speakers.row(speaker), speaker)
-            if len(enrolled)
-            else self.state(enrolled)
-        )
-
-    def known_state(self, speaker: str) -> SpeakerState:
-        """Describe a training speaker by all its training clips; a stranger by none."""
-        row = self.training_speakers.row(speaker)
-        if not row:
-            return self.state(self.training_speakers.means[:0], speaker=speaker)
-        count = self.training_speakers.counts[row - 1].sum()
-        share = count / (count + self._kappa)
-        shift = (share * self.training_speakers.means[row - 1]).astype(np.float32)
-        variance = share * self.training_speakers.variances[row - 1] + (1 - share)  # as `speaker_statistics` has it
-        return self._state((shift, np.sqrt(variance).astype(np.float32)), shift, self._row_alone(row), speaker)
-
-    def inputs(self, vectors: np.ndarray, states: Sequence[SpeakerState], state_of: np.ndarray) -> list[np.ndarray]:
-        """Return the network's inputs.
-
-        Args:
-            vectors: standardised clips, float32 (clips, layers, width).
-            states: their speakers.
-            state_of: position of each clip's card, int (clips,).
-        """
-        if not self.listens:
-            return [vectors]
-        if "normalize" in self.methods:
-            shift, scale = np.stack([state.shift for state in states]), np.stack([state.scale for state in states])
-            vectors = (vectors - shift[state_of]) / scale[state_of]
-        if "papt" in self.methods:
-            vectors = vectors + np.stack([state.added for state in states])[state_of]
-        speaker_inputs = [
-            np.stack(kind)[state_of] for kind in zip(*(state.speaker_inputs for state in states), strict=True)
-        ]
-        return [vectors, *speaker_inputs]
-
-    def _row_alone(self, row: int) -> np.ndarray:
-        return one_hot(np.array([row]), self._rows)[0]
-
-    def _state(
-        self, moments: tuple[np.ndarray, np.ndarray], mean: np.ndarray, weights: np.ndarray, speaker: str
-    ) -> SpeakerState:
-        # The features of a speaker are its mean over the layers too: one dense layer for all of them.
-        table = np.pad(weights, (0, self._rows - len(weights)))
-        speaker_inputs = {"embedding": table, "features": mean.mean(axis=0)}
-        added = self.pretrained.get(speaker, np.zeros_like(moments[0]))
-        return SpeakerState(*moments, added, tuple(speaker_inputs[name] for name in self.input_widths))
+    return {name: METHODS[name].input_width(width, table_rows) for name in names if METHODS[name].adds_input}

@@ -1,19 +1,24 @@
-"""Calibrating class probabilities for a speaker: the label counts of similar training speakers, lent as a prior.
+"""Output adaptation: a speaker's predictions moved to the label statistics of similar training speakers (PLDC).
 
-PLDC (Tran, Yin and Soleymani, 2023) moves a new speaker's numeric predictions to the label statistics of similar
-training speakers. For classes the statistic is a prior pi over the labels, and what moves is a bias b, one number per
-class, added to the logits. Derivation, for n clips with calibrated logits z_i (log-probabilities will do: a constant
-per clip changes nothing):
+Tran, Yin and Soleymani, "Personalized Adaptation with Pre-trained Speech Encoders for Continuous Emotion Recognition",
+2023, move a new speaker's *numeric* predictions to the mean and deviation of the labels of similar training speakers.
+There, moving the deviation alone helped and moving the mean did harm; so `rescale` keeps the mean unless asked.
 
-- Were the speaker's prior known to be pi, and nothing else different from training, Bayes' rule would give
+For *classes* the statistic is a prior pi over the labels, and what moves is a bias b, one number per class, added to
+the logits. Derivation, for n clips with calibrated logits z_i (log-probabilities will do: a constant per clip changes
+nothing):
+
+- If the speaker's prior were known to be pi, and nothing else differed from training, Bayes' rule would give
   p(y | x) ~ p_train(y | x) pi(y) / pi_train(y): the bias b0 = log(pi / pi_train).
-- Were pi known to be the share of each class among these n clips, the answers should have it as their mean:
+- If pi were known to be the share of each class among these n clips, the predictions should have it as their mean:
   n pi = sum_i softmax(z_i + b). That is where the gradient of n <pi, b> - sum_i logsumexp(z_i + b) is zero.
-- Between the two stands b* = argmax n <pi, b> - sum_i logsumexp(z_i + b) - (tau / 2) |b - b0|^2: tau to infinity gives
+- Between the two lies b* = argmax n <pi, b> - sum_i logsumexp(z_i + b) - (tau / 2) |b - b0|^2: tau to infinity gives
   b0, tau to 0 the matched marginal, and the more clips there are, the more the marginal counts.
 
 logsumexp is convex, so the objective is concave, and strictly so for tau > 0. A constant added to b changes the penalty
 alone; so b* has the mean of b0 for every tau > 0, and for tau = 0, where any constant would do, it is given the same.
+The maximum is found by Newton's method, written here because it reaches a residual of 1e-6 from any starting point;
+scipy's general optimisers stop earlier where all predictions are near 0 or 1.
 """
 
 from collections.abc import Sequence
@@ -22,19 +27,24 @@ from itertools import product
 from typing import NamedTuple
 
 import numpy as np
+from scipy.special import log_softmax
 
-# What may be left of each component of the gradient: aimed at, with more per clip for rounding, and promised.
+from ser_head.personalization.similarity import most_similar
+from ser_head.personalization.speakers import TrainingSpeakers
+
+LENDERS = 5  # similar training speakers that a new speaker borrows the deviation of its numbers from
+# Largest component of the gradient: aimed at, with an allowance per clip for rounding, and promised.
 _TOLERANCE, _TOLERANCE_PER_CLIP, _PROMISE = 1e-9, 1e-10, 1e-6
 _ITERATIONS = 200  # of Newton's method, which needs about ten
 _TRIALS = 100  # of a step's length
-_EASY_SPREAD = 50.0  # of a clip's logits, in nats; beyond it answers are so sure that the objective has corners
+_EASY_SPREAD = 50.0  # of a clip's logits, in nats; beyond it predictions are so sure that the objective has corners
 
 
 class PriorShift(NamedTuple):
-    """How probabilities are calibrated.
+    """Strength of the adaptation of class probabilities.
 
     Attributes:
-        k: speakers borrowed from.
+        k: number of similar training speakers borrowed from.
         alpha: clips' worth of trust in the prior of training.
         tau: penalty on leaving the correction of the prior alone.
     """
@@ -44,7 +54,25 @@ class PriorShift(NamedTuple):
     tau: float
 
 
-GRID = tuple(PriorShift(*each) for each in product((1, 5, 20), (10.0, 100.0, 1000.0), (1.0, 10.0, 100.0, np.inf)))
+GRID = tuple(PriorShift(*values) for values in product((1, 5, 20), (10.0, 100.0, 1000.0), (1.0, 10.0, 100.0, np.inf)))
+
+
+@dataclass(frozen=True)
+class OutputCalibration:
+    """What is done to the outputs of a fold's head.
+
+    Attributes:
+        temperature: divides the logits; above 1 the head was too sure.
+        prior: effective share of each class in training, (classes,): with weighted classes, not that of the clips.
+        prior_shift: how label shares are borrowed from similar speakers; None where that does not help.
+        numbers: mean and deviation of the training labels, for a head that answers with a number; then nothing else
+            applies.
+    """
+
+    temperature: float
+    prior: np.ndarray
+    prior_shift: PriorShift | None = None
+    numbers: tuple[float, float] | None = None
 
 
 class ValidationSession(NamedTuple):
@@ -52,7 +80,7 @@ class ValidationSession(NamedTuple):
 
     Attributes:
         enrolled: log-probabilities of the enrolled clips, (n, classes).
-        order: places of the training speakers, the most similar first.
+        order: positions of the training speakers, the most similar first.
         scored: log-probabilities of the scored clips, (clips, classes).
         targets: class of each scored clip, int (clips,).
     """
@@ -63,6 +91,69 @@ class ValidationSession(NamedTuple):
     targets: np.ndarray
 
 
+def adapt_probabilities(
+    log_probabilities: np.ndarray,
+    enrolled_log_probabilities: np.ndarray,
+    enrolled: np.ndarray,
+    row: int,
+    training_speakers: TrainingSpeakers,
+    calibration: OutputCalibration,
+) -> np.ndarray | None:
+    """Move class probabilities to the label shares of similar training speakers, or of the training speaker itself.
+
+    Args:
+        log_probabilities: of the clips to score, (clips, classes).
+        enrolled_log_probabilities: of the enrolled clips, (n, classes).
+        enrolled: standardised vectors of the enrolled clips, float32 (n, layers, width).
+        row: the speaker's row of the speaker table, counted from 1; 0 for a speaker who was not in training.
+        training_speakers: the speakers of the fold's training clips.
+        calibration: of the fold's outputs.
+
+    Returns:
+        float32 (clips, classes), or None where nothing is borrowed.
+    """
+    prior_shift, prior = calibration.prior_shift, calibration.prior
+    if prior_shift is None:
+        return None
+    if row:
+        speaker_prior = borrowed_prior(training_speakers.counts, np.array([row - 1]), prior, prior_shift.alpha)
+        return shift(log_probabilities, np.log(speaker_prior) - np.log(prior))
+    if not len(enrolled) or not len(log_probabilities):
+        return None
+    nearest = most_similar(enrolled, training_speakers.means, prior_shift.k)
+    bias = prior_shift_bias(prior_shift, enrolled_log_probabilities, nearest, training_speakers.counts, prior)
+    return shift(log_probabilities, bias)
+
+
+def adapt_numbers(
+    numbers: np.ndarray,
+    enrolled_numbers: np.ndarray,
+    enrolled: np.ndarray,
+    row: int,
+    training_speakers: TrainingSpeakers,
+    calibration: OutputCalibration,
+) -> np.ndarray | None:
+    """Stretch numeric predictions to the deviation of similar training speakers, as measured on the enrolled clips.
+
+    Args:
+        numbers: predictions of the clips to score, float32 (clips, 1).
+        enrolled_numbers: predictions of the enrolled clips, float32 (n, 1).
+        enrolled: standardised vectors of the enrolled clips, float32 (n, layers, width).
+        row: not used: training speakers are stretched like any other.
+        training_speakers: the speakers of the fold's training clips.
+        calibration: not used.
+
+    Returns:
+        float32 (clips, 1), or None with fewer than two enrolled clips, which have no deviation.
+    """
+    if len(enrolled_numbers) < 2 or not len(numbers):
+        return None
+    nearest = most_similar(enrolled, training_speakers.means, LENDERS)
+    mean, deviation = borrowed_moments(training_speakers.numbers[:, 0], training_speakers.numbers[:, 1], nearest)
+    stretched = rescale(numbers[:, 0], mean, deviation, speaker_moments=moments(enrolled_numbers))
+    return stretched.astype(np.float32)[:, np.newaxis]
+
+
 def borrowed_prior(counts: np.ndarray, nearest: np.ndarray, train_prior: np.ndarray, alpha: float) -> np.ndarray:
     """Return the prior (alpha pi_train + sum of the borrowed counts) / (alpha + their number), float64 (classes,).
 
@@ -71,7 +162,7 @@ def borrowed_prior(counts: np.ndarray, nearest: np.ndarray, train_prior: np.ndar
 
     Args:
         counts: clips of each training speaker by class, (speakers, classes).
-        nearest: places of the speakers borrowed from.
+        nearest: positions of the speakers borrowed from.
         train_prior: share of each class in training, (classes,).
         alpha: clips' worth of trust in `train_prior`, above 0.
     """
@@ -80,7 +171,7 @@ def borrowed_prior(counts: np.ndarray, nearest: np.ndarray, train_prior: np.ndar
 
 
 def find_bias(log_probabilities: np.ndarray, prior: np.ndarray, train_prior: np.ndarray, tau: float) -> np.ndarray:
-    """Find the bias b* of a speaker (see the module).
+    """Find the bias b* of a speaker; see the module's derivation.
 
     Args:
         log_probabilities: of the speaker's clips, (n, classes), finite.
@@ -90,7 +181,7 @@ def find_bias(log_probabilities: np.ndarray, prior: np.ndarray, train_prior: np.
 
     Returns:
         Bias, float64 (classes,), at which no component of the gradient exceeds 1e-6 (1e-10 n for over 10 000 clips); 0
-        where no clips are given, for then nothing is borrowed.
+        where no clips are given, since then nothing is borrowed.
 
     Raises:
         ValueError: a prior is not above 0, a logarithm not finite, or tau negative.
@@ -100,27 +191,27 @@ def find_bias(log_probabilities: np.ndarray, prior: np.ndarray, train_prior: np.
     if not len(log_probabilities):
         return np.zeros(len(prior))
     prior, train_prior = (
-        np.asarray(each, np.float64) / np.sum(each, dtype=np.float64) for each in (prior, train_prior)
+        np.asarray(values, np.float64) / np.sum(values, dtype=np.float64) for values in (prior, train_prior)
     )
     anchor = np.log(prior) - np.log(train_prior)
     if np.isinf(tau):
         return anchor
     logits = log_probabilities + anchor
     smoothing = max(1.0, float(np.ptp(logits, axis=1).max()) / _EASY_SPREAD)
-    beyond = np.zeros(len(prior))  # b - b0
+    offset = np.zeros(len(prior))  # b - b0
     while smoothing > 1:
-        beyond = _maximise(_Objective(logits, prior, tau, smoothing), beyond)
+        offset = _maximise(_Objective(logits, prior, tau, smoothing), offset)
         smoothing /= 2
-    return anchor + _maximise(_Objective(logits, prior, tau), beyond)
+    return anchor + _maximise(_Objective(logits, prior, tau), offset)
 
 
 def shift(log_probabilities: np.ndarray, bias: np.ndarray) -> np.ndarray:
     """Return the probabilities softmax(log_probabilities + bias), float32 (clips, classes)."""
-    return np.exp(_log_softmax(log_probabilities + bias)).astype(np.float32)
+    return np.exp(log_softmax(log_probabilities + bias, axis=1)).astype(np.float32)
 
 
 def prior_shift_bias(
-    calibration: PriorShift | None,
+    prior_shift: PriorShift | None,
     enrolled: np.ndarray,
     order: np.ndarray,
     counts: np.ndarray,
@@ -129,19 +220,19 @@ def prior_shift_bias(
     """Return the bias of a speaker.
 
     Args:
-        calibration: how to borrow; None for not at all.
+        prior_shift: how to borrow; None for not at all.
         enrolled: log-probabilities of the speaker's enrolled clips, (n, classes).
-        order: places of the training speakers, the most similar first.
+        order: positions of the training speakers, the most similar first.
         counts: clips of each training speaker by class, (speakers, classes).
         train_prior: share of each class in training, (classes,), all above 0.
 
     Returns:
-        float64 (classes,); 0 without calibration or without enrolled clips.
+        float64 (classes,); 0 without a prior shift or without enrolled clips.
     """
-    if calibration is None:
+    if prior_shift is None:
         return np.zeros(len(train_prior))
-    prior = borrowed_prior(counts, order[: calibration.k], train_prior, calibration.alpha)
-    return find_bias(enrolled, prior, train_prior, calibration.tau)
+    prior = borrowed_prior(counts, order[: prior_shift.k], train_prior, prior_shift.alpha)
+    return find_bias(enrolled, prior, train_prior, prior_shift.tau)
 
 
 def choose_prior_shift(
@@ -150,7 +241,7 @@ def choose_prior_shift(
     train_prior: np.ndarray,
     grid: Sequence[PriorShift] = GRID,
 ) -> PriorShift | None:
-    """Choose the calibration with the least log-loss, averaged over sessions of speakers held out of training.
+    """Choose the prior shift with the least log-loss, averaged over sessions of speakers held out of training.
 
     Args:
         held_out: the sessions.
@@ -159,13 +250,13 @@ def choose_prior_shift(
         grid: the candidates.
 
     Returns:
-        The best; None where none is better than no calibration at all, or where there are no sessions.
+        The best; None where none is better than no shift at all, or where there are no sessions.
     """
 
-    def loss(calibration: PriorShift | None) -> float:
+    def loss(prior_shift: PriorShift | None) -> float:
         return sum(
-            _log_loss(each, prior_shift_bias(calibration, each.enrolled, each.order, counts, train_prior))
-            for each in held_out
+            _log_loss(session, prior_shift_bias(prior_shift, session.enrolled, session.order, counts, train_prior))
+            for session in held_out
         )
 
     return min([None, *grid], key=loss)  # of equals the first
@@ -173,13 +264,13 @@ def choose_prior_shift(
 
 def _log_loss(session: ValidationSession, bias: np.ndarray) -> float:
     """Return the mean log-loss of the scored clips."""
-    given = _log_softmax(session.scored + bias)
-    return -float(given[np.arange(len(given)), session.targets].mean())
+    log_probabilities = log_softmax(session.scored + bias, axis=1)
+    return -float(log_probabilities[np.arange(len(log_probabilities)), session.targets].mean())
 
 
 @dataclass(frozen=True)
 class _Objective:
-    """What `find_bias` maximises, as a function of b - b0, with s logsumexp(z / s) in place of logsumexp(z).
+    """The objective of `find_bias`, a function of b - b0, with s logsumexp(z / s) in place of logsumexp(z).
 
     The solution for a smoothing s is a good start for s / 2, and so leads to that for s = 1 from however far away.
     """
@@ -189,39 +280,39 @@ class _Objective:
     tau: float
     smoothing: float = 1.0
 
-    def answers(self, beyond: np.ndarray) -> np.ndarray:
-        return np.exp(_log_softmax((self.logits + beyond) / self.smoothing))
+    def predictions(self, offset: np.ndarray) -> np.ndarray:
+        return np.exp(log_softmax((self.logits + offset) / self.smoothing, axis=1))
 
-    def gradient(self, beyond: np.ndarray) -> np.ndarray:
-        return len(self.logits) * self.prior - self.answers(beyond).sum(axis=0) - self.tau * beyond
+    def gradient(self, offset: np.ndarray) -> np.ndarray:
+        return len(self.logits) * self.prior - self.predictions(offset).sum(axis=0) - self.tau * offset
 
-    def curvature(self, beyond: np.ndarray) -> np.ndarray:
+    def curvature(self, offset: np.ndarray) -> np.ndarray:
         """Return minus the Hessian, (classes, classes)."""
-        answers = self.answers(beyond)
-        spread = np.diag(answers.sum(axis=0)) - answers.T @ answers
-        return spread / self.smoothing + self.tau * np.eye(len(beyond))
+        predictions = self.predictions(offset)
+        spread = np.diag(predictions.sum(axis=0)) - predictions.T @ predictions
+        return spread / self.smoothing + self.tau * np.eye(len(offset))
 
 
 def _maximise(objective: _Objective, start: np.ndarray) -> np.ndarray:
     """Climb by Newton's method, with a search for each step's length, to where the gradient is 0."""
-    beyond, tolerance = start, _TOLERANCE + _TOLERANCE_PER_CLIP * len(objective.logits)
+    offset, tolerance = start, _TOLERANCE + _TOLERANCE_PER_CLIP * len(objective.logits)
     for _ in range(_ITERATIONS):
-        gradient = objective.gradient(beyond)
+        gradient = objective.gradient(offset)
         steepest = float(np.abs(gradient).max())
         if steepest < tolerance:
             break
-        # Where all answers are sure the curvature is 0 in floating point; a ridge that fades towards the solution
+        # Where all predictions are sure the curvature is 0 in floating point; a ridge that fades towards the solution
         # leaves a direction to climb and does not slow the end.
-        ridge = 1e-3 * steepest / objective.smoothing * np.eye(len(beyond))
-        step = np.linalg.solve(objective.curvature(beyond) + ridge, gradient)
+        ridge = 1e-3 * steepest / objective.smoothing * np.eye(len(offset))
+        step = np.linalg.solve(objective.curvature(offset) + ridge, gradient)
         step -= step.mean()  # 0 but for rounding
-        beyond = beyond + _length(objective, beyond, step) * step
+        offset = offset + _length(objective, offset, step) * step
     if steepest > max(_PROMISE, tolerance):
         raise ArithmeticError(f"no bias found in {_ITERATIONS} steps; the gradient is still {steepest:.1e}")
-    return beyond
+    return offset
 
 
-def _length(objective: _Objective, beyond: np.ndarray, step: np.ndarray) -> float:
+def _length(objective: _Objective, offset: np.ndarray, step: np.ndarray) -> float:
     """Return how far to go along a step: to where the slope has halved, but not so far that the gain is lost again.
 
     The slope only falls on the way, so the gain is at least length / 2 times the sum of the slopes midway and at the
@@ -229,7 +320,7 @@ def _length(objective: _Objective, beyond: np.ndarray, step: np.ndarray) -> floa
     """
 
     def slope(length: float) -> float:
-        return float(objective.gradient(beyond + length * step) @ step)
+        return float(objective.gradient(offset + length * step) @ step)
 
     steepness = slope(0.0)
     low, high, length = 0.0, np.inf, 1.0
@@ -243,11 +334,6 @@ def _length(objective: _Objective, beyond: np.ndarray, step: np.ndarray) -> floa
     return length
 
 
-def _log_softmax(logits: np.ndarray) -> np.ndarray:
-    below = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
-    return below - np.log(np.exp(below).sum(axis=1, keepdims=True))
-
-
 def moments(values: np.ndarray) -> tuple[float, float]:
     """Return mean and (population) standard deviation of some numbers, at least one."""
     return float(np.mean(values, dtype=np.float64)), float(np.std(values, dtype=np.float64))
@@ -259,10 +345,10 @@ def borrowed_moments(means: np.ndarray, deviations: np.ndarray, nearest: np.ndar
     Args:
         means: mean label of each training speaker, (speakers,).
         deviations: standard deviation of each one's labels, (speakers,).
-        nearest: places of the speakers borrowed from, at least one.
+        nearest: positions of the speakers borrowed from, at least one.
 
     Raises:
-        ValueError: there is nobody to borrow from.
+        ValueError: `nearest` is empty.
     """
     if not len(nearest):
         raise ValueError("moments are borrowed from at least one speaker, but none was given")
@@ -275,7 +361,7 @@ def rescale(
     deviation: float,
     *,
     move_mean: bool = False,
-    own: tuple[float, float] | None = None,
+    speaker_moments: tuple[float, float] | None = None,
 ) -> np.ndarray:
     """Stretch a speaker's predictions about their mean to a borrowed deviation.
 
@@ -289,14 +375,14 @@ def rescale(
         mean: borrowed mean, used with `move_mean` alone.
         deviation: borrowed standard deviation.
         move_mean: move the mean too.
-        own: mean and deviation of the speaker's predictions, as `moments` measured them on enrolled clips; None
-            measures `predictions` themselves, which is transductive.
+        speaker_moments: mean and deviation of the speaker's predictions, as `moments` measured them on enrolled clips;
+            None measures `predictions` themselves, which is transductive.
 
     Returns:
-        float64 (clips,). Where the speaker's own deviation is 0, as on a single clip, nothing is stretched.
+        float64 (clips,). Where the speaker's deviation is 0, as on a single clip, nothing is stretched.
     """
     if not len(predictions):
         return np.zeros(0)
-    own_mean, own_deviation = own or moments(predictions)
-    stretch = deviation / own_deviation if own_deviation > 0 else 1.0
-    return (mean if move_mean else own_mean) + stretch * (predictions.astype(np.float64) - own_mean)
+    speaker_mean, speaker_deviation = speaker_moments or moments(predictions)
+    stretch = deviation / speaker_deviation if speaker_deviation > 0 else 1.0
+    return (mean if move_mean else speaker_mean) + stretch * (predictions.astype(np.float64) - speaker_mean)

@@ -13,7 +13,7 @@ import io
 import json
 import unicodedata
 from collections.abc import Collection, Sequence
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +126,7 @@ def load_profile(folder: Path, name: str, spec: EmbeddingSpec) -> Profile | None
 def save_profile(folder: Path, profile: Profile) -> Path:
     """Write a profile, new or in place of the old one, and return the path of its .json."""
     folder.mkdir(parents=True, exist_ok=True)
-    now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    now = datetime.now(UTC).isoformat(timespec="seconds")
     about = {
         "format": FORMAT,
         "version": VERSION,

@@ -8,7 +8,7 @@ import numpy as np
 
 from ser_head.personalization.normalization import KAPPA
 
-UNKNOWN = 0  # the row of a voice that was not in training
+UNKNOWN_ROW = 0  # of a speaker table: a speaker who was not in training
 SHARPNESS = 10.0  # a speaker whose cosine is 0.1 higher then gets e times the weight
 
 
@@ -36,12 +36,12 @@ def blend(
     """
     weights = np.zeros(1 + len(speaker_means), np.float32)
     if not len(enrolled) or not len(speaker_means):
-        weights[UNKNOWN] = 1.0
+        weights[UNKNOWN_ROW] = 1.0
         return weights
     scores = sharpness * _likeness(enrolled, speaker_means)
     shares = np.exp(scores - scores.max())
     known = len(enrolled) / (len(enrolled) + kappa)
-    weights[UNKNOWN] = 1.0 - known
+    weights[UNKNOWN_ROW] = 1.0 - known
     weights[1:] = known * shares / shares.sum()
     return weights
 

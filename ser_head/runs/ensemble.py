@@ -1,10 +1,11 @@
-"""A head made of other runs: the mean of their log-probabilities, for clips that all of them were tested on.
+"""Ensemble: the mean of the log-probabilities of other runs, for clips that all of them were tested on.
 
 The members may differ in encoder, head, anything but the folds: each clip has to have been tested in the same fold, by
-heads that had learned from the same speakers. The mean is tempered by the validation clips of the fold, as any head.
+heads that had learned from the same speakers. The temperature of the mean is fitted on the fold's validation clips.
 """
 
 import dataclasses
+import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,15 +16,19 @@ import pandas as pd
 from scipy.special import softmax
 
 from ser_embed.errors import InputError
-from ser_head.config import TrainConfig
+from ser_embed.store.reader import Store
+from ser_head.config.training import TrainConfig
+from ser_head.evaluation.groups import columns_of, with_groups
+from ser_head.evaluation.metrics import metrics_document
 from ser_head.evaluation.predictions import PROBABILITY, primary_rows_first, probability_matrix, read_predictions
 from ser_head.runs.run import Run
+from ser_head.runs.writer import RunWriter
 from ser_head.scoring.temperature import apply_temperature, fit_temperature, safe_log
 
 _KEY = ["utterance_id", "fold", "condition"]
-_HAS_TO_AGREE = ("protocol",)  # of the settings; that the folds are the same shows in the predictions
-_OF_MEMBERS = ("corpus", "protocol", "split", "seed")  # settings that an ensemble has from the first member
-_LEFT_OUT = ("report.html", "profiles")
+_MUST_AGREE = ("protocol",)  # settings; that the folds are the same shows in the predictions
+_SHARED_SETTINGS = ("corpus", "protocol", "split", "seed")  # that an ensemble has from its first member
+_NOT_COPIED = ("report.html", "profiles")
 
 
 def load_members(folders: Sequence[str | Path]) -> list[Run]:
@@ -44,7 +49,7 @@ def load_members(folders: Sequence[str | Path]) -> list[Run]:
         if member.labels != members[0].labels:
             classes = [" ".join(run.labels) for run in (members[0], member)]
             raise InputError(f"the members {members[0].folder} and {member.folder} differ in classes: {classes}")
-        for name in _HAS_TO_AGREE:
+        for name in _MUST_AGREE:
             values = [getattr(run.config, name) for run in (members[0], member)]
             if values[0] != values[1]:
                 raise InputError(
@@ -53,23 +58,60 @@ def load_members(folders: Sequence[str | Path]) -> list[Run]:
     return members
 
 
-def settings_of_members(config: TrainConfig, first: Run) -> TrainConfig:
-    """Return an ensemble's settings: what its members were trained on is what it is of.
+def plan_ensemble(config: TrainConfig) -> tuple[TrainConfig, list[Run]]:
+    """Open the members of an ensemble, and complete its config by theirs.
 
     Args:
-        config: as they were asked for.
-        first: the first member.
+        config: as the user gave it.
+
+    Returns:
+        The config, with store, corpora, protocol, split and seed of the first member, and the members.
 
     Raises:
-        InputError: something was asked for that the members are not.
+        InputError: the members do not fit together, or something was asked for that they do not have.
     """
-    usual = TrainConfig()
-    for name in _OF_MEMBERS:
-        wanted, theirs = getattr(config, name), getattr(first.config, name)
-        if wanted not in (getattr(usual, name), theirs):
-            raise InputError(f"--{name} of an ensemble is that of its members, {theirs}, not {wanted}")
-    theirs = {name: getattr(first.config, name) for name in _OF_MEMBERS}
-    return dataclasses.replace(config, store=config.store or first.config.store, **theirs)
+    members = load_members(config.members)
+    defaults, first = TrainConfig(), members[0].config
+    for name in _SHARED_SETTINGS:
+        value, member_value = getattr(config, name), getattr(first, name)
+        if value not in (getattr(defaults, name), member_value):
+            raise InputError(f"--{name} of an ensemble is that of its members, {member_value}, not {value}")
+    shared = {name: getattr(first, name) for name in _SHARED_SETTINGS}
+    return dataclasses.replace(config, store=config.store or first.store, **shared), members
+
+
+def write_ensemble(writer: RunWriter, config: TrainConfig, members: Sequence[Run]) -> None:
+    """Combine runs, score the combination like any head, and write it as a run that contains its members.
+
+    Args:
+        writer: of the new run.
+        config: the ensemble's.
+        members: the runs.
+
+    Raises:
+        InputError: the members were not tested on the same clips in the same folds.
+    """
+    first = members[0]
+    tested, validated = combined_predictions(members)
+    with Store(config.store or "") as store:
+        first.require_spec(store.spec)
+        tested = with_groups(tested, store.utterances, config.by)
+    member_metrics = json.loads((first.folder / "metrics.json").read_text("utf-8"))
+    metrics = metrics_document(
+        config.protocol,
+        member_metrics["speaker_disjoint"],
+        first.labels,
+        tested,
+        validated,
+        leakage=member_metrics.get("leakage"),
+        by=columns_of(tested),
+    )
+    folders = copy_members(members, writer.folder)
+    about = {**first.about, "settings": config.to_dict(), "folds": [], "members": folders}
+    writer.write_json("run.json", {**about, "temperature": float(tested["temperature"].mean())})
+    writer.write_json("metrics.json", metrics)
+    tested.to_csv(writer.folder / "predictions.csv", index=False)
+    validated.to_csv(writer.folder / "validation.csv", index=False)
 
 
 def combine(probabilities: Sequence[np.ndarray]) -> np.ndarray:
@@ -81,7 +123,7 @@ def combine(probabilities: Sequence[np.ndarray]) -> np.ndarray:
     Returns:
         float32 (clips, classes).
     """
-    return softmax(np.mean([safe_log(each) for each in probabilities], axis=0), axis=1).astype(np.float32)
+    return softmax(np.mean([safe_log(member) for member in probabilities], axis=0), axis=1).astype(np.float32)
 
 
 def combined_predictions(members: Sequence[Run]) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -99,7 +141,7 @@ def combined_predictions(members: Sequence[Run]) -> tuple[pd.DataFrame, pd.DataF
         fold: fit_temperature(probability_matrix(rows, labels), rows["label"].map(labels.index).to_numpy(np.int64))
         for fold, rows in validated.groupby("fold")
     }
-    return primary_rows_first(_tempered(tested, labels, temperatures)), _tempered(validated, labels, temperatures)
+    return primary_rows_first(_calibrated(tested, labels, temperatures)), _calibrated(validated, labels, temperatures)
 
 
 def ensemble_probabilities(run: Run, vectors: Sequence[np.ndarray], corpus: str = "") -> np.ndarray:
@@ -107,25 +149,25 @@ def ensemble_probabilities(run: Run, vectors: Sequence[np.ndarray], corpus: str 
 
     Args:
         run: the ensemble.
-        vectors: the clips as each member's encoder has them.
-        corpus: which they are of, for members that standardise by corpus; "" if it is not known.
+        vectors: the clips, as vectors of each member's encoder.
+        corpus: corpus of the clips, for members that standardise by corpus; "" if it is not known.
 
     Returns:
         float64 (clips, classes).
     """
-    each = [
+    probabilities = [
         member.probabilities(clips, corpora=[corpus] * len(clips))
         for member, clips in zip(run.members, vectors, strict=True)
     ]
-    return apply_temperature(combine(each), run.about["temperature"]).astype(np.float64)
+    return apply_temperature(combine(probabilities), run.about["temperature"]).astype(np.float64)
 
 
 def copy_members(members: Sequence[Run], folder: Path) -> list[str]:
-    """Copy the members into a run folder, so that it is whole by itself; return their places in it."""
-    places = [f"members/{number}" for number in range(1, len(members) + 1)]
-    for member, place in zip(members, places, strict=True):
-        shutil.copytree(member.folder, folder / place, ignore=shutil.ignore_patterns(*_LEFT_OUT))
-    return places
+    """Copy the members into a run folder, which then needs nothing from elsewhere; return their folders in it."""
+    folders = [f"members/{number}" for number in range(1, len(members) + 1)]
+    for member, member_folder in zip(members, folders, strict=True):
+        shutil.copytree(member.folder, folder / member_folder, ignore=shutil.ignore_patterns(*_NOT_COPIED))
+    return folders
 
 
 def _combined(tables: Sequence[pd.DataFrame], labels: Sequence[str]) -> pd.DataFrame:
@@ -137,20 +179,20 @@ def _combined(tables: Sequence[pd.DataFrame], labels: Sequence[str]) -> pd.DataF
         if set(other.index) != set(first.index):
             raise InputError("the members of an ensemble have to be tested on the same clips in the same folds")
     probabilities = combine([probability_matrix(table.loc[first.index], labels) for table in aligned])
-    return _answered(first.reset_index(), probabilities, labels)
+    return _with_probabilities(first.reset_index(), probabilities, labels)
 
 
 def _first_seed(table: pd.DataFrame) -> pd.DataFrame:
     return table[table["seed"] == table["seed"].iloc[0]].drop(columns="seed") if "seed" in table else table
 
 
-def _tempered(table: pd.DataFrame, labels: Sequence[str], temperatures: dict[Any, float]) -> pd.DataFrame:
-    each = table["fold"].map(temperatures).to_numpy(np.float64)
-    probabilities = apply_temperature(probability_matrix(table, labels), each[:, np.newaxis])
-    return _answered(table.assign(temperature=each), probabilities, labels)
+def _calibrated(table: pd.DataFrame, labels: Sequence[str], temperatures: dict[Any, float]) -> pd.DataFrame:
+    row_temperatures = table["fold"].map(temperatures).to_numpy(np.float64)
+    probabilities = apply_temperature(probability_matrix(table, labels), row_temperatures[:, np.newaxis])
+    return _with_probabilities(table.assign(temperature=row_temperatures), probabilities, labels)
 
 
-def _answered(table: pd.DataFrame, probabilities: np.ndarray, labels: Sequence[str]) -> pd.DataFrame:
+def _with_probabilities(table: pd.DataFrame, probabilities: np.ndarray, labels: Sequence[str]) -> pd.DataFrame:
     """Return the table with these probabilities and the prediction they make."""
-    columns = {PROBABILITY + label: probabilities[:, place] for place, label in enumerate(labels)}
+    columns = {PROBABILITY + label: probabilities[:, index] for index, label in enumerate(labels)}
     return table.assign(prediction=np.array(labels, dtype=object)[probabilities.argmax(axis=1)], **columns)

@@ -21,7 +21,7 @@ _OF_NUMBERS = ("ccc", "mae")
 
 
 @dataclass(frozen=True)
-class Results:
+class RunResults:
     """A run and its figures.
 
     Attributes:
@@ -40,7 +40,7 @@ class Results:
     history: pd.DataFrame
 
     @classmethod
-    def load(cls, folder: str | Path) -> "Results":
+    def load(cls, folder: str | Path) -> "RunResults":
         """Read the run in `folder`.
 
         Raises:
@@ -86,8 +86,7 @@ class Results:
     @property
     def chosen_corpora(self) -> list[str]:
         """The corpora the run was asked to use; none stands for all of the store."""
-        protocol = Protocol.parse(self.run.config.protocol)
-        return [protocol.train, protocol.test] if protocol.kind == "cross" else list(self.run.config.corpus)
+        return list(Protocol.parse(self.run.config.protocol).corpora or self.run.config.corpus)
 
     @property
     def kept_epochs(self) -> dict[int, int]:

@@ -1,15 +1,13 @@
-"""Runs: a trained head with all that explains it, in one folder.
+"""Run: a trained head with all that explains it, in one folder.
 
-    run.json           settings, the store's spec, classes, layers, versions, and per fold its speakers and head
-    head.keras         or fold_K/head.keras: vectors as stored in, probabilities out; the scaling is inside
-    fold.npz           beside each head: scaling, training speakers, class shares, what is familiar
-    metrics.json       see `ser_head.evaluation.metrics`
-    predictions.csv    the scored test clips; validation.csv: those the epoch was chosen by
-    search.csv         after a search: every candidate in every fold, see `ser_head.training.search`
-    history.csv        fold, epoch, loss, accuracy, val_loss, val_accuracy
-    profiles/          of speakers enrolled later, see `ser_head.personalization.profiles`
-
-A run is written to a temporary folder beside its place and renamed when whole.
+run.json           settings, the store's spec, classes, layers, versions, and per fold its speakers and head
+head.keras         or fold_K/head.keras: stored vectors in, probabilities out; the scaling is inside
+fold.npz           beside each head: scaling, training speakers, class shares, out-of-domain reference
+metrics.json       see `ser_head.evaluation.metrics`
+predictions.csv    the scored test clips; validation.csv: those the epoch was chosen by
+search.csv         after a search: every candidate in every fold, see `ser_head.training.search`
+history.csv        fold, epoch, loss, accuracy, val_loss, val_accuracy
+profiles/          of speakers enrolled later, see `ser_head.personalization.profiles`
 """
 
 import json
@@ -22,22 +20,24 @@ import numpy as np
 
 from ser_embed.errors import InputError
 from ser_embed.spec import EmbeddingSpec
-from ser_head.config import RUNS, TrainConfig
+from ser_head.config.training import TrainConfig
 from ser_head.data.frames import average_neighbours, pad_frames
-from ser_head.scoring.scorer import ARRAYS, Predict, Scorer, ScoringRequest, load_scorer
+from ser_head.heads.registry import load_predict
+from ser_head.scoring.scorer import SCORER_FILE, Scorer, ScoringRequest, load_scorer
 
 FORMAT = "ser-run"
 VERSION = 1
+RUNS = Path("runs")
 
 
 class Run:
     """A finished run, ready to score vectors.
 
     Attributes:
-        folder: where it lies.
+        folder: where it is.
         config: how it was trained.
         spec: the vectors it was trained on.
-        labels: the classes, in the order of the probabilities.
+        labels: the classes, in the order of the probabilities; none for a head that answers with a number.
         about: all of run.json.
     """
 
@@ -51,17 +51,9 @@ class Run:
         self._layers = [self.spec.layers.index(name) for name in about["layers"]]
         self._heads = [folder / fold["head"] for fold in about["folds"]]
 
-    @property
-    def profiles(self) -> Path:
-        """Where the profiles of its speakers are, if there are any."""
-        return self.folder / "profiles"
-
-    @property
-    def corpora(self) -> dict[str, bool]:
-        """The corpora it standardises each by itself, and whether test clips, without labels, told it how."""
-        folds = [fold for run in self.members or (self,) for fold in run.about["folds"]]
-        measured = [(name, each["transductive"]) for fold in folds for name, each in fold.get("corpora", {}).items()]
-        return {name: (name, True) in measured for name, _ in measured}
+    def __repr__(self) -> str:
+        """Return head, encoder and folder in one line."""
+        return f"Run({str(self.folder)!r}: {self.config.head} on {self.spec.name}, {self.config.protocol})"
 
     @classmethod
     def load(cls, folder: str | Path) -> "Run":
@@ -88,6 +80,34 @@ class Run:
                 raise InputError(f"the run {folder} is damaged: {head.relative_to(folder)} is missing")
         return run
 
+    @property
+    def profiles(self) -> Path:
+        """Folder of the profiles of its speakers; it need not exist."""
+        return self.folder / "profiles"
+
+    @property
+    def corpora(self) -> dict[str, bool]:
+        """The corpora it standardises each by itself, and whether that was measured on unlabelled test clips."""
+        folds = [fold for run in self.members or (self,) for fold in run.about["folds"]]
+        measured = [
+            (name, corpus["transductive"]) for fold in folds for name, corpus in fold.get("corpora", {}).items()
+        ]
+        return {name: (name, True) in measured for name, _ in measured}
+
+    @cached_property
+    def members(self) -> tuple["Run", ...]:
+        """The runs whose predictions an ensemble combines; none for any other head."""
+        return tuple(Run.load(self.folder / member) for member in self.about.get("members", ()))
+
+    @cached_property
+    def scorers(self) -> list[Scorer]:
+        """One scorer per fold, read from disk when first used."""
+        methods = self.config.personalized
+        return [
+            load_scorer(head.parent / SCORER_FILE, fold, methods, load_predict(head))
+            for head, fold in zip(self._heads, self.about["folds"], strict=True)
+        ]
+
     def require_spec(self, spec: EmbeddingSpec) -> None:
         """Check that vectors of `spec` are what this run was trained on.
 
@@ -95,6 +115,17 @@ class Run:
             InputError: naming the first difference.
         """
         self.spec.require_same(spec, f"the run {self.folder}")
+
+    def require_corpus(self, corpus: str | None) -> None:
+        """Check that a corpus is one that the run standardises by itself; None and "" always are.
+
+        Raises:
+            InputError: naming the corpora there are.
+        """
+        if corpus and corpus not in self.corpora:
+            names = ", ".join(sorted(self.corpora))
+            expected = f"one of {names}" if names else "left out, as all corpora are standardised alike"
+            raise InputError(f"with the run {self.folder}, --corpus has to be {expected}, not {corpus!r}")
 
     def probabilities(
         self,
@@ -108,46 +139,49 @@ class Run:
 
         Args:
             vectors: float32 (clips, layers, width), with all the layers of the run's spec.
-            speakers: speaker of each clip; one who was neither in training nor enrolled, or None, is a stranger. Only
-                a personalised head listens.
-            spec: what the vectors are, if known; checked.
+            speakers: speaker of each clip; one who was neither in training nor enrolled, or None, is unknown. Makes no
+                difference to a head that is not personalised.
+            spec: what the vectors are, to be checked; None skips the check.
             enrolled: unlabelled vectors of new speakers by name, like `vectors`.
             corpora: corpus of each clip, for a run that standardises by corpus; one the run does not know, or None, is
                 standardised like the training clips.
 
         Returns:
-            float64 (clips, classes).
+            float64 (clips, classes), or numbers (clips, 1).
 
         Raises:
             InputError: vectors of another encoder or shape.
         """
         if spec is not None:
             self.require_spec(spec)
-        strangers = [""] * len(vectors)
-        told = list(
-            zip(strangers if speakers is None else speakers, strangers if corpora is None else corpora, strict=True)
-        )
-        chosen = self._chosen(vectors)
-        known = {name: self._chosen(clips) for name, clips in (enrolled or {}).items()}
-        places: dict[tuple[str, str], list[int]] = {}
-        for place, pair in enumerate(told):
-            places.setdefault(pair, []).append(place)
-        heard = [ScoringRequest(chosen[own], known.get(name), name, corpus) for (name, corpus), own in places.items()]
-        if not heard:
+        if not len(vectors):
             return np.zeros((0, len(self.labels)))
-        order = np.argsort(np.concatenate(list(places.values())))
-        return np.mean([scorer.score(heard).astype(np.float64)[order] for scorer in self.scorers], axis=0)
+        unknown = [""] * len(vectors)
+        pairs = zip(unknown if speakers is None else speakers, unknown if corpora is None else corpora, strict=True)
+        rows: dict[tuple[str, str], list[int]] = {}  # of each speaker in each corpus
+        for row, pair in enumerate(pairs):
+            rows.setdefault(pair, []).append(row)
+        chosen = self._choose_layers(vectors)
+        enrolled_vectors = {name: self._choose_layers(clips) for name, clips in (enrolled or {}).items()}
+        requests = [
+            ScoringRequest(chosen[pair_rows], enrolled_vectors.get(speaker), speaker, corpus)
+            for (speaker, corpus), pair_rows in rows.items()
+        ]
+        order = np.argsort(np.concatenate(list(rows.values())))
+        return np.mean([scorer.score(requests).astype(np.float64)[order] for scorer in self.scorers], axis=0)
 
     def ood_score(self, vectors: np.ndarray, corpus: str = "") -> np.ndarray:
-        """Return how unlike the training clips vectors are, (clips,): above 1, like none but one in a hundred.
+        """Return how unlike the training clips vectors are, float64 (clips,); 1 is exceeded by one clip in a hundred.
 
         Args:
             vectors: float32 (clips, layers, width), with all the layers of the run's spec.
-            corpus: which they are of, for a run that standardises by corpus; "" if it is not known.
+            corpus: corpus of the clips, for a run that standardises by corpus; "" if it is not known.
         """
-        return np.mean([scorer.ood_score(self._chosen(vectors), corpus) for scorer in self.scorers], axis=0)
+        chosen = self._choose_layers(vectors)
+        return np.mean([scorer.ood_score(chosen, corpus) for scorer in self.scorers], axis=0)
 
-    def _chosen(self, vectors: np.ndarray) -> np.ndarray:
+    def _choose_layers(self, vectors: np.ndarray) -> np.ndarray:
+        """Return the layers the head was trained on, float32 (clips, layers, width), or padded frames."""
         if self.spec.pooling == "frames":
             clips = (np.asarray(clip[:, self._layers], np.float32) for clip in vectors)
             return pad_frames([average_neighbours(clip, self.config.frame_step) for clip in clips])
@@ -159,43 +193,18 @@ class Run:
             )
         return np.asarray(vectors[:, self._layers], np.float32)
 
-    @cached_property
-    def members(self) -> tuple["Run", ...]:
-        """The runs whose answers an ensemble combines; none for any other head."""
-        return tuple(Run.load(self.folder / place) for place in self.about.get("members", ()))
 
-    @cached_property
-    def scorers(self) -> list[Scorer]:
-        """What each fold has learned, read when first used."""
-        methods = self.config.personalized
-        return [
-            load_scorer(head.parent / ARRAYS, fold, methods, load_predict(head))
-            for head, fold in zip(self._heads, self.about["folds"], strict=True)
-        ]
-
-
-def load_predict(head: Path) -> Predict:
-    """Return the function from a head's inputs to probabilities, by the kind of its file.
-
-    Raises:
-        InputError: it is not a head this version can read.
-    """
-    if head.suffix == ".keras":
-        from ser_head.heads.networks import load_network
-
-        return load_network(head)
-    from ser_head.heads.sklearn_heads import SklearnHead
-
-    return lambda inputs: SklearnHead.load(head).probabilities(inputs[0])
-
-
-def newest_run(folder: Path = RUNS) -> Path:
+def newest_run(folder: Path | None = None) -> Path:
     """Return the run in `folder` that was written last; profiles added to a run later do not count.
+
+    Args:
+        folder: where to look; None for `RUNS`.
 
     Raises:
         InputError: there is none.
     """
-    runs = list(folder.glob("[!.]*/run.json"))  # a hidden one is being written
-    if not runs:
+    folder = RUNS if folder is None else folder
+    paths = list(folder.glob("[!.]*/run.json"))  # a hidden one is being written
+    if not paths:
         raise InputError(f"no run in {folder}/; train one with: python -m ser_head.train, or name one with --run")
-    return max(runs, key=lambda path: path.stat().st_mtime).parent
+    return max(paths, key=lambda path: path.stat().st_mtime).parent

@@ -9,7 +9,7 @@ from typing import Any
 
 from ser_embed.errors import InputError
 from ser_embed.files import input_error_on_write, temporary_path
-from ser_head.config import RUNS
+from ser_head.runs import run as runs
 
 
 class RunWriter:
@@ -21,22 +21,22 @@ class RunWriter:
         folder: the temporary folder to write to.
     """
 
-    def __init__(self, wanted: Path | None, name: str) -> None:
+    def __init__(self, destination: Path | None, name: str) -> None:
         """Make a temporary folder.
 
         Args:
-            wanted: where the run shall lie; None for a new folder in `RUNS`.
-            name: that folder's name, to which a number is added if it is taken.
+            destination: where the run shall be; None for a new folder in `runs/`.
+            name: name of that new folder; a number is added if it is taken.
 
         Raises:
-            InputError: `wanted` exists and is not an empty folder, or is the one that is worked in, or its place cannot
-                be written to.
+            InputError: `destination` exists and is not an empty folder, or is the working directory, or cannot be
+                written to.
         """
-        if wanted is not None and (not wanted.name or wanted.is_file() or (wanted.is_dir() and any(wanted.iterdir()))):
-            raise InputError(f"expected a new folder for the run, but {wanted} exists")
-        self._wanted = wanted
-        self._place = RUNS / name if wanted is None else wanted
-        self.folder = temporary_path(self._place)
+        if destination is not None and (not destination.name or _is_taken(destination)):
+            raise InputError(f"expected a new folder for the run, but {destination} exists")
+        self._may_number = destination is None
+        self._destination = runs.RUNS / name if destination is None else destination
+        self.folder = temporary_path(self._destination)
         with input_error_on_write(self.folder.parent):
             self.folder.mkdir(parents=True)
 
@@ -46,20 +46,24 @@ class RunWriter:
         (self.folder / name).write_text(text + "\n", "utf-8")
 
     def commit(self) -> Path:
-        """Rename the folder to its place and return that."""
-        place = self._place
+        """Rename the folder to its destination and return that."""
+        destination = self._destination
         for number in itertools.count(2):
             try:
-                os.rename(self.folder, place)
+                os.rename(self.folder, destination)
                 break
             except OSError:
-                if self._wanted is not None or not place.exists():
+                if not self._may_number or not destination.exists():
                     raise
-                place = self._place.with_name(f"{self._place.name}-{number}")
-        return place
+                destination = self._destination.with_name(f"{self._destination.name}-{number}")
+        return destination
 
     def __enter__(self) -> "RunWriter":
         return self
 
     def __exit__(self, *_: object) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _is_taken(path: Path) -> bool:
+    return path.is_file() or (path.is_dir() and any(path.iterdir()))

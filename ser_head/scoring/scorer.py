@@ -1,7 +1,7 @@
-"""From vectors as the store holds them, and what is known of who speaks, to calibrated probabilities.
+"""Scorer: stored vectors, and what is known of who speaks, to calibrated probabilities.
 
-A scorer is all that one fold has learned: scaling, network, training speakers, temperature. The same code scores the
-test clips of a training and the audio of years later.
+A scorer holds all that one fold has learned: scaling, head, training speakers, calibration, out-of-domain detector. The
+same code scores the test clips of a training and new audio later.
 """
 
 import dataclasses
@@ -14,35 +14,30 @@ import numpy as np
 from ser_embed.errors import InputError
 from ser_head.data.frames import clip_means
 from ser_head.data.scaling import Alignment
-from ser_head.personalization.methods import Personalizer, SpeakerState, TrainingSpeakers
-from ser_head.personalization.output_adaptation import (
-    PriorShift,
-    borrowed_moments,
-    borrowed_prior,
-    moments,
-    prior_shift_bias,
-    rescale,
-    shift,
-)
-from ser_head.personalization.similarity import most_similar
+from ser_head.personalization.methods import METHODS
+from ser_head.personalization.output_adaptation import OutputCalibration, PriorShift
+from ser_head.personalization.personalizer import Personalizer, SpeakerState
+from ser_head.personalization.speakers import TrainingSpeakers
 from ser_head.scoring.ood import KnnOodDetector
 from ser_head.scoring.temperature import apply_temperature, safe_log
 
-ARRAYS = "fold.npz"
-LENDERS = 5  # speakers a new voice borrows the deviation of its numbers from
-Predict = Callable[[list[np.ndarray]], np.ndarray]
+SCORER_FILE = "fold.npz"
+# Keys of the file, as they have been since its first version.
+_SPEAKER_KEYS = ("voice_means", "voice_variances", "voice_counts", "voice_numbers")
+_OOD_PREFIX = "familiarity_"
+Predict = Callable[[list[np.ndarray]], np.ndarray]  # a head: its inputs to probabilities, float32 (clips, classes)
 
 
 @dataclasses.dataclass(frozen=True)
 class ScoringRequest:
-    """Clips of one speaker, or of nobody known, and what is known of them.
+    """Clips of one speaker, known or unknown, to be scored together.
 
     Attributes:
-        vectors: to be scored, float32 (clips, layers, width).
-        enrolled: unlabelled clips of the speaker, float32 (clips, layers, width), or None.
-        speaker: its name, if it may be one of the training's.
-        pretrained: its name, if only the encoder's pre-training may have heard it.
-        corpus: what the clips are from, if it may be one the training knew.
+        vectors: the clips, float32 (clips, layers, width).
+        enrolled: unlabelled clips of the speaker, float32 (n, layers, width), or None.
+        speaker: the speaker's name, if it may be a training speaker; else "".
+        corpus: corpus of the clips, if training may have known it; else "".
+        pretrained: the speaker's name, if only the encoder's pre-training may have heard it; else "".
     """
 
     vectors: np.ndarray
@@ -52,31 +47,14 @@ class ScoringRequest:
     pretrained: str = ""
 
 
-@dataclasses.dataclass(frozen=True)
-class OutputCalibration:
-    """How probabilities are moved after the network.
-
-    Attributes:
-        temperature: divides the logits; above 1 the network was too sure.
-        prior: effective share of each class in training, (classes,): with weighted classes, not that of the clips.
-        prior_shift: how label shares are borrowed from training speakers; None where that does not help.
-        numbers: mean and deviation of the training's numbers, for a head that answers with one; nothing else applies.
-    """
-
-    temperature: float
-    prior: np.ndarray
-    prior_shift: PriorShift | None = None
-    numbers: tuple[float, float] | None = None
-
-
 class Scorer:
-    """One fold's head.
+    """The head of one fold with everything around it.
 
     Attributes:
-        scaling: what standardises vectors.
-        personalizer: what is made of speakers.
-        output_calibration: what is made of the network's probabilities.
-        ood_detector: what the training clips look like, to tell audio unlike them.
+        scaling: standardises vectors.
+        personalizer: applies the personalisation methods.
+        output_calibration: calibrates the head's outputs.
+        ood_detector: tells audio unlike the training clips; None if there is none.
     """
 
     def __init__(
@@ -87,129 +65,129 @@ class Scorer:
         output_calibration: OutputCalibration,
         ood_detector: KnnOodDetector | None = None,
     ) -> None:
-        """Take the parts; `predict` maps a network's inputs to probabilities, float32 (clips, classes)."""
+        """Take the parts.
+
+        Args:
+            predict: the head.
+            scaling: standardises vectors.
+            personalizer: applies the personalisation methods.
+            output_calibration: calibrates the head's outputs.
+            ood_detector: tells audio unlike the training clips.
+        """
         self._predict = predict
         self.scaling = scaling
         self.personalizer = personalizer
         self.output_calibration = output_calibration
         self.ood_detector = ood_detector
 
-    def score(self, heard: Sequence[ScoringRequest]) -> np.ndarray:
-        """Score clips of several speakers.
+    def score(self, requests: Sequence[ScoringRequest]) -> np.ndarray:
+        """Score clips of several speakers in one pass.
 
         Returns:
-            Probabilities, float32 (clips of all, classes), or numbers (clips of all, 1), in the order of `heard`.
+            Probabilities, float32 (clips of all requests, classes), or numbers (clips of all requests, 1), in the order
+            of `requests`.
         """
-        vectors = [self.scaling.apply(each.vectors, each.corpus) for each in heard]
+        vectors = [self.scaling.apply(request.vectors, request.corpus) for request in requests]
         enrolled = [
-            vectors[place][:0] if each.enrolled is None else self.scaling.apply(each.enrolled, each.corpus)
-            for place, each in enumerate(heard)
+            clips[:0] if request.enrolled is None else self.scaling.apply(request.enrolled, request.corpus)
+            for request, clips in zip(requests, vectors, strict=True)
         ]
-        states = [self._state(each, own) for each, own in zip(heard, enrolled, strict=True)]
-        scored = self._tempered(vectors, states)
-        if "calibrate" not in self.personalizer.methods or not (
-            self.output_calibration.prior_shift or self.output_calibration.numbers
-        ):
-            return np.concatenate(scored)
-        known = self._tempered(enrolled, states)
-        speakers = [each.speaker for each in heard]
-        return np.concatenate([self._moved(*each) for each in zip(scored, known, enrolled, speakers, strict=True)])
+        states = [self._state(request, clips) for request, clips in zip(requests, enrolled, strict=True)]
+        outputs = self._calibrated(vectors, states)
+        if not self._adapts_outputs:
+            return np.concatenate(outputs)
+        enrolled_outputs = self._calibrated(enrolled, states)
+        speakers = [request.speaker for request in requests]
+        return np.concatenate(list(map(self._adapted, outputs, enrolled_outputs, enrolled, speakers)))
 
     def ood_score(self, vectors: np.ndarray, corpora: str | np.ndarray = "") -> np.ndarray:
-        """Return how unlike the training clips each vector is, (clips,); above 1 is worth a warning.
+        """Return how unlike the training clips each clip is, float64 (clips,); above 1 it is out of domain.
 
         Args:
             vectors: float32 (clips, layers, width), as the store holds them.
-            corpora: what the clips are from, or each of them, (clips,), if it may be one the training knew.
+            corpora: corpus of the clips, one or one per clip (clips,), if training may have known it.
         """
         if self.ood_detector is None:
             return np.zeros(len(vectors))
         return self.ood_detector.score(self.scaling.apply(clip_means(vectors), corpora)) / self.ood_detector.threshold
 
-    def _state(self, heard: ScoringRequest, enrolled: np.ndarray) -> SpeakerState:
-        if self.personalizer.training_speakers.row(heard.speaker):
-            return self.personalizer.known_state(heard.speaker)
-        return self.personalizer.state(enrolled, speaker=heard.pretrained or heard.speaker)
+    @property
+    def _adapts_outputs(self) -> bool:
+        has_statistics = bool(self.output_calibration.prior_shift or self.output_calibration.numbers)
+        return has_statistics and any(METHODS[name].adapts_outputs for name in self.personalizer.methods)
 
-    def _tempered(self, groups: Sequence[np.ndarray], states: Sequence[SpeakerState]) -> list[np.ndarray]:
-        sizes = [len(group) for group in groups]
+    def _state(self, request: ScoringRequest, enrolled: np.ndarray) -> SpeakerState:
+        if self.personalizer.training_speakers.row(request.speaker):
+            return self.personalizer.known_state(request.speaker)
+        return self.personalizer.state(enrolled, pretrained_name=request.pretrained or request.speaker)
+
+    def _calibrated(self, groups: Sequence[np.ndarray], states: Sequence[SpeakerState]) -> list[np.ndarray]:
+        """Return the calibrated outputs of groups of clips, each of one speaker, in one pass through the head."""
+        sizes = [len(clips) for clips in groups]
         inputs = self.personalizer.inputs(np.concatenate(groups), states, np.repeat(np.arange(len(groups)), sizes))
-        answers, numbers = self._predict(inputs), self.output_calibration.numbers
+        outputs, numbers = self._predict(inputs), self.output_calibration.numbers
         if numbers is None:
-            answers = apply_temperature(answers, self.output_calibration.temperature)
+            outputs = apply_temperature(outputs, self.output_calibration.temperature)
         else:
-            answers = answers * np.float32(numbers[1]) + np.float32(numbers[0])
-        return np.split(answers, np.cumsum(sizes)[:-1])
+            outputs = outputs * np.float32(numbers[1]) + np.float32(numbers[0])
+        return np.split(outputs, np.cumsum(sizes)[:-1])
 
-    def _rescaled(self, scored: np.ndarray, known: np.ndarray, enrolled: np.ndarray) -> np.ndarray:
-        """Stretch numbers to the deviation of the speakers that the voice resembles, as enrolled clips need it."""
-        if len(known) < 2 or not len(scored):
-            return scored
-        training_speakers = self.personalizer.training_speakers
-        nearest = most_similar(enrolled, training_speakers.means, LENDERS)
-        borrowed = borrowed_moments(training_speakers.numbers[:, 0], training_speakers.numbers[:, 1], nearest)
-        return rescale(scored[:, 0], *borrowed, own=moments(known)).astype(np.float32)[:, np.newaxis]
-
-    def _moved(self, scored: np.ndarray, known: np.ndarray, enrolled: np.ndarray, speaker: str) -> np.ndarray:
-        """Move probabilities to the label shares that the speaker's voice, or its own training clips, promise."""
-        if self.output_calibration.numbers is not None:
-            return self._rescaled(scored, known, enrolled)
-        prior_shift, prior, training_speakers = (
-            self.output_calibration.prior_shift,
-            self.output_calibration.prior,
-            self.personalizer.training_speakers,
-        )
-        row = training_speakers.row(speaker)
-        if row and prior_shift:
-            own = borrowed_prior(training_speakers.counts, np.array([row - 1]), prior, prior_shift.alpha)
-            return shift(safe_log(scored), np.log(own) - np.log(prior))
-        if not len(enrolled) or not len(scored) or not prior_shift:
-            return scored
-        nearest = most_similar(enrolled, training_speakers.means, prior_shift.k)
-        return shift(
-            safe_log(scored), prior_shift_bias(prior_shift, safe_log(known), nearest, training_speakers.counts, prior)
-        )
+    def _adapted(
+        self, outputs: np.ndarray, enrolled_outputs: np.ndarray, enrolled: np.ndarray, speaker: str
+    ) -> np.ndarray:
+        """Let the methods that adapt outputs, such as `calibrate`, change those of one speaker."""
+        training_speakers, calibration = self.personalizer.training_speakers, self.output_calibration
+        log = safe_log if calibration.numbers is None else lambda numbers: numbers
+        for name in self.personalizer.methods:
+            adapted = METHODS[name].adapt(
+                log(outputs),
+                log(enrolled_outputs),
+                enrolled,
+                training_speakers.row(speaker),
+                training_speakers,
+                calibration,
+            )
+            outputs = outputs if adapted is None else adapted
+        return outputs
 
 
 def save_scorer(scorer: Scorer, path: Path) -> dict[str, Any]:
-    """Write the arrays of a scorer, all but its network's, as one .npz.
+    """Write the arrays of a scorer, all but its head's, as one .npz.
 
     Returns:
-        The rest, for run.json.
+        The rest, for the fold's entry in run.json.
     """
-    training_speakers, output_calibration = scorer.personalizer.training_speakers, scorer.output_calibration
+    speakers, calibration = scorer.personalizer.training_speakers, scorer.output_calibration
+    statistics = (speakers.means, speakers.variances, speakers.counts, speakers.numbers)
     arrays: dict[str, Any] = {
         **scorer.scaling.to_arrays(),
-        "prior": output_calibration.prior,
-        "voice_means": training_speakers.means,
-        "voice_variances": training_speakers.variances,
-        "voice_counts": training_speakers.counts,
-        "voice_numbers": training_speakers.numbers,
+        "prior": calibration.prior,
+        **dict(zip(_SPEAKER_KEYS, statistics, strict=True)),
     }
     pretrained = scorer.personalizer.pretrained
     if pretrained:
         arrays["pretrained"] = np.stack(list(pretrained.values()))
     if scorer.ood_detector is not None:
-        arrays |= {f"familiarity_{name}": array for name, array in scorer.ood_detector.to_arrays().items()}
+        arrays |= {_OOD_PREFIX + name: array for name, array in scorer.ood_detector.to_arrays().items()}
     np.savez(path, **arrays)
     return {
-        "known": list(training_speakers.names),
+        "known": list(speakers.names),
         "pretrained": list(pretrained),
         "corpora": scorer.scaling.measured(),
-        "temperature": output_calibration.temperature,
-        "numbers": output_calibration.numbers,
-        "borrowing": _plain(output_calibration.prior_shift),
-        "table_rows": scorer.personalizer.input_widths.get("embedding", 0),
+        "temperature": calibration.temperature,
+        "numbers": calibration.numbers,
+        "borrowing": _to_json(calibration.prior_shift),
+        "table_rows": scorer.personalizer.table_rows,
     }
 
 
-def load_scorer(path: Path, about: dict[str, Any], methods: Sequence[str], predict: Predict) -> Scorer:
+def load_scorer(path: Path, fold: dict[str, Any], methods: Sequence[str], predict: Predict) -> Scorer:
     """Read back what `save_scorer` wrote.
 
     Args:
         path: the .npz.
-        about: what `save_scorer` returned.
-        methods: of personalisation.
+        fold: the fold's entry in run.json.
+        methods: names of the personalisation methods.
         predict: the head.
 
     Raises:
@@ -218,29 +196,27 @@ def load_scorer(path: Path, about: dict[str, Any], methods: Sequence[str], predi
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = dict(file)
-        kinds = ("means", "variances", "counts", "numbers")
-        training_speakers = TrainingSpeakers(tuple(about["known"]), *(arrays[f"voice_{kind}"] for kind in kinds))
-        pretrained = dict(zip(about.get("pretrained", []), arrays.get("pretrained", ()), strict=True))
-        prior_shift = _borrowing(about["borrowing"])
-        numbers = about["numbers"] and tuple(about["numbers"])
-        output_calibration = OutputCalibration(about["temperature"], arrays["prior"], prior_shift, numbers)
-        kept = {
-            name.removeprefix("familiarity_"): array
-            for name, array in arrays.items()
-            if name.startswith("familiarity_")
+        training_speakers = TrainingSpeakers(tuple(fold["known"]), *(arrays[key] for key in _SPEAKER_KEYS))
+        pretrained = dict(zip(fold.get("pretrained", []), arrays.get("pretrained", ()), strict=True))
+        numbers = fold["numbers"] and tuple(fold["numbers"])
+        calibration = OutputCalibration(
+            fold["temperature"], arrays["prior"], _prior_shift_from_json(fold["borrowing"]), numbers
+        )
+        ood_arrays = {
+            key.removeprefix(_OOD_PREFIX): array for key, array in arrays.items() if key.startswith(_OOD_PREFIX)
         }
-        ood_detector = KnnOodDetector.from_arrays(kept) if kept else None
+        ood_detector = KnnOodDetector.from_arrays(ood_arrays) if ood_arrays else None
         scaling = Alignment.from_arrays(arrays)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"the run is damaged: {path} cannot be used ({error})") from error
-    personalizer = Personalizer(methods, training_speakers, about["table_rows"], pretrained)
-    return Scorer(predict, scaling, personalizer, output_calibration, ood_detector)
+    personalizer = Personalizer(methods, training_speakers, fold["table_rows"], pretrained)
+    return Scorer(predict, scaling, personalizer, calibration, ood_detector)
 
 
-def _plain(prior_shift: PriorShift | None) -> dict[str, float | None] | None:
+def _to_json(prior_shift: PriorShift | None) -> dict[str, float | None] | None:
     """Return JSON values; JSON has no infinity, so an infinite tau is null."""
     return prior_shift and {**prior_shift._asdict(), "tau": prior_shift.tau if np.isfinite(prior_shift.tau) else None}
 
 
-def _borrowing(plain: dict[str, Any] | None) -> PriorShift | None:
-    return PriorShift(**{**plain, "tau": np.inf if plain["tau"] is None else plain["tau"]}) if plain else None
+def _prior_shift_from_json(values: dict[str, Any] | None) -> PriorShift | None:
+    return PriorShift(**{**values, "tau": np.inf if values["tau"] is None else values["tau"]}) if values else None

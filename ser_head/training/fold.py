@@ -1,114 +1,85 @@
-"""A fold: the clips of a split with what is measured on them, and how heads are given them."""
+"""Fold: the clips of a split with everything that is measured on its training clips."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any, Protocol
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ser_embed.errors import InputError
-from ser_head.config import TrainConfig
+from ser_head.config.training import TrainConfig
 from ser_head.data.dataset import Dataset
 from ser_head.data.power_transform import YeoJohnson, fit_yeo_johnson
 from ser_head.data.scaling import Alignment, fit_alignment
 from ser_head.data.splits import Split
-from ser_head.personalization.methods import Personalizer, TrainingSpeakers, parse_methods
+from ser_head.personalization.methods import METHODS, parse_methods
 from ser_head.personalization.output_adaptation import moments
+from ser_head.personalization.personalizer import Personalizer
+from ser_head.personalization.speakers import TrainingSpeakers
 
-_MEASURED_FOR_POWER = 1000  # clips; 25 layers of 1024 numbers take as many some seconds
+_AUGMENTATION = "normalize"  # the method by which speakers of training clips are shown as if they were enrolled
+_MEASURED_FOR_TRANSFORM = 1000  # clips; 25 layers of 1024 numbers take as many some seconds
 
 
 @dataclass(frozen=True)
 class Fold:
-    """A split with what is measured on its training clips alone, but for corpora that have none.
+    """A split with what is measured on its training clips alone, except for corpora that have none.
 
     Attributes:
-        split: the clips.
+        split: positions of the training, validation and test clips.
         scaling: mean and variance of the training vectors, or of each corpus; see `ser_head.data.scaling`.
-        weights: weight of each class in the loss, float32 (classes,).
-        personalizer: what is made of speakers.
-        seen: what is made of training clips: that, and where settings augment, speakers normalised as if enrolled.
-        power: what bends the vectors after that, or None.
-        numbers: mean and deviation of the training clips' numbers, where a number is learned.
-        seed: with the number of the fold, what every random choice comes from.
+        class_weights: weight of each class in the loss, float32 (classes,).
+        personalizer: applies the head's personalisation methods.
+        training_personalizer: the same for training clips; where the config augments, their speakers are also
+            normalised as if they were enrolled.
+        power_transform: makes each dimension of the vectors more normal after scaling, or None.
+        numbers: mean and deviation of the training labels, where a number is learned.
+        seed: with the fold's number, the source of every random choice.
     """
 
     split: Split
     scaling: Alignment
-    weights: np.ndarray
+    class_weights: np.ndarray
     personalizer: Personalizer
-    seen: Personalizer
-    power: YeoJohnson | None
+    training_personalizer: Personalizer
+    power_transform: YeoJohnson | None
     numbers: tuple[float, float] | None
     seed: int
 
-    def random(self, *purpose: int) -> np.random.Generator:
-        """Return a new generator of this fold's own; for the same purpose it draws the same."""
+    def generator(self, *purpose: int) -> np.random.Generator:
+        """Return a new random generator of this fold; for the same purpose it draws the same numbers."""
         return np.random.default_rng([self.seed, self.split.fold, *purpose])
 
 
-@dataclass(frozen=True)
-class FitResult:
-    """What training a fold gave.
-
-    Attributes:
-        history: one row per epoch: epoch, loss, accuracy, val_loss, val_accuracy. Losses are weighted by class. Empty
-            for a head that is not trained in epochs.
-        best_epoch: the epoch with the lowest validation loss; the first is 1, None without epochs.
-        tried: one row per candidate of a search: see `ser_head.training.search`.
-    """
-
-    history: list[dict[str, float]]
-    best_epoch: int | None
-    tried: list[dict[str, Any]] = field(default_factory=list)
-
-
-class Trainer(Protocol):
-    """Trains one fold after another; see `ser_head.training.keras_trainer`, `ser_head.training.sklearn_trainer`, `ser_head.training.search`."""
-
-    config: TrainConfig
-
-    def fit(self, fold: Fold, on_epoch: Callable[[], object]) -> FitResult:
-        """Train a fold from the start; validation clips choose, and are not learned from."""
-
-    def refit(self, fold: Fold, fitted: FitResult, on_epoch: Callable[[], object]) -> None:
-        """Train again from the start, as was chosen, on training and validation clips."""
-
-    def predict(self, inputs: list[np.ndarray]) -> np.ndarray:
-        """Return the probabilities of the fold last trained, float32 (clips, classes)."""
-
-    def save(self, folder: Path, fold: Fold, temperature: float) -> str:
-        """Write the head last trained into `folder`; return its file's name."""
-
-    def layer_weights(self) -> list[float] | None:
-        """Return the weight of each layer, where they are learned."""
-
-
-def prepare_fold(data: Dataset, split: Split, config: TrainConfig, rows: int = 0, seed: int | None = None) -> Fold:
-    """Measure scaling, class weights and speakers on the training clips of `split`; it has some of every class.
+def prepare_fold(
+    data: Dataset, split: Split, config: TrainConfig, table_rows: int = 0, seed: int | None = None
+) -> Fold:
+    """Measure scaling, class weights and speakers on the training clips of a split; every class has some.
 
     Args:
-        data: the clips.
-        split: how they are parted.
+        data: the clips of all folds.
+        split: the fold's clips.
         config: the run's.
-        rows: rows of a personalised network's speaker table, where it has more than this fold needs.
-        seed: of this fold's random choices; None for the settings'.
+        table_rows: rows of a personalised network's speaker table, where it has more than this fold needs.
+        seed: of this fold's random choices; None for the config's.
     """
     scaling = fit_alignment(data, split, config.normalization)
     counts = np.bincount(data.targets[split.train], minlength=data.desired.shape[1])
-    weights = (len(split.train) / (len(counts) * counts)) ** config.balance
-    methods = _seen_methods(config)
-    training_speakers = _measure_voices(
-        data, split.train if methods else split.train[:0], scaling
-    )  # frames have no voices
-    pretrained = _pretrained(data, scaling) if "papt" in config.personalized else {}
-    known = training_speakers if config.personalized else training_speakers.nobody()
-    personalizer = Personalizer(config.personalized, known, rows, pretrained)
-    seen = Personalizer(methods, training_speakers, rows, pretrained)
-    seed = config.seed if seed is None else seed
-    power = _measure_power(data, split.train, scaling) if config.power_transformed else None
-    return Fold(split, scaling, weights.astype(np.float32), personalizer, seen, power, _numbers(data, split), seed)
+    class_weights = (len(split.train) / (len(counts) * counts)) ** config.balance
+    training_methods = _training_methods(config)
+    # Heads on frames know no speakers: they have no methods, and one vector per clip is what these statistics need.
+    measured_clips = split.train if training_methods else split.train[:0]
+    training_speakers = _measure_speakers(data, measured_clips, scaling)
+    pretrained = _pretrained_vectors(data, scaling, config)
+    known_speakers = training_speakers if config.personalized else training_speakers.without_speakers()
+    return Fold(
+        split,
+        scaling,
+        class_weights.astype(np.float32),
+        Personalizer(config.personalized, known_speakers, table_rows, pretrained),
+        Personalizer(training_methods, training_speakers, table_rows, pretrained),
+        _fit_power_transform(data, split.train, scaling) if config.power_transformed else None,
+        _number_moments(data, split),
+        config.seed if seed is None else seed,
+    )
 
 
 def without_personalization(fold: Fold, config: TrainConfig) -> Fold:
@@ -116,38 +87,41 @@ def without_personalization(fold: Fold, config: TrainConfig) -> Fold:
 
     Args:
         fold: as a personalised head takes it.
-        config: that head's.
+        config: the personalised head's.
     """
-    methods = _seen_methods(replace(config, personalized=()))
-    training_speakers, nobody = fold.seen.training_speakers, fold.seen.training_speakers.nobody()
+    methods = _training_methods(replace(config, personalized=()))
+    speakers = fold.training_personalizer.training_speakers
     return replace(
         fold,
-        personalizer=Personalizer((), nobody),
-        seen=Personalizer(methods, training_speakers if methods else nobody),
+        personalizer=Personalizer((), speakers.without_speakers()),
+        training_personalizer=Personalizer(methods, speakers if methods else speakers.without_speakers()),
     )
 
 
-def learns_the_same(data: Dataset, fold: Fold, config: TrainConfig) -> bool:
-    """Tell whether a personalised head and one that is not are the very same network, so that one training serves both.
+def trains_identically(data: Dataset, fold: Fold, config: TrainConfig) -> bool:
+    """Tell whether a personalised head and one that is not are the same network, so that one training serves both.
 
     Args:
-        data: the clips.
+        data: the clips of all folds.
         fold: as the personalised head takes it.
-        config: that head's.
+        config: the personalised head's.
     """
-    # `calibrate` moves answers alone, so nothing of it is learned.
-    shown = [set(_seen_methods(each)) - {"calibrate"} for each in (config, replace(config, personalized=()))]
-    # Validation speakers who train are known to a personalised head, and may make it choose another epoch.
-    heard = np.isin(data.speakers[fold.split.validation], fold.seen.training_speakers.names)
-    return shown[0] == shown[1] and not config.search and not heard.any()
+    methods, plain_methods = (
+        {name for name in _training_methods(variant) if METHODS[name].changes_inputs}
+        for variant in (config, replace(config, personalized=()))
+    )
+    # Validation speakers who also train are known to a personalised head, which may then choose another epoch.
+    validation_speakers = data.speakers[fold.split.validation]
+    are_known = np.isin(validation_speakers, fold.training_personalizer.training_speakers.names)
+    return methods == plain_methods and not config.search and not are_known.any()
 
 
-def _seen_methods(config: TrainConfig) -> tuple[str, ...]:
-    """Return what is made of the speakers of training clips."""
-    return parse_methods([*config.personalized, *(["normalize"] if config.augments else [])])
+def _training_methods(config: TrainConfig) -> tuple[str, ...]:
+    """Return the methods that are applied to the speakers of training clips."""
+    return parse_methods([*config.personalized, *([_AUGMENTATION] if config.augments else [])])
 
 
-def _numbers(data: Dataset, split: Split) -> tuple[float, float] | None:
+def _number_moments(data: Dataset, split: Split) -> tuple[float, float] | None:
     if data.labels:
         return None
     mean, deviation = moments(data.desired[split.train])
@@ -156,28 +130,30 @@ def _numbers(data: Dataset, split: Split) -> tuple[float, float] | None:
     return mean, deviation
 
 
-def _pretrained(data: Dataset, scaling: Alignment) -> dict[str, np.ndarray]:
-    """Return e_s of the speakers the encoder's pre-training heard, in standardised space."""
+def _pretrained_vectors(data: Dataset, scaling: Alignment, config: TrainConfig) -> dict[str, np.ndarray]:
+    """Return the speaker vectors of the encoder's pre-training in standardised space, where a method uses them."""
+    if not any(METHODS[name].uses_pretraining for name in config.personalized):
+        return {}
     deviation = np.sqrt(scaling.variance).astype(np.float32)
     return {name: vector / deviation for name, vector in data.speaker_vectors.items()}
 
 
-def _measure_power(data: Dataset, clips: np.ndarray, scaling: Alignment) -> YeoJohnson:
-    """Measure on some clips, spread over all: an exponent needs no more."""
-    some = clips[np.linspace(0, len(clips) - 1, min(len(clips), _MEASURED_FOR_POWER)).astype(int)]
-    return fit_yeo_johnson(scaling.read(data, some))
+def _fit_power_transform(data: Dataset, clips: np.ndarray, scaling: Alignment) -> YeoJohnson:
+    """Fit on some clips, spread evenly over all; an exponent needs no more."""
+    positions = np.linspace(0, len(clips) - 1, min(len(clips), _MEASURED_FOR_TRANSFORM)).astype(int)
+    return fit_yeo_johnson(scaling.read(data, clips[positions]))
 
 
-def _measure_voices(data: Dataset, clips: np.ndarray, scaling: Alignment) -> TrainingSpeakers:
+def _measure_speakers(data: Dataset, clips: np.ndarray, scaling: Alignment) -> TrainingSpeakers:
     names = tuple(sorted(set(data.speakers[clips]) - {""}))
     means = np.zeros((len(names), *data.shape), np.float32)
     variances = np.ones_like(means)
     counts = np.zeros((len(names), data.desired.shape[1]), np.int64)
     numbers = np.zeros((len(names), 2))
-    for place, name in enumerate(names):
-        own = clips[data.speakers[clips] == name]
-        vectors = scaling.read(data, own)
-        means[place], variances[place] = vectors.mean(axis=0), vectors.var(axis=0)
-        counts[place] = np.bincount(data.targets[own], minlength=data.desired.shape[1])
-        numbers[place] = moments(data.desired[own])
+    for row, name in enumerate(names):
+        speaker_clips = clips[data.speakers[clips] == name]
+        vectors = scaling.read(data, speaker_clips)
+        means[row], variances[row] = vectors.mean(axis=0), vectors.var(axis=0)
+        counts[row] = np.bincount(data.targets[speaker_clips], minlength=data.desired.shape[1])
+        numbers[row] = moments(data.desired[speaker_clips])
     return TrainingSpeakers(names, means, variances, counts, numbers)

@@ -1,17 +1,22 @@
-"""What will be trained on what: the clips that settings choose, how they are parted, and whether that is honest."""
+"""Training plan: the clips a config chooses, how they are split, and whether that is honest."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
 from ser_embed.errors import InputError
 from ser_embed.store.reader import Store
-from ser_head.config import TrainConfig
+from ser_head.config.training import TrainConfig
 from ser_head.data.dataset import Dataset
 from ser_head.data.leakage import Audit, audit, require_disjoint
 from ser_head.data.splits import ClipMetadata, Protocol, Split, make_splits
 from ser_head.evaluation.groups import with_groups
 from ser_head.heads.registry import HEADS
+from ser_head.personalization.methods import METHODS
+
+STORES = Path("embeddings")
 
 
 @dataclass(frozen=True)
@@ -19,32 +24,49 @@ class Plan:
     """The folds of a run.
 
     Attributes:
-        splits: the folds of the first seed, which the run is judged by.
-        others: the folds of the further seeds, by seed.
+        splits: the folds of the first seed, by which the run is judged.
+        other_splits: the folds of further seeds, by seed.
         audit: what test clips share with clips learned from, in the folds of the first seed.
     """
 
     splits: list[Split]
-    others: dict[int, list[Split]]
+    other_splits: dict[int, list[Split]]
     audit: Audit
 
 
-def choose_clips(store: Store, config: TrainConfig) -> Dataset:
-    """Return the clips that settings choose.
+def find_store(folder: Path | None = None) -> Path:
+    """Return the only store in a folder.
+
+    Args:
+        folder: where to look; None for `STORES`.
 
     Raises:
-        InputError: the store has not what is asked for.
+        InputError: there is none, or there are several.
+    """
+    folder = STORES if folder is None else folder
+    stores: Sequence[Path] = sorted(folder.glob("*.h5"))
+    if len(stores) == 1:
+        return stores[0]
+    if stores:
+        names = ", ".join(path.name for path in stores)
+        raise InputError(f"expected one store in {folder}/, found {names}; choose with --store")
+    raise InputError(f"no store in {folder}/; make one with: python -m ser_embed.extract --model NAME")
+
+
+def choose_clips(store: Store, config: TrainConfig) -> Dataset:
+    """Return the clips that a config chooses.
+
+    Raises:
+        InputError: the store lacks what is asked for.
     """
     protocol = Protocol.parse(config.protocol)
-    if protocol.kind == "cross" and config.corpus:
+    if protocol.corpora and config.corpus:
         raise InputError(f"{config.protocol} names its corpora itself; leave out --corpus")
-    cross = protocol.kind == "cross"
-    corpora = (protocol.train, protocol.test) if cross else config.corpus
     return Dataset(
         store,
         config.layer,
-        corpora,
-        shared=cross,
+        protocol.corpora or config.corpus,
+        shared=bool(protocol.corpora),
         frames=HEADS[config.head].takes_frames,
         target=config.target,
         frame_step=config.frame_step,
@@ -52,23 +74,24 @@ def choose_clips(store: Store, config: TrainConfig) -> Dataset:
 
 
 def make_plan(data: Dataset, config: TrainConfig) -> Plan:
-    """Part the clips.
+    """Split the clips, and audit the splits.
 
     Raises:
-        InputError: they cannot be parted so, a fold could not be learned from, or a protocol that keeps speakers apart
-            does not.
+        InputError: the clips cannot be split so, a fold could not be learned from, or a protocol that keeps speakers
+            apart does not.
     """
-    if "papt" in config.personalized and not data.speaker_vectors:
-        raise InputError(
-            f"--personalized papt needs the vectors of a model pre-trained with --speaker-embeddings, its output among "
-            f"the layers; {data.store.path} knows no speakers of it"
-        )
-    with_groups(data.clips, data.clips, config.by)  # a column that is not there is better missed now
-    by_seed = {seed: _splits(data, replace(config, seed=seed)) for seed in config.all_seeds}
-    audits = {seed: audit(data.clips, splits) for seed, splits in by_seed.items()}
-    for found in audits.values():
-        require_disjoint(found, config.protocol)
-    return Plan(by_seed.pop(config.seed), by_seed, audits[config.seed])
+    for name in config.personalized:
+        if METHODS[name].uses_pretraining and not data.speaker_vectors:
+            raise InputError(
+                f"--personalized {name} needs the vectors of a model pre-trained with --speaker-embeddings, its output "
+                f"among the layers; {data.store.path} knows no speakers of it"
+            )
+    with_groups(data.clips, data.clips, config.by)  # a missing column is told before the training
+    splits = {seed: _splits(data, replace(config, seed=seed)) for seed in config.all_seeds}
+    audits = {seed: audit(data.clips, seed_splits) for seed, seed_splits in splits.items()}
+    for seed_audit in audits.values():
+        require_disjoint(seed_audit, config.protocol)
+    return Plan(splits.pop(config.seed), splits, audits[config.seed])
 
 
 def _splits(data: Dataset, config: TrainConfig) -> list[Split]:
@@ -80,7 +103,7 @@ def _splits(data: Dataset, config: TrainConfig) -> list[Split]:
     for split in splits:
         missing = set(range(len(data.labels))) - set(data.targets[split.train])
         if missing:
-            names = ", ".join(_counted(data, place) for place in sorted(missing))
+            names = ", ".join(_class_size(data, target) for target in sorted(missing))
             raise InputError(
                 f"fold {split.fold} of {config.protocol} has no training clip that is {names}; correct the label if "
                 "it is a slip, add speakers who have it, or take another --protocol"
@@ -90,7 +113,8 @@ def _splits(data: Dataset, config: TrainConfig) -> list[Split]:
     return splits
 
 
-def _counted(data: Dataset, place: int) -> str:
-    """Return a class with how much of it there is."""
-    own = data.targets == place
-    return f"{data.labels[place]} (clips in all: {own.sum()}, their speakers: {len(set(data.speakers[own]) - {''})})"
+def _class_size(data: Dataset, target: int) -> str:
+    """Return a class with its numbers of clips and speakers."""
+    clips = data.targets == target
+    num_speakers = len(set(data.speakers[clips]) - {""})
+    return f"{data.labels[target]} (clips in all: {clips.sum()}, their speakers: {num_speakers})"

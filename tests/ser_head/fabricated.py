@@ -12,14 +12,16 @@ from ser_embed.manifest import build_manifest
 from ser_embed.spec import EmbeddingSpec
 from ser_embed.store.reader import Store
 from ser_embed.store.writer import StoreWriter
-from ser_head.config import TrainConfig
+from ser_head.config.training import TrainConfig
 from ser_head.data.scaling import Alignment
 from ser_head.evaluation.calibration import calibration_error, coverage_curve, reliability_table
 from ser_head.evaluation.metrics import compute_metrics, scored_figures
 from ser_head.evaluation.predictions import probability_matrix
-from ser_head.personalization.methods import Personalizer, TrainingSpeakers
+from ser_head.personalization.output_adaptation import OutputCalibration
+from ser_head.personalization.personalizer import Personalizer
+from ser_head.personalization.speakers import TrainingSpeakers
 from ser_head.runs.run import FORMAT, VERSION
-from ser_head.scoring.scorer import ARRAYS, OutputCalibration, Scorer, save_scorer
+from ser_head.scoring.scorer import SCORER_FILE, Scorer, save_scorer
 
 LABELS = ("angry", "happy", "neutral", "sad")
 SPEC = EmbeddingSpec(
@@ -113,7 +115,7 @@ def write_fold(run: Path, store: Store, case: Case, methods: tuple[str, ...], fo
     folder = Path(f"fold_{fold['fold']}")
     (run / folder).mkdir()
     (run / folder / "head.keras").touch()
-    kept = save_scorer(scorer, run / folder / ARRAYS)
+    kept = save_scorer(scorer, run / folder / SCORER_FILE)
     return {**fold, **kept, "head": f"{folder}/head.keras", "speakers": {"test": tested, "train": list(known)}}
 
 

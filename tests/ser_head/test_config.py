@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from ser_embed.errors import InputError
-from ser_head.config import TrainConfig, find_store
+from ser_head.config.training import TrainConfig
+from ser_head.training.plan import find_store
 
 
 @pytest.mark.parametrize(

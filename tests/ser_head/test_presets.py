@@ -6,8 +6,8 @@ import json
 import pytest
 
 from ser_embed.errors import EXIT_BAD_INPUT, EXIT_DONE, InputError
-from ser_head.config import TrainConfig
-from ser_head.presets import PRESETS, with_preset
+from ser_head.config.presets import PRESETS, with_preset
+from ser_head.config.training import TrainConfig
 from ser_head.train import build_parser, main
 from tests.ser_head.conftest import Recipe, write_store
 

@@ -15,7 +15,7 @@ import pytest
 import ser_head
 from ser_embed.errors import EXIT_BAD_INPUT, EXIT_DONE, InputError
 from ser_embed.store.reader import Store
-from ser_head.config import TrainConfig
+from ser_head.config.training import TrainConfig
 from ser_head.data.dataset import Dataset
 from ser_head.data.splits import ClipMetadata, Protocol, make_splits
 from ser_head.evaluation.metrics import compute_metrics

@@ -12,14 +12,13 @@ from ser_head.heads.networks import (
     POWER_TRANSFORM,
     NetworkShape,
     Regularization,
-    build_network,
     load_head,
     load_network,
     to_inference_model,
 )
 from ser_head.heads.registry import HEADS
 from ser_head.scoring.temperature import apply_temperature
-from ser_head.training.keras_trainer import _Average
+from ser_head.training.keras_trainer import WeightAverage
 
 REGULARIZATION = Regularization(dropout=0.3, noise=0.2)
 SHAPES = [
@@ -27,7 +26,7 @@ SHAPES = [
     NetworkShape(4, 6, 3, power_transformed=True),
     NetworkShape(4, 6, 3, {"embedding": 5, "features": 6}),
 ]
-NETWORKS = [name for name, spec in HEADS.items() if spec.kind == "dense"]
+NETWORKS = [name for name, spec in HEADS.items() if spec.trainer == "keras" and not spec.takes_frames]
 FRAMEWISE = [name for name, spec in HEADS.items() if spec.takes_frames]
 
 
@@ -49,7 +48,7 @@ def test_a_saved_head_turns_raw_vectors_into_the_trained_networks_probabilities(
     size = (shape.layers, shape.width)
     scaling = Scaling(random.normal(0, 100, size), random.uniform(1, 50, size))
     vectors = (scaling.mean + random.normal(size=(9, *size)) * np.sqrt(scaling.variance)).astype(np.float32)
-    network = build_network(HEADS[name], shape, REGULARIZATION, seed=1)
+    network = HEADS[name].build(shape, REGULARIZATION, seed=1)
     if shape.power_transformed:
         network.get_layer(POWER_TRANSFORM).use(fit_yeo_johnson(scaling.apply(vectors)))
     to_inference_model(network, scaling, temperature=2.0).save(tmp_path / "head.keras")
@@ -65,7 +64,7 @@ def test_a_clip_of_frames_is_scored_the_same_alone_and_among_longer_ones(tmp_pat
     random = np.random.default_rng(0)
     shape = NetworkShape(2, 40, 3)
     clips = [random.normal(size=(count, 2, 40)).astype(np.float32) for count in (5, 33, 100)]
-    network = build_network(HEADS[name], shape, REGULARIZATION, seed=1)
+    network = HEADS[name].build(shape, REGULARIZATION, seed=1)
     to_inference_model(network, Scaling(np.ones((2, 40)), np.ones((2, 40)))).save(tmp_path / "head.keras")
     predict = load_network(tmp_path / "head.keras")
     alone = np.concatenate([predict([pad_frames([clip])]) for clip in clips])
@@ -74,7 +73,7 @@ def test_a_clip_of_frames_is_scored_the_same_alone_and_among_longer_ones(tmp_pat
 
 
 def test_hidden_layers_are_dense_relu_dropout_batch_normalisation():
-    layers = build_network(HEADS["deep"], NetworkShape(1, 6, 3), REGULARIZATION, seed=0).layers
+    layers = HEADS["deep"].build(NetworkShape(1, 6, 3), REGULARIZATION, seed=0).layers
     stack = layers[[isinstance(layer, keras.layers.Dense) for layer in layers].index(True) :]
     units = [layer.units for layer in stack if isinstance(layer, keras.layers.Dense)]
     assert units == [1024, 256, 64, 64, 3]
@@ -85,15 +84,15 @@ def test_hidden_layers_are_dense_relu_dropout_batch_normalisation():
 def test_first_weights_come_from_the_seed_alone():
     shape = NetworkShape(2, 6, 3, {"embedding": 4})
     keras.utils.set_random_seed(5)
-    first = build_network(HEADS["mlp"], shape, REGULARIZATION, seed=3).get_weights()
-    again = build_network(HEADS["mlp"], shape, REGULARIZATION, seed=3).get_weights()
-    other = build_network(HEADS["mlp"], shape, REGULARIZATION, seed=4).get_weights()
+    first = HEADS["mlp"].build(shape, REGULARIZATION, seed=3).get_weights()
+    again = HEADS["mlp"].build(shape, REGULARIZATION, seed=3).get_weights()
+    other = HEADS["mlp"].build(shape, REGULARIZATION, seed=4).get_weights()
     assert all(map(np.array_equal, first, again))
     assert not all(map(np.array_equal, first, other))
 
 
 def test_outliers_say_no_more_than_three_deviations():
-    network = build_network(HEADS["mlp"], NetworkShape(1, 6, 3), REGULARIZATION, seed=0)
+    network = HEADS["mlp"].build(NetworkShape(1, 6, 3), REGULARIZATION, seed=0)
     assert np.array_equal(score(network, [np.full((1, 1, 6), 3.0)]), score(network, [np.full((1, 1, 6), 1e6)]))
 
 
@@ -111,19 +110,19 @@ def test_a_head_that_brings_code_is_refused(tmp_path):
 
 
 def test_the_average_is_a_plain_mean_at_first_and_then_forgets() -> None:
-    network = build_network(HEADS["linear"], NetworkShape(layers=1, width=3, classes=2), REGULARIZATION, seed=0)
-    average, expected = _Average(network, kept=0.5), 0.0
+    network = HEADS["linear"].build(NetworkShape(layers=1, width=3, classes=2), REGULARIZATION, seed=0)
+    average, expected = WeightAverage(network, kept=0.5), 0.0
     for epoch in range(1, 6):
         network.set_weights([np.full_like(each, epoch) for each in network.get_weights()])
-        with average.updated():
+        with average.in_use():
             expected = (expected * (epoch - 1) + epoch) / epoch if epoch <= 2 else (expected + epoch) / 2
             assert all(each == pytest.approx(expected) for each in network.get_weights())
         assert all((each == epoch).all() for each in network.get_weights())
 
 
 def test_no_average_is_each_epochs_own_weights() -> None:
-    network = build_network(HEADS["linear"], NetworkShape(layers=1, width=3, classes=2), REGULARIZATION, seed=0)
-    average = _Average(network, kept=0.0)
+    network = HEADS["linear"].build(NetworkShape(layers=1, width=3, classes=2), REGULARIZATION, seed=0)
+    average = WeightAverage(network, kept=0.0)
     for value in (1.0, 7.0):
         network.set_weights([np.full_like(each, value) for each in network.get_weights()])
         average.update()

@@ -13,9 +13,8 @@ from sklearn.preprocessing import FunctionTransformer
 from ser_embed.errors import InputError
 from ser_head.data.power_transform import fit_yeo_johnson
 from ser_head.data.scaling import OUTLIER
-from ser_head.heads.sklearn_heads import SklearnHead
+from ser_head.heads.sklearn_heads import KINDS, SklearnHead
 
-KINDS = ("svm", "lda", "forest")
 EVEN = np.ones(3, np.float32)
 RIGHT = {"svm": 0.9, "lda": 0.85, "forest": 0.9}  # at least; a mean of two layers tells what one knows less clearly
 SMALLEST = {"svm": 1e-5, "lda": 1e-9, "forest": 1e-5}  # probability of any class
@@ -39,7 +38,7 @@ def clips(count: int = 120, classes: int = 3, seed: int = 0) -> tuple[np.ndarray
 
 @pytest.fixture(scope="module", params=KINDS)
 def head(request: pytest.FixtureRequest) -> SklearnHead:
-    return SklearnHead(request.param, seed=0).fit(*clips(), EVEN)
+    return SklearnHead(KINDS[request.param], seed=0).fit(*clips(), EVEN)
 
 
 def test_it_learns_what_there_is_to_learn(head):
@@ -48,13 +47,13 @@ def test_it_learns_what_there_is_to_learn(head):
     assert probabilities.dtype == np.float32
     assert probabilities.shape == (120, 3)
     assert probabilities.sum(axis=1) == pytest.approx(1, abs=1e-5)
-    assert (probabilities.argmax(axis=1) == targets).mean() > RIGHT[head.kind]
+    assert (probabilities.argmax(axis=1) == targets).mean() > RIGHT[head.kind.name]
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_two_classes_have_two_probabilities_in_their_order(kind):
     vectors, targets = clips(classes=2)
-    probabilities = SklearnHead(kind, seed=0).fit(vectors, targets, EVEN[:2]).probabilities(vectors)
+    probabilities = SklearnHead(KINDS[kind], seed=0).fit(vectors, targets, EVEN[:2]).probabilities(vectors)
     assert probabilities.shape == (120, 2)
     assert (probabilities.argmax(axis=1) == targets).mean() > 0.9
 
@@ -66,7 +65,7 @@ def test_no_clips_have_no_probabilities(head):
 def test_a_logarithm_of_any_probability_is_finite(head):
     far = np.full((2, 2, 5), 1e6, np.float32) * np.array([1, -1], np.float32)[:, None, None]
     assert np.isfinite(np.log(head.probabilities(far))).all()
-    assert head.probabilities(clips()[0]).min() > SMALLEST[head.kind]
+    assert head.probabilities(clips()[0]).min() > SMALLEST[head.kind.name]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -74,7 +73,7 @@ def test_a_heavier_class_is_answered_more_often(kind):
     vectors, targets = np.random.default_rng(3).normal(size=(200, 1, 4)).astype(np.float32), np.arange(200) % 2
     new = np.random.default_rng(4).normal(size=(200, 1, 4)).astype(np.float32)
     mean = [
-        SklearnHead(kind, seed=0).fit(vectors, targets, np.array(weights)).probabilities(new)[:, 1].mean()
+        SklearnHead(KINDS[kind], seed=0).fit(vectors, targets, np.array(weights)).probabilities(new)[:, 1].mean()
         for weights in ([4.0, 1.0], [1.0, 1.0], [1.0, 4.0])
     ]
     assert mean[0] < mean[1] < mean[2]
@@ -83,7 +82,7 @@ def test_a_heavier_class_is_answered_more_often(kind):
 def test_the_forest_is_drawn_by_its_seed():
     vectors, targets = clips()
     first, again, other = (
-        SklearnHead("forest", seed).fit(vectors, targets, EVEN).probabilities(vectors) for seed in (5, 5, 6)
+        SklearnHead(KINDS["forest"], seed).fit(vectors, targets, EVEN).probabilities(vectors) for seed in (5, 5, 6)
     )
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
@@ -108,14 +107,14 @@ def test_a_discriminant_analysis_is_that_of_the_bent_mean_of_the_layers(tmp_path
     vectors, targets = clips()
     vectors = np.sinh(vectors)
     power, weights = fit_yeo_johnson(vectors), np.array([0.5, 1.0, 2.0])
-    head = SklearnHead("lda", 0, power).fit(vectors, targets, weights)
+    head = SklearnHead(KINDS["lda"], 0, power).fit(vectors, targets, weights)
     head.save(tmp_path / "head.skops")
     mean = np.clip(power.apply(vectors), -OUTLIER, OUTLIER).mean(axis=1)
     priors = np.bincount(targets) * weights / (np.bincount(targets) * weights).sum()
     expected = LinearDiscriminantAnalysis(solver="eigen", shrinkage="auto", priors=priors).fit(mean, targets)
     probabilities = SklearnHead.load(tmp_path / "head.skops").probabilities(vectors)
     assert probabilities == pytest.approx(expected.predict_proba(mean), abs=1e-4)
-    plain = SklearnHead("lda", 0).fit(vectors, targets, weights).probabilities(vectors)
+    plain = SklearnHead(KINDS["lda"], 0).fit(vectors, targets, weights).probabilities(vectors)
     assert np.abs(probabilities - plain).max() > 0.01
 
 
@@ -123,12 +122,12 @@ def test_a_dimension_that_does_not_vary_breaks_nothing():
     vectors, targets = clips()
     vectors[:, :, 4] = 0
     for kind in KINDS:
-        head = SklearnHead(kind, 0, fit_yeo_johnson(vectors)).fit(vectors, targets, EVEN)
+        head = SklearnHead(KINDS[kind], 0, fit_yeo_johnson(vectors)).fit(vectors, targets, EVEN)
         assert np.isfinite(head.probabilities(vectors)).all()
 
 
 def test_a_machine_saved_before_heads_could_bend_is_read(tmp_path):
-    head = SklearnHead("svm", seed=0).fit(*clips(), EVEN)
+    head = SklearnHead(KINDS["svm"], seed=0).fit(*clips(), EVEN)
     skops.io.dump(head._estimator, tmp_path / "head.skops")
     loaded = SklearnHead.load(tmp_path / "head.skops")
     assert np.array_equal(loaded.probabilities(clips()[0]), head.probabilities(clips()[0]))
@@ -136,7 +135,7 @@ def test_a_machine_saved_before_heads_could_bend_is_read(tmp_path):
 
 def test_an_untrained_head_has_no_answer():
     with pytest.raises(ValueError, match="has to be trained"):
-        SklearnHead("svm", seed=0).probabilities(clips()[0])
+        SklearnHead(KINDS["svm"], seed=0).probabilities(clips()[0])
 
 
 def test_a_file_that_would_run_code_is_refused(tmp_path):
@@ -154,14 +153,14 @@ def test_another_estimator_is_refused(tmp_path):
 
 
 def test_an_untrained_estimator_is_refused(tmp_path):
-    SklearnHead("svm", seed=0).save(tmp_path / "head.skops")
+    SklearnHead(KINDS["svm"], seed=0).save(tmp_path / "head.skops")
     with pytest.raises(InputError, match="it holds a NoneType"):
         SklearnHead.load(tmp_path / "head.skops")
 
 
 def test_damage_is_named_with_the_file(tmp_path):
     path = tmp_path / "head.skops"
-    SklearnHead("svm", seed=0).fit(*clips(), EVEN).save(path)
+    SklearnHead(KINDS["svm"], seed=0).fit(*clips(), EVEN).save(path)
     whole = path.read_bytes()
     random = np.random.default_rng(0)
     broken = [b"", b"text", whole[: len(whole) // 2], whole[100:]]

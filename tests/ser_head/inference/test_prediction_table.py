@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ser_head.inference.prediction_table import SILENT, UNCERTAIN, UNFAMILIAR, Predictions, emotions_of
+from ser_head.inference.prediction_table import OUT_OF_DOMAIN, SILENT, UNCERTAIN, Predictions, emotions_of
 
 LABELS = ("angry", "happy", "sad")
 
@@ -55,14 +55,14 @@ def test_a_file_is_a_line_that_keeps_the_probabilities():
     heard = predictions([("a.wav", [0.1, 0.7, 0.2], 0.5), ("b.wav", [0.03, 0.95, 0.02], 2.0)])
     assert heard.lines() == [
         "a.wav: happy 0.70 (sad 0.20, angry 0.10)",
-        f"b.wav: uncertain (happy 0.95, angry 0.03, sad 0.02), {UNFAMILIAR}",
+        f"b.wav: uncertain (happy 0.95, angry 0.03, sad 0.02), {OUT_OF_DOMAIN}",
     ]
 
 
 def test_a_timeline_tells_how_much_of_it_is_strange():
     rows = [("a.wav", [0.1, 0.7, 0.2], 0.5)] * 2 + [("a.wav", [0.1, 0.7, 0.2], 1.5)] * 2
     assert predictions(rows).lines() == [
-        f"a.wav: 0:00.0-0:02.0 happy, 0:02.0-0:04.0 uncertain; 2 of 4 windows {UNFAMILIAR}"
+        f"a.wav: 0:00.0-0:02.0 happy, 0:02.0-0:04.0 uncertain; 2 of 4 windows {OUT_OF_DOMAIN}"
     ]
 
 

@@ -8,7 +8,8 @@ import ser_head
 from ser_embed.errors import InputError
 from ser_embed.store.reader import Store
 from ser_embed.store.writer import StoreWriter
-from ser_head.personalization.methods import Personalizer, TrainingSpeakers
+from ser_head.personalization.personalizer import Personalizer
+from ser_head.personalization.speakers import TrainingSpeakers
 from ser_head.runs.run import Run
 
 SETTINGS = {"protocol": "kfold:3", "epochs": 3}
@@ -40,7 +41,7 @@ def test_it_is_added_where_the_speaker_is_known_and_nowhere_else() -> None:
     )
     personalizer = Personalizer(("papt",), training_speakers, pretrained={"anna": added})
     nobody = clips[:0]
-    states = [personalizer.state(nobody, speaker=name) for name in ("", "anna", "bert")]
+    states = [personalizer.state(nobody, pretrained_name=name) for name in ("", "anna", "bert")]
     (moved,) = personalizer.inputs(clips, states, np.array([0, 1, 1, 2]))
     np.testing.assert_array_equal(moved[[0, 3]], clips[[0, 3]])
     np.testing.assert_allclose(moved[1:3].mean(axis=0), clips[1:3].mean(axis=0) + added, atol=1e-6)

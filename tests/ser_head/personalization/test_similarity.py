@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ser_head.personalization.similarity import UNKNOWN, blend, most_similar, one_hot
+from ser_head.personalization.similarity import UNKNOWN_ROW, blend, most_similar, one_hot
 
 
 def voices_of(speakers=4, seed=0):
@@ -20,7 +20,7 @@ def test_weights_are_shares_and_row_0_has_what_little_is_known(count, speakers, 
     assert weights.shape == (1 + speakers,)
     assert weights.min() >= 0
     assert weights.sum(dtype=np.float64) == pytest.approx(1, abs=1e-6)
-    assert weights[UNKNOWN] == pytest.approx(kappa / (count + kappa) if speakers else 1, rel=1e-5)
+    assert weights[UNKNOWN_ROW] == pytest.approx(kappa / (count + kappa) if speakers else 1, rel=1e-5)
 
 
 def test_without_clips_row_0_stands_alone():

@@ -18,12 +18,14 @@ from ser_head.evaluation.metrics import compute_metrics
 from ser_head.evaluation.predictions import read_predictions
 from ser_head.heads.networks import load_head
 from ser_head.personalization.conditions import CLOSED, PLAIN, TRANSDUCTIVE
-from ser_head.personalization.methods import METHODS, Personalizer, TrainingSpeakers
-from ser_head.personalization.output_adaptation import ValidationSession, choose_prior_shift
+from ser_head.personalization.methods import METHODS
+from ser_head.personalization.output_adaptation import OutputCalibration, ValidationSession, choose_prior_shift
+from ser_head.personalization.personalizer import Personalizer
 from ser_head.personalization.similarity import most_similar
+from ser_head.personalization.speakers import TrainingSpeakers
 from ser_head.reporting import run_report as report
 from ser_head.runs.run import Run
-from ser_head.scoring.scorer import OutputCalibration, Scorer, ScoringRequest
+from ser_head.scoring.scorer import Scorer, ScoringRequest
 from ser_head.scoring.temperature import apply_temperature, fit_temperature, safe_log
 from ser_head.training import plan
 from ser_head.training.inputs import InputBuilder

@@ -33,8 +33,8 @@ def test_ranks_stay(predictions, deviation):
 
 def test_moments_of_enrolled_clips_make_a_prediction_independent_of_those_beside_it():
     predictions, own = np.array([0.2, 0.9, -0.4]), (0.1, 0.5)
-    together = rescale(predictions, 0.3, 0.8, own=own)
-    alone = [rescale(predictions[place : place + 1], 0.3, 0.8, own=own)[0] for place in range(3)]
+    together = rescale(predictions, 0.3, 0.8, speaker_moments=own)
+    alone = [rescale(predictions[place : place + 1], 0.3, 0.8, speaker_moments=own)[0] for place in range(3)]
     assert together == pytest.approx(alone)
     assert together == pytest.approx(0.1 + (predictions - 0.1) * 0.8 / 0.5)
 

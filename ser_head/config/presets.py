@@ -26,7 +26,7 @@ class Preset:
         source: who reported it.
         summary: what it is, in a few words.
         trap: what its figures must not be taken for.
-        settings: fields of `ser_head.config.TrainConfig`, all that bear on the training.
+        settings: fields of `ser_head.config.training.TrainConfig`, all that bear on the training.
     """
 
     source: str
@@ -122,7 +122,7 @@ def with_preset(given: Mapping[str, Any]) -> dict[str, Any]:
     5
 
     Args:
-        given: fields of `ser_head.config.TrainConfig`, and only those that were asked for.
+        given: fields of `ser_head.config.training.TrainConfig`, and only those that were asked for.
 
     Raises:
         InputError: there is no such preset.
@@ -142,7 +142,7 @@ def find_preset(name: str) -> Preset:
     return PRESETS[name]
 
 
-def listed_presets() -> str:
+def list_presets() -> str:
     """Return the presets as a list for people, two lines each."""
     lines = [f"  {name}: {each.summary} ({each.source})\n      mind: {each.trap}" for name, each in PRESETS.items()]
     return "\n".join(["presets; a flag given beside --preset wins:", *lines])

@@ -1,0 +1,1 @@
+"""Configuration: every setting of training, prediction and enrolment, its default and its bounds."""
