@@ -1,3 +1,5 @@
+"""Embedding of new audio: files and waveforms, compared with a store."""
+
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,7 @@ from tests.ser_embed.conftest import tone
 FLOAT32 = EncoderOptions(dtype="float32")
 
 
-def test_new_audio_gets_the_vectors_the_store_would_hold(data: Path, models: dict[str, Path], tmp_path: Path) -> None:
+def test_new_audio_gets_the_vectors_of_the_store(data: Path, models: dict[str, Path], tmp_path: Path) -> None:
     model = str(models["wav2vec2-large"])
     ser_embed.extract(model, data=data, store=tmp_path / "s.h5", dtype="float32", limit=5)
     with Store(tmp_path / "s.h5") as store:
@@ -23,7 +25,7 @@ def test_new_audio_gets_the_vectors_the_store_would_hold(data: Path, models: dic
         np.testing.assert_allclose(vectors, store.vectors[:], rtol=1e-5, atol=1e-6)
 
 
-def test_files_and_waveforms_give_the_same(models: dict[str, Path], tmp_path: Path) -> None:
+def test_files_and_waveforms_give_the_same_vectors(models: dict[str, Path], tmp_path: Path) -> None:
     model = str(models["hubert-base"])
     soundfile.write(tmp_path / "a.wav", tone(9_000), 16_000, subtype="FLOAT")
     from_file = ser_embed.embed([tmp_path / "a.wav"], model, FLOAT32)
@@ -31,13 +33,13 @@ def test_files_and_waveforms_give_the_same(models: dict[str, Path], tmp_path: Pa
     assert from_file.shape == (1, 4, 32)
 
 
-def test_frames_come_one_array_a_clip(models: dict[str, Path]) -> None:
+def test_unpooled_frames_are_one_array_per_clip(models: dict[str, Path]) -> None:
     options = EncoderOptions(pooling="frames", dtype="float32")
     frames = ser_embed.embed([tone(9_000), tone(4_000)], str(models["hubert-base"]), options)
     assert [clip.shape for clip in frames] == [(27, 4, 32), (12, 4, 32)]
 
 
-def test_a_silent_waveform_and_another_encoder_are_refused(models: dict[str, Path]) -> None:
+def test_silent_waveforms_and_other_encoders_are_refused(models: dict[str, Path]) -> None:
     model = str(models["hubert-base"])
     with pytest.raises(ClipError, match="silent"):
         ser_embed.embed([np.zeros(8_000, np.float32)], model, FLOAT32)

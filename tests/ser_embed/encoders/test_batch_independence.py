@@ -1,4 +1,4 @@
-"""A clip's vector alone and in any batch, for models of published shapes and random weights: `make test-slow`."""
+"""Batch independence of a clip's vector, for models of published shapes and random weights (`make test-slow`)."""
 
 from pathlib import Path
 
@@ -31,7 +31,7 @@ SHAPES = {
 
 
 def encode(encoder: Encoder, clips: list[np.ndarray], order: np.ndarray, size: int) -> np.ndarray:
-    """Encode clips in batches of `size`, in `order`; return float32 (clips, layers, width) in the clips' own order."""
+    """Encode clips in batches of `size`, in `order`; return float32 (clips, layers, width) in the order of `clips`."""
     vectors: list[np.ndarray] = [np.empty(0)] * len(clips)
     for start in range(0, len(order), size):
         batch = order[start : start + size]
@@ -47,16 +47,16 @@ def test_sixty_four_clips_in_any_batch(name: str, tmp_path: Path) -> None:
     config = getattr(transformers, f"{family}Config")(**shape)
     getattr(transformers, f"{family}Model")(config).save_pretrained(tmp_path)
     encoder = load_encoder(str(tmp_path), EncoderOptions(dtype="float32"))
-    random = np.random.default_rng(0)
-    clips = [tone(int(length), seed) for seed, length in enumerate(random.integers(8_000, 192_000, 64))]
+    rng = np.random.default_rng(0)
+    clips = [tone(int(length), seed) for seed, length in enumerate(rng.integers(8_000, 192_000, 64))]
     alone = encode(encoder, clips, np.arange(64), 1)
-    largest = {}
-    for what, order, size in (
+    largest_difference = {}
+    for description, order, size in (
         ("batches of 8", np.arange(64), 8),
-        ("batches of 8 in another order", random.permutation(64), 8),
+        ("batches of 8 in another order", rng.permutation(64), 8),
         ("one batch", np.arange(64), 64),
     ):
         difference = np.linalg.norm(encode(encoder, clips, order, size) - alone, axis=-1)
-        largest[what] = float((difference / np.linalg.norm(alone, axis=-1)).max())
-    print(name, {what: f"{value:.1e}" for what, value in largest.items()})
-    assert max(largest.values()) <= 1e-5
+        largest_difference[description] = float((difference / np.linalg.norm(alone, axis=-1)).max())
+    print(name, {description: f"{value:.1e}" for description, value in largest_difference.items()})
+    assert max(largest_difference.values()) <= 1e-5

@@ -1,4 +1,4 @@
-"""The encoder that comes with the library: small enough, whole, and what its card says."""
+"""Shipped encoder hubert-mini: its size, its spec and its model card."""
 
 import re
 from pathlib import Path
@@ -36,9 +36,9 @@ def test_a_copy_of_it_elsewhere_is_the_same_encoder(tmp_path: Path) -> None:
     assert not load_encoder("hubert-mini", options).spec.differences(load_encoder(str(tmp_path), options).spec)
 
 
-def test_its_card_tells_what_it_learned_from_and_how_good_it_is() -> None:
+def test_its_card_describes_data_recipe_and_scores() -> None:
     card = (FOLDER / "README.md").read_text("utf-8")
-    for part in ("## Data", "## Recipe", "## Figures", "speechocean762", "LibriSpeech", "EmoGator", "make hubert-mini"):
-        assert part in card
-    assert "@" not in card  # a place left to be filled in
+    for text in ("## Data", "## Recipe", "## Figures", "speechocean762", "LibriSpeech", "EmoGator", "make hubert-mini"):
+        assert text in card
+    assert "@" not in card  # a placeholder that was not filled in
     assert re.search(r"`hubert-mini`, all layers \| 0\.\d{3} \(0\.\d{3} to 0\.\d{3}\)", card)
