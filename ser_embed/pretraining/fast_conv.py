@@ -1,8 +1,8 @@
-"""HuBERT's convolutions for training on processors: in (time, channel) layout, as matrix products.
+"""Convolutions of HuBERT for training on processors: in (time, channel) layout, as matrix products.
 
-transformers computes them in (channel, time) layout, turns the tensor over twice around every LayerNorm, and asks for
-the gradient of the waveform, which nobody needs. Frames that lie side by side in memory are one operand of a matrix
-product here, and nothing is turned over; see `ser_embed.encoders.kernels.conv_frontend` for the same idea without gradients.
+transformers computes them in (channel, time) layout, transposes the tensor twice around every LayerNorm, and computes
+the gradient of the waveform, which is never used. Here, frames that are adjacent in memory are one operand of a matrix
+product, and nothing is transposed. See `ser_embed.encoders.kernels.conv_frontend` for the same idea without gradients.
 """
 
 from types import MethodType
@@ -15,7 +15,7 @@ import torch.nn.functional as F
 def speed_up(feature_extractor: Any) -> None:
     """Make a transformers feature extractor with LayerNorm compute in this way; weights and results stay the same.
 
-    One with GroupNorm, which normalises over time, is left as it is.
+    One with GroupNorm, which normalises over time, is left unchanged.
     """
     if all(hasattr(layer, "layer_norm") for layer in feature_extractor.conv_layers):
         feature_extractor.forward = MethodType(_forward, feature_extractor)
@@ -30,13 +30,14 @@ def _forward(feature_extractor: Any, waveforms: torch.Tensor) -> torch.Tensor:
 
 
 def _convolve(frames: torch.Tensor, conv: torch.nn.Conv1d) -> torch.Tensor:
+    """Convolve: (batch, frames, channels) to (batch, frames out, channels out), one stride of the kernel at a time."""
     (kernel,), (stride,) = conv.kernel_size, conv.stride
-    batch, count, channels = frames.shape
-    num_out = (count - kernel) // stride + 1
+    batch, num_in, channels = frames.shape
+    num_out = (num_in - kernel) // stride + 1
     weight = conv.weight.permute(2, 1, 0).reshape(kernel * channels, -1)  # (kernel * channels in, channels out)
     taps = range(0, kernel, stride)
     products = [
-        _rows(frames, tap, min(stride, kernel - tap), stride, num_out)
+        _windows(frames, tap, min(stride, kernel - tap), stride, num_out)
         @ weight[tap * channels : min(tap + stride, kernel) * channels]
         for tap in taps
     ]
@@ -44,9 +45,9 @@ def _convolve(frames: torch.Tensor, conv: torch.nn.Conv1d) -> torch.Tensor:
     return out if conv.bias is None else out + conv.bias
 
 
-def _rows(frames: torch.Tensor, first: int, width: int, stride: int, count: int) -> torch.Tensor:
-    """Lay `width` frames out of every `stride` side by side: (batch, count, width * channels)."""
-    rows = frames[:, first : first + (count - 1) * stride + width]
+def _windows(frames: torch.Tensor, first: int, width: int, stride: int, count: int) -> torch.Tensor:
+    """Concatenate the first `width` of every `stride` frames: (batch, count, width * channels)."""
+    windows = frames[:, first : first + (count - 1) * stride + width]
     if width < stride:  # the end of a kernel that is no multiple of the stride
-        rows = rows.unfold(1, width, stride).transpose(2, 3)  # (batch, count, width, channels)
-    return rows.reshape(len(frames), count, width * frames.shape[2])
+        windows = windows.unfold(1, width, stride).transpose(2, 3)  # (batch, count, width, channels)
+    return windows.reshape(len(frames), count, width * frames.shape[2])

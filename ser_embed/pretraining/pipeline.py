@@ -1,4 +1,4 @@
-"""A whole pre-training: from a data folder to the folder of a model, going on where an earlier process stopped."""
+"""Pipeline of a pre-training: from a data folder to the folder of a model, resuming where a process was stopped."""
 
 import dataclasses
 import json
@@ -16,41 +16,41 @@ from ser_embed.encoders.kernels.positional_conv import keep_exact
 from ser_embed.encoders.registry import source_of
 from ser_embed.errors import InputError
 from ser_embed.files import atomic_write, exclusive_lock
-from ser_embed.pretraining.checkpoint import FILE as CHECKPOINT_FILE
-from ser_embed.pretraining.checkpoint import save_model
+from ser_embed.pretraining.checkpoint import CHECKPOINT_FILE, save_model
 from ser_embed.pretraining.config import AUTO, PretrainConfig
 from ser_embed.pretraining.data import prepare
-from ser_embed.pretraining.distributed import DeviceConfig, on_all
+from ser_embed.pretraining.distributed import DeviceConfig, run_on_devices
 from ser_embed.pretraining.features.frames import check_frames
 from ser_embed.pretraining.initialization import build_model, read_config
+from ser_embed.pretraining.model import MaskedPrediction
 from ser_embed.pretraining.pseudo_labels import CLUSTERS_FILE, save_clusterings
 from ser_embed.pretraining.targets import parse_targets
 from ser_embed.pretraining.trainer import Schedule, train
 from ser_embed.pretraining.training_log import Log
 from ser_embed.spec import RATE_HZ
 
-ABOUT_FILE = "pretraining.json"
-_CPU_PART_S = 8.0  # four crops of 2 s: what the convolutions of a small network make of them stays in the cache
+RECORD_FILE = "pretraining.json"  # settings of the run, and its report once it is finished
+_CPU_PART_S = 8.0  # four crops of 2 s: what the convolutions of a small network compute for them fits the cache
 _GPU_PART_S = 320.0
 
 
 @dataclasses.dataclass(frozen=True)
 class PretrainReport:
-    """What a pre-training did.
+    """Results of a pre-training.
 
     Attributes:
-        folder: where the model is.
-        parameters: numbers in the network.
-        clips: clips learnt from.
-        speakers: known speakers in the data.
-        hours: of audio in the data.
+        folder: the folder of the model.
+        parameters: number of weights in the network.
+        clips: number of clips trained on.
+        speakers: number of known speakers in the data.
+        hours: hours of audio in the data.
         targets: the label sets.
-        steps: in all.
-        validation_loss: at the end, cross-entropy at hidden frames of what was held out; None if nothing was.
-        validation_accuracy: likewise, the share of hidden frames named right.
+        steps: number of training steps, those of earlier processes included.
+        validation_loss: final cross-entropy at masked frames of held-out clips; None if nothing was held out.
+        validation_accuracy: likewise, the share of masked frames whose label was predicted.
         elapsed_s: seconds of training by this process; 0 if the run was finished before.
         unreadable: one {"path", "reason"} for each file that could not be read.
-        validation_error: like the loss, squared error of a standardised functional; None if none was told of anything.
+        validation_error: like the loss, the squared error of a standardised functional; None without functionals.
     """
 
     folder: Path
@@ -73,18 +73,18 @@ class PretrainReport:
     @classmethod
     def from_json(cls, report: dict[str, Any], folder: Path) -> "PretrainReport":
         """Return the report of a run that was finished before."""
-        lists = {name: tuple(report[name]) for name in ("targets", "unreadable")}
-        return cls(**{**report, **lists, "folder": folder, "elapsed_s": 0.0})
+        tuples = {name: tuple(report[name]) for name in ("targets", "unreadable")}
+        return cls(**{**report, **tuples, "folder": folder, "elapsed_s": 0.0})
 
     def summary(self) -> str:
-        """Return the report as two lines for a person."""
-        figures = {
+        """Return the report as two lines of text."""
+        values = {
             "loss": self.validation_loss,
             "accuracy": self.validation_accuracy,
             "functionals' error": self.validation_error,
         }
-        known = ", ".join(f"{name} {figure:.3f}" for name, figure in figures.items() if figure is not None)
-        validated = f"held out: {known}" if known else "nothing held out"
+        measured = ", ".join(f"{name} {value:.3f}" for name, value in values.items() if value is not None)
+        validated = f"held out: {measured}" if measured else "nothing held out"
         return (
             f"{self.folder}: {self.parameters / 1e6:.1f} M parameters, {', '.join(self.targets)}, {validated}\n"
             f"{self.steps} steps on {self.clips} clips ({self.hours:.2f} h, {self.speakers} speakers in the data), "
@@ -92,140 +92,153 @@ class PretrainReport:
         )
 
 
-def run_pretraining(settings: PretrainConfig) -> PretrainReport:
-    """Pre-train as `settings` ask; see `ser_embed.pretrain`.
+def run_pretraining(config: PretrainConfig) -> PretrainReport:
+    """Pre-train a model, or finish a run that was stopped; see `ser_embed.pretrain`.
 
     Raises:
         InputError: the data, the model or the output folder does not fit.
-        OSError: something could not be written; the last checkpoint is whole.
+        OSError: a file could not be written; the last checkpoint is complete.
     """
-    machines = _machines(settings)
-    _check(settings)
-    with exclusive_lock(settings.output, "pre-training", "--output"):
-        about = _open_folder(settings)
-        if about.get("report"):
-            return PretrainReport.from_json(about["report"], settings.output)
-        prepared = prepare(settings, machines[0].device)
-        if about.get("audio", prepared.waveforms.key) != prepared.waveforms.key:
-            raise InputError(f"the audio in {settings.data} is not what {settings.output} began with; see --force")
-        about = {
+    device_configs = _device_configs(config)
+    _check_names(config)
+    with exclusive_lock(config.output, "pre-training", "--output"):
+        record = _open_folder(config)
+        if record.get("report"):
+            return PretrainReport.from_json(record["report"], config.output)
+        prepared = prepare(config, device_configs[0].device)
+        if record.get("audio", prepared.waveforms.key) != prepared.waveforms.key:
+            raise InputError(
+                f"the audio in {config.data} is not what the run in {config.output} began with; see --force"
+            )
+        record = {
             "version": __version__,
-            "settings": settings.decisive(),
-            "data": str(settings.data.resolve()),
+            "settings": config.fixed_fields(),
+            "data": str(config.data.resolve()),
             "audio": prepared.waveforms.key,
         }
-        _write_about(settings.output, about)
-        report = on_all(_learn, settings, machines)
-        _write_about(settings.output, {**about, "report": report.to_json()})
-        (settings.output / CHECKPOINT_FILE).unlink(missing_ok=True)
+        _write_record(config.output, record)
+        report = run_on_devices(_train_on_device, config, device_configs)
+        _write_record(config.output, {**record, "report": report.to_json()})
+        (config.output / CHECKPOINT_FILE).unlink(missing_ok=True)
         return report
 
 
-def _check(settings: PretrainConfig) -> None:
-    """Tell a misspelt name at once, before minutes of decoding and clustering."""
-    if settings.targets != AUTO:
-        parse_targets(settings.targets)
-    if settings.model:
-        source_of(settings.model)
-    else:
-        check_frames(read_config(settings.config))
-
-
-def _machines(settings: PretrainConfig) -> list[DeviceConfig]:
-    names = settings.device.split(",")
-    if settings.device == "auto" and torch.cuda.is_available():
+def _device_configs(config: PretrainConfig) -> list[DeviceConfig]:
+    """Return one configuration per device, in order of rank."""
+    names = config.device.split(",")
+    if config.device == "auto" and torch.cuda.is_available():
         names = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
-    machines = []
+    device_configs = []
     for rank, name in enumerate(names):
         device = choose_device(name.strip())
-        dtype = choose_dtype(settings.dtype, device)
-        if dtype == torch.float16:  # whose gradients would vanish
+        dtype = choose_dtype(config.dtype, device)
+        if dtype == torch.float16:  # small gradients would become 0 in it
             dtype = torch.float32
-        seconds = settings.part_seconds or (_GPU_PART_S if device.startswith("cuda") else _CPU_PART_S)
-        machines.append(DeviceConfig(device, dtype, seconds, settings.workers, rank, len(names)))
-    return machines
+        part_seconds = config.part_seconds or (_GPU_PART_S if device.startswith("cuda") else _CPU_PART_S)
+        device_configs.append(DeviceConfig(device, dtype, part_seconds, config.workers, rank, len(names)))
+    return device_configs
 
 
-def _open_folder(settings: PretrainConfig) -> dict[str, Any]:
-    """Return what an earlier process wrote about this run, after checking that it is the same run."""
-    folder = settings.output
-    path = folder / ABOUT_FILE
-    begun = path.is_file()
-    if folder.exists() and not begun and not all(_is_preparation(each) for each in folder.iterdir()):
+def _check_names(config: PretrainConfig) -> None:
+    """Reject a misspelt name at once, before minutes of decoding and clustering."""
+    if config.targets != AUTO:
+        parse_targets(config.targets)
+    if config.model:
+        source_of(config.model)
+    else:
+        check_frames(read_config(config.config))
+
+
+def _open_folder(config: PretrainConfig) -> dict[str, Any]:
+    """Return the record of the output folder, after checking that it is of the same run; {} for a new run."""
+    folder = config.output
+    record_path = folder / RECORD_FILE
+    has_record = record_path.is_file()
+    if folder.exists() and not has_record and not all(_is_preparation(path) for path in folder.iterdir()):
         raise InputError(f"expected a pre-training or an empty folder in {folder}, found something else")
-    if settings.force and folder.exists():
-        for each in folder.iterdir():
-            if each.name != "cache":
-                shutil.rmtree(each) if each.is_dir() else each.unlink()
-        begun = False
-    if not begun:
-        shutil.rmtree(folder / "labels", ignore_errors=True)  # of settings nobody wrote down
+    if config.force and folder.exists():
+        for path in folder.iterdir():
+            if path.name != "cache":
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        has_record = False
+    if not has_record:
+        shutil.rmtree(folder / "labels", ignore_errors=True)  # their settings were not recorded
         return {}
-    about = json.loads(path.read_text("utf-8"))
-    defaults = {field.name: field.default for field in dataclasses.fields(settings)}
-    for name, value in settings.decisive().items():
-        there = about["settings"].get(name, defaults[name])  # what was done before there was such a setting
-        if there != value:
+    record = json.loads(record_path.read_text("utf-8"))
+    defaults = {field.name: field.default for field in dataclasses.fields(config)}
+    for name, value in config.fixed_fields().items():
+        recorded = record["settings"].get(name, defaults[name])  # older records lack newer settings
+        if recorded != value:
             raise InputError(
-                f"{folder} holds a pre-training with {name} {there!r}, not {value!r}; "
+                f"{folder} holds a pre-training with {name} {recorded!r}, not {value!r}; "
                 "choose another --output or use --force"
             )
-    return about
+    return record
 
 
 def _is_preparation(path: Path) -> bool:
-    """Return whether this is what a process leaves that was stopped before it began to learn."""
+    """Return whether a process that was stopped before training may have left this file or folder."""
     return any((path / name).is_file() for name in ("source.json", CLUSTERS_FILE)) or ".tmp-" in path.name
 
 
-def _write_about(folder: Path, about: dict[str, Any]) -> None:
-    with atomic_write(folder / ABOUT_FILE) as draft:
-        draft.write_text(json.dumps(about, indent=2, allow_nan=False) + "\n", "utf-8")
+def _write_record(folder: Path, record: dict[str, Any]) -> None:
+    with atomic_write(folder / RECORD_FILE) as draft:
+        draft.write_text(json.dumps(record, indent=2, allow_nan=False) + "\n", "utf-8")
 
 
-def _learn(settings: PretrainConfig, machine: DeviceConfig) -> PretrainReport:
-    """Train on one device; the first of several writes the model."""
-    began = time.perf_counter()
-    prepared = prepare(settings, machine.device)
-    targets = prepared.sets.targets
-    model, normalize = build_model(settings, targets, prepared.speakers)
-    model.to(machine.device)
-    if machine.device == "cpu":  # where a crop's attention goes back faster written out than in the fused kernel
-        model.network.set_attn_implementation("eager")
-        keep_exact(model.network.encoder.pos_conv_embed.conv)
-    data = prepared.data(settings, normalize)
-    steps = settings.num_epochs * data.training.per_epoch
-    schedule = Schedule(
-        steps=steps,
-        warmup=round(settings.warmup_share * steps),
-        network_rate=settings.peak_rate,
-        head_rate=settings.peak_head_rate,
-        validate_every=settings.validate_every,
-        save_every=settings.save_every,
+def _train_on_device(config: PretrainConfig, device_config: DeviceConfig) -> PretrainReport:
+    """Train in one process, on one device; the process of rank 0 writes the model."""
+    start = time.perf_counter()
+    prepared = prepare(config, device_config.device)
+    waveforms, targets = prepared.waveforms, prepared.sets.targets
+    model, normalize = build_model(config, targets, prepared.speakers)
+    _place_model(model, device_config.device)
+    batches = prepared.batches(config, normalize)
+    schedule = _schedule(config, batches.training.per_epoch)
+    log = Log(config.output, targets)
+    train(model, batches, schedule, device_config, log)
+    if device_config.rank == 0:
+        save_clusterings(prepared.sets, config.output)
+        save_model(model, normalize, prepared.speakers, config.output, config.half)
+    last_row = log.rows[-1]
+    loss, accuracy, error = (
+        _none_if_nan(last_row.get(f"validation_{name}", math.nan)) for name in ("loss", "accuracy", "error")
     )
-    log = Log(settings.output, targets)
-    train(model, data, schedule, machine, log)
-    if machine.rank == 0:
-        save_clusterings(prepared.sets, settings.output)
-        save_model(model, normalize, prepared.speakers, settings.output, settings.half)
-    last = log.rows[-1]
-    loss, accuracy, error = (_known(last.get(f"validation_{name}", math.nan)) for name in ("loss", "accuracy", "error"))
-    waveforms = prepared.waveforms
     return PretrainReport(
-        folder=settings.output,
+        folder=config.output,
         parameters=sum(parameter.numel() for parameter in model.network.parameters()),
-        clips=len(data.training.rows),
+        clips=len(batches.training.rows),
         speakers=len(set(waveforms.speakers.tolist()) - {""}),
         hours=len(waveforms.samples) / RATE_HZ / 3_600,
         targets=tuple(str(target) for target in targets),
-        steps=steps,
+        steps=schedule.steps,
         validation_loss=loss,
         validation_accuracy=accuracy,
-        elapsed_s=time.perf_counter() - began,
+        elapsed_s=time.perf_counter() - start,
         unreadable=waveforms.unreadable,
         validation_error=error,
     )
 
 
-def _known(figure: float) -> float | None:
-    return None if math.isnan(figure) else figure
+def _place_model(model: MaskedPrediction, device: str) -> None:
+    """Move a model to a device, and choose what computes fastest on it."""
+    model.to(device)
+    if device == "cpu":  # where the backward pass of attention is faster in plain PyTorch than in the fused kernel
+        model.network.set_attn_implementation("eager")
+        keep_exact(model.network.encoder.pos_conv_embed.conv)
+
+
+def _schedule(config: PretrainConfig, steps_per_epoch: int) -> Schedule:
+    steps = config.num_epochs * steps_per_epoch
+    return Schedule(
+        steps=steps,
+        warmup=round(config.warmup_share * steps),
+        network_rate=config.peak_rate,
+        head_rate=config.peak_head_rate,
+        validate_every=config.validate_every,
+        save_every=config.save_every,
+    )
+
+
+def _none_if_nan(value: float) -> float | None:
+    return None if math.isnan(value) else value

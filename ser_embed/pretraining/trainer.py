@@ -1,7 +1,7 @@
-"""The training loop: steps, learning rates, validation, checkpoints.
+"""Training loop: steps, learning rates, validation, checkpoints.
 
-A step's batch goes through the network in parts, whose gradients add up to exactly those of the whole batch, since the
-loss is a sum over hidden frames divided by their number in the batch. Small parts stay in a processor's cache.
+The batch of a step goes through the network in parts, whose gradients add up to those of the whole batch, since the
+loss is a sum over masked frames divided by their number in the batch. Small parts stay in a processor's cache.
 """
 
 import dataclasses
@@ -14,7 +14,7 @@ from tqdm import tqdm
 from ser_embed.cli import quiet
 from ser_embed.pretraining.batches import Batch, Batches
 from ser_embed.pretraining.checkpoint import load_checkpoint, save_checkpoint
-from ser_embed.pretraining.distributed import DeviceConfig, add_up
+from ser_embed.pretraining.distributed import DeviceConfig, sum_over_processes
 from ser_embed.pretraining.model import MaskedPrediction
 from ser_embed.pretraining.training_log import Log, Validation
 
@@ -22,21 +22,21 @@ BETAS = (0.9, 0.98)
 EPSILON = 1e-6
 WEIGHT_DECAY = 0.01
 GRADIENT_NORM = 1.0
-_MEASURED = 24  # batches the readout looks at first
-_SEED_STRIDE = 10_000_000  # more steps than anyone takes, so that no two seeds share a step's dropout
+_SCALING_BATCHES = 24  # batches that the scaling of the functionals head is fitted on
+_SEED_STRIDE = 10_000_000  # larger than any number of steps, so that no two seeds share the dropout of a step
 
 
 @dataclasses.dataclass(frozen=True)
 class Schedule:
-    """How long to train, and how fast.
+    """Length of a training, and its learning rates.
 
     Attributes:
-        steps: in all.
-        warmup: steps in which learning rates rise; then they fall to zero in a straight line.
-        network_rate: the network's peak.
-        head_rate: the peak of label vectors, speaker table and readout.
-        validate_every: steps.
-        save_every: steps.
+        steps: number of steps.
+        warmup: number of steps in which learning rates rise; after them they fall linearly to zero.
+        network_rate: peak learning rate of the network.
+        head_rate: peak learning rate of label vectors, speaker table and functionals head.
+        validate_every: steps from one validation to the next.
+        save_every: steps from one checkpoint to the next.
     """
 
     steps: int
@@ -46,129 +46,163 @@ class Schedule:
     validate_every: int
     save_every: int
 
-    def share(self, step: int) -> float:
-        """Return the share of the peak rate at a step, counted from 0."""
+    def rate_factor(self, step: int) -> float:
+        """Return the learning rate of a step, counted from 0, as a share of the peak."""
         if step < self.warmup:
             return (step + 1) / self.warmup
         return (self.steps - step) / max(1, self.steps - self.warmup)
 
 
 @dataclasses.dataclass(frozen=True)
-class Data:
-    """What is learnt from.
+class BatchSplit:
+    """Batches for training and for validation.
 
     Attributes:
         training: the batches of the training clips.
-        held_out: those of the clips held out; None if there are none.
+        held_out: the batches of the held-out clips; None if there are none.
     """
 
     training: Batches
     held_out: Batches | None
 
 
+def train(
+    model: MaskedPrediction, batches: BatchSplit, schedule: Schedule, device_config: DeviceConfig, log: Log
+) -> None:
+    """Train to the end of the schedule, from the checkpoint in the log's folder if there is one.
+
+    Args:
+        model: the model, on its device.
+        batches: the batches for training and validation.
+        schedule: number of steps and learning rates.
+        device_config: device and arithmetic.
+        log: records steps and validations; its folder is that of the checkpoints.
+    """
+    optimizer = make_optimizer(model, schedule)
+    first = load_checkpoint(log.folder, model, optimizer)
+    log.resume(first)
+    training = batches.training
+    cuda_devices = [device_config.device] if device_config.device.startswith("cuda") else []
+    with torch.random.fork_rng(cuda_devices), _progress_bar(schedule.steps, first, device_config) as bar:
+        if not first:
+            _fit_functionals_scaling(model, training, device_config)
+        _set_training_mode(model)
+        for step, batch in enumerate(training.prefetch(first, schedule.steps, device_config.workers), start=first):
+            start = time.perf_counter()
+            _set_learning_rates(optimizer, schedule.rate_factor(step))
+            torch.manual_seed((training.seed * _SEED_STRIDE + step) * device_config.world_size + device_config.rank)
+            loss = _train_step(model, optimizer, batch, device_config)
+            rate = schedule.network_rate * schedule.rate_factor(step)
+            log.add_step(step + 1, step / training.per_epoch, rate, loss, time.perf_counter() - start)
+            bar.set_postfix_str(f"loss {loss:.3f}, rate {rate:.1e}", refresh=False)
+            bar.update()
+            is_last = step + 1 == schedule.steps
+            if is_last or (step + 1) % schedule.validate_every == 0:
+                log.add_validation(validate(model, batches.held_out, device_config))
+            if device_config.rank == 0 and (is_last or (step + 1) % schedule.save_every == 0):
+                log.write()
+                save_checkpoint(log.folder, step + 1, model, optimizer)
+
+
 def make_optimizer(model: MaskedPrediction, schedule: Schedule) -> torch.optim.Optimizer:
-    """Return AdamW over what is to be learnt: the network, and what stands on it, which begins from nothing."""
+    """Return AdamW over the trainable parameters, with learning rates for the network and for heads and speakers.
+
+    Heads and speakers are trained from scratch, while the network may be a trained one.
+    """
     network = set(model.network.parameters())
     table = set() if model.speakers is None else {model.speakers.table.weight}
-    wanted = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    heads = [parameter for parameter in trainable if parameter not in network and parameter not in table]
     groups = [
-        ([each for each in wanted if each in network], schedule.network_rate, WEIGHT_DECAY),
-        ([each for each in wanted if each not in network and each not in table], schedule.head_rate, WEIGHT_DECAY),
-        # Decay would wear away the rows of speakers who are not heard.
-        ([each for each in wanted if each in table], schedule.head_rate, 0.0),
+        ([parameter for parameter in trainable if parameter in network], schedule.network_rate, WEIGHT_DECAY),
+        (heads, schedule.head_rate, WEIGHT_DECAY),
+        # Without decay, which would shrink the rows of speakers that are not in the batch.
+        ([parameter for parameter in trainable if parameter in table], schedule.head_rate, 0.0),
     ]
     return torch.optim.AdamW(
-        [{"params": each, "lr": rate, "peak": rate, "weight_decay": decay} for each, rate, decay in groups if each],
+        [
+            {"params": parameters, "lr": rate, "peak": rate, "weight_decay": decay}
+            for parameters, rate, decay in groups
+            if parameters
+        ],
         betas=BETAS,
         eps=EPSILON,
         fused=True,  # one pass over all weights, where the plain one is a tenth of a small network's step
     )
 
 
-def train(model: MaskedPrediction, data: Data, schedule: Schedule, machine: DeviceConfig, log: Log) -> None:
-    """Train to the schedule's end, going on from the checkpoint beside the log if there is one.
-
-    Args:
-        model: what learns, on its device.
-        data: what from.
-        schedule: how long and how fast.
-        machine: where.
-        log: what is written down, and in which folder.
-    """
-    optimizer = make_optimizer(model, schedule)
-    first = load_checkpoint(log.folder, model, optimizer)
-    log.begin(first)
-    devices = [machine.device] if machine.device.startswith("cuda") else []
-    with (
-        torch.random.fork_rng(devices),
-        tqdm(
-            total=schedule.steps, initial=first, desc="pre-training", unit="step", disable=quiet() or machine.rank > 0
-        ) as bar,
-    ):
-        if not first:
-            with machine.autocast():
-                model.measure(part for step in range(_MEASURED) for part in machine.cut(data.training[step]))
-        _begin(model)
-        for step, batch in enumerate(data.training.ahead(first, schedule.steps, machine.workers), start=first):
-            for group in optimizer.param_groups:
-                group["lr"] = group["peak"] * schedule.share(step)
-            began = time.perf_counter()
-            torch.manual_seed((data.training.seed * _SEED_STRIDE + step) * machine.world + machine.rank)
-            loss = _step(model, optimizer, batch, machine)
-            rate = schedule.network_rate * schedule.share(step)
-            log.add(step + 1, step / data.training.per_epoch, rate, loss, time.perf_counter() - began)
-            bar.set_postfix_str(f"loss {loss:.3f}, rate {rate:.1e}", refresh=False)
-            bar.update()
-            last = step + 1 == schedule.steps
-            if last or (step + 1) % schedule.validate_every == 0:
-                log.validated(validate(model, data.held_out, machine))
-            if machine.rank == 0 and (last or (step + 1) % schedule.save_every == 0):
-                log.write()
-                save_checkpoint(log.folder, step + 1, model, optimizer)
+def _progress_bar(steps: int, first: int, device_config: DeviceConfig) -> tqdm:
+    """Return a bar that starts at step `first`; of several processes only the first one shows it."""
+    disable = quiet() or device_config.rank > 0
+    return tqdm(total=steps, initial=first, desc="pre-training", unit="step", disable=disable)
 
 
-@torch.no_grad()
-def validate(model: MaskedPrediction, held_out: Batches | None, machine: DeviceConfig) -> Validation:
-    """Score what is held out."""
-    sums = torch.zeros(2, len(model.heads), dtype=torch.float64)
-    error = torch.zeros((), dtype=torch.float64)
-    frames, crops = 0, 0
-    model.eval()
-    for batch in held_out.held_out() if held_out else ():
-        frames += int(batch.mask.sum())
-        crops += int(batch.heard.sum())
-        for part in machine.parts(batch):
-            with machine.autocast():
-                outcome = model(part)
-            sums += torch.stack([outcome.loss, outcome.correct]).double().cpu()
-            error += outcome.error.double().cpu()
-    _begin(model)
-    add_up([sums, error])
-    loss, accuracy = (sums / frames).numpy() if frames else np.full(sums.shape, np.nan)
-    return Validation(loss, accuracy, float(error) / crops if crops else np.nan)
+def _fit_functionals_scaling(model: MaskedPrediction, training: Batches, device_config: DeviceConfig) -> None:
+    """Fit the scaling of the functionals head on the first batches, which are the same in every process."""
+    with device_config.autocast():
+        model.fit_functionals_scaling(
+            part for step in range(_SCALING_BATCHES) for part in device_config.all_parts(training[step])
+        )
 
 
-def _begin(model: MaskedPrediction) -> None:
-    """Switch dropout on, but in a network that does not learn."""
+def _set_learning_rates(optimizer: torch.optim.Optimizer, factor: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = group["peak"] * factor
+
+
+def _set_training_mode(model: MaskedPrediction) -> None:
+    """Switch dropout on, except in a frozen network."""
     model.train()
     model.network.train(any(parameter.requires_grad for parameter in model.network.parameters()))
 
 
-def _step(model: MaskedPrediction, optimizer: torch.optim.Optimizer, batch: Batch, machine: DeviceConfig) -> float:
-    """Learn from a batch; return its loss."""
+def _train_step(
+    model: MaskedPrediction, optimizer: torch.optim.Optimizer, batch: Batch, device_config: DeviceConfig
+) -> float:
+    """Update the model on a batch; return the loss of the whole batch."""
     optimizer.zero_grad()
-    hidden, heard = int(batch.mask.sum()), int(batch.heard.sum())
-    total = torch.zeros((), device=machine.device)
-    for part in machine.parts(batch):
-        with machine.autocast():
-            loss = model.total(model(part), hidden, heard)
+    masked_frames, unmasked_crops = int(batch.mask.sum()), int(batch.unmasked.sum())
+    total = torch.zeros((), device=device_config.device)
+    for part in device_config.rank_parts(batch):
+        with device_config.autocast():
+            loss = model.total_loss(model(part), masked_frames, unmasked_crops)
         loss.backward()
         total += loss.detach()
-    learning = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    for parameter in learning:
-        if parameter.grad is None:
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for parameter in parameters:
+        if parameter.grad is None:  # all processes have to send the same tensors
             parameter.grad = torch.zeros_like(parameter)
-    add_up([total, *(parameter.grad for parameter in learning if parameter.grad is not None)])
-    torch.nn.utils.clip_grad_norm_(learning, GRADIENT_NORM)
+    sum_over_processes([total, *(parameter.grad for parameter in parameters if parameter.grad is not None)])
+    torch.nn.utils.clip_grad_norm_(parameters, GRADIENT_NORM)
     optimizer.step()
     return float(total)
+
+
+@torch.no_grad()
+def validate(model: MaskedPrediction, held_out: Batches | None, device_config: DeviceConfig) -> Validation:
+    """Evaluate a model on held-out clips, and set it to training mode again.
+
+    Args:
+        model: the model, on its device.
+        held_out: the batches of the held-out clips; None if there are none.
+        device_config: device and arithmetic.
+
+    Returns:
+        Means over all processes, NaN where there is nothing to average.
+    """
+    sums = torch.zeros(2, len(model.heads), dtype=torch.float64)  # loss and correct frames of each label set
+    error = torch.zeros((), dtype=torch.float64)
+    masked_frames, unmasked_crops = 0, 0
+    model.eval()
+    for batch in held_out.validation_batches() if held_out else ():
+        masked_frames += int(batch.mask.sum())
+        unmasked_crops += int(batch.unmasked.sum())
+        for part in device_config.rank_parts(batch):
+            with device_config.autocast():
+                output = model(part)
+            sums += torch.stack([output.loss, output.correct]).double().cpu()
+            error += output.error.double().cpu()
+    _set_training_mode(model)
+    sum_over_processes([sums, error])
+    loss, accuracy = (sums / masked_frames).numpy() if masked_frames else np.full(sums.shape, np.nan)
+    return Validation(loss, accuracy, float(error) / unmasked_crops if unmasked_crops else np.nan)

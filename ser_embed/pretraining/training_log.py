@@ -1,4 +1,4 @@
-"""The training log: `log.csv`, a row for every twenty steps or so, and for every validation."""
+"""Training log: `log.csv`, with a row for about every twenty steps, and for every validation."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -9,20 +9,20 @@ import numpy as np
 import pandas as pd
 
 from ser_embed.files import atomic_write
-from ser_embed.pretraining.targets import Target, shares
+from ser_embed.pretraining.targets import Target, loss_weights
 
-FILE = "log.csv"
-EVERY = 20  # steps averaged in one row
+LOG_FILE = "log.csv"
+ROW_STEPS = 20  # steps averaged in one row
 
 
 @dataclasses.dataclass(frozen=True)
 class Validation:
-    """How well held-out clips are predicted; NaN where nothing is.
+    """Results on held-out clips; NaN where there is nothing to average.
 
     Attributes:
-        loss: cross-entropy at hidden frames of each label set, float64 (sets,).
-        accuracy: share of hidden frames named right, float64 (sets,).
-        error: squared error of a standardised functional, of crops heard whole.
+        loss: cross-entropy at masked frames of each label set, float64 (sets,).
+        accuracy: share of masked frames whose label is predicted, of each label set, float64 (sets,).
+        error: squared error of a standardised functional, of unmasked crops.
     """
 
     loss: np.ndarray
@@ -31,57 +31,66 @@ class Validation:
 
 
 class Log:
-    """What came of the steps so far.
+    """Losses of the steps and validations so far.
 
     Attributes:
-        folder: where `log.csv` is written.
-        rows: one per row of the table: step, epoch, learning_rate, loss, seconds_per_step, and after a validation
-            validation_loss and validation_accuracy, of all label sets, weighed as in the loss, and of each, and
-            validation_error of the functionals.
+        folder: the folder of `log.csv`.
+        rows: the rows of the table: step, epoch, learning_rate, loss, seconds_per_step, and after a validation
+            validation_loss and validation_accuracy, of each label set and as a weighted mean of all, with their
+            weights in the loss, and validation_error of the functionals.
     """
 
     def __init__(self, folder: Path, targets: Sequence[Target]) -> None:
-        """Make a log of a training on these label sets."""
+        """Start an empty log of a training on these label sets."""
         self.folder = folder
         self.rows: list[dict[str, Any]] = []
         self._targets = targets
-        self._steps: list[dict[str, float]] = []
+        self._steps: list[dict[str, float]] = []  # since the last row
 
-    def begin(self, step: int) -> None:
-        """Take over the rows of an earlier process up to a step."""
-        path = self.folder / FILE
+    def resume(self, step: int) -> None:
+        """Read the rows that an earlier process wrote up to a step; none for step 0."""
+        path = self.folder / LOG_FILE
         if step and path.is_file():
             table = pd.read_csv(path)
             self.rows = table[table["step"] <= step].to_dict("records")  # type: ignore[assignment]
 
-    def add(self, step: int, epoch: float, rate: float, loss: float, seconds: float) -> None:
-        """Note one step."""
-        now = {"step": step, "epoch": epoch, "learning_rate": rate, "loss": loss, "seconds_per_step": seconds}
-        self._steps.append(now)
-        if len(self._steps) == EVERY:
+    def add_step(self, step: int, epoch: float, rate: float, loss: float, seconds: float) -> None:
+        """Add one step.
+
+        Args:
+            step: number of steps done.
+            epoch: number of epochs done.
+            rate: learning rate of the network.
+            loss: loss of the batch.
+            seconds: duration of the step.
+        """
+        values = {"step": step, "epoch": epoch, "learning_rate": rate, "loss": loss, "seconds_per_step": seconds}
+        self._steps.append(values)
+        if len(self._steps) == ROW_STEPS:
             self._end_row()
 
-    def validated(self, found: Validation) -> None:
-        """Note a validation after the last step."""
+    def add_validation(self, validation: Validation) -> None:
+        """Add a validation after the last step."""
         self._end_row()
-        counts = shares(self._targets)
-        figures = {
-            "validation_loss": float(found.loss @ counts),
-            "validation_accuracy": float(found.accuracy @ counts),
-            "validation_error": found.error,
+        weights = loss_weights(self._targets)
+        columns = {
+            "validation_loss": float(validation.loss @ weights),
+            "validation_accuracy": float(validation.accuracy @ weights),
+            "validation_error": validation.error,
         }
-        for target, each_loss, each_accuracy in zip(self._targets, found.loss, found.accuracy, strict=True):
-            figures[f"validation_loss {target}"] = float(each_loss)
-            figures[f"validation_accuracy {target}"] = float(each_accuracy)
-        self.rows[-1].update(figures)
+        for target, loss, accuracy in zip(self._targets, validation.loss, validation.accuracy, strict=True):
+            columns[f"validation_loss {target}"] = float(loss)
+            columns[f"validation_accuracy {target}"] = float(accuracy)
+        self.rows[-1].update(columns)
 
     def write(self) -> None:
         """Write `log.csv`."""
         self._end_row()
-        with atomic_write(self.folder / FILE) as draft:
+        with atomic_write(self.folder / LOG_FILE) as draft:
             pd.DataFrame(self.rows).to_csv(draft, index=False)
 
     def _end_row(self) -> None:
+        """Average the steps since the last row into a new one."""
         if self._steps:
             means = {
                 name: float(np.mean([step[name] for step in self._steps])) for name in ("loss", "seconds_per_step")

@@ -1,1 +1,1 @@
-"""Features: frame-wise acoustic features that pre-training clusters and regresses."""
+"""Acoustic features of every frame: what pre-training clusters into labels, or predicts as functionals."""

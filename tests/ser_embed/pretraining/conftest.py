@@ -1,4 +1,4 @@
-"""A tiny HuBERT, a folder of tones with speakers, and a clip store made in memory."""
+"""Fixtures of pre-training: a tiny HuBERT, a folder of tones with speakers, and waveforms made in memory."""
 
 import json
 from collections.abc import Iterator
@@ -22,21 +22,21 @@ TINY = {
     "num_conv_pos_embeddings": 8,
     "num_conv_pos_embedding_groups": 2,
 }
-STILL = {"hidden_dropout": 0.0, "activation_dropout": 0.0, "attention_dropout": 0.0, "layerdrop": 0.0}
+NO_DROPOUT = {"hidden_dropout": 0.0, "activation_dropout": 0.0, "attention_dropout": 0.0, "layerdrop": 0.0}
 
 
 @pytest.fixture(autouse=True, scope="module")
 def _one_thread() -> Iterator[None]:
-    """Compute with one thread, in fixtures of modules too: sums over several would differ in their last bits."""
-    before = torch.get_num_threads()
+    """Compute with one thread, in fixtures of modules too: sums over several threads differ in their last bits."""
+    num_threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
-    torch.set_num_threads(before)
+    torch.set_num_threads(num_threads)
 
 
 @pytest.fixture(scope="session")
 def speech(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of 23 clips of tones by 4 speakers, and one file that is no audio."""
+    """A folder of 23 clips of tones by 4 speakers, and one file that is not audio."""
     folder = write_corpus(tmp_path_factory.mktemp("pretraining") / "tones", 23) / "tones"
     (folder / "broken.wav").write_bytes(b"RIFF")
     with (folder / "manifest.csv").open("a") as table:
@@ -53,7 +53,7 @@ def tiny(tmp_path: Path) -> str:
 
 
 def waveforms_of(clips: list[np.ndarray]) -> Waveforms:
-    """A store of clips, float (samples,) each, by speakers s0, s1 and nobody known in turn."""
+    """Waveforms of clips, float (samples,) each, by speakers s0, s1 and an unknown one in turn."""
     counts = np.array([len(clip) for clip in clips])
     samples = np.concatenate([(clip * 32_767).round().astype(np.int16) for clip in clips])
     speakers = np.array(["s0", "s1", ""])[np.arange(len(clips)) % 3]
@@ -61,5 +61,5 @@ def waveforms_of(clips: list[np.ndarray]) -> Waveforms:
 
 
 def tones(lengths: list[int]) -> Waveforms:
-    """A store of tones of these lengths in samples."""
+    """Waveforms of tones of these lengths in samples."""
     return waveforms_of([tone(length, seed) for seed, length in enumerate(lengths)])

@@ -1,4 +1,4 @@
-"""Whole pre-trainings of a tiny network: what they leave behind, how they go on, what they refuse."""
+"""Tests of whole pre-trainings of a tiny network: saved files, resuming, continuing, speakers, refused input."""
 
 import json
 import shutil
@@ -19,14 +19,13 @@ from ser_embed.encoders.registry import load_encoder
 from ser_embed.encoders.speaker_embeddings import speaker_names, speaker_vectors
 from ser_embed.errors import InputError
 from ser_embed.pretrain import main
-from ser_embed.pretraining import pipeline as run
-from ser_embed.pretraining import trainer as training
-from ser_embed.pretraining.audio_cache import PIECE, load_waveforms
+from ser_embed.pretraining import pipeline, trainer
+from ser_embed.pretraining.audio_cache import PIECE_SAMPLES, load_waveforms
 from ser_embed.pretraining.checkpoint import save_model
 from ser_embed.pretraining.clips import find_clips
 from ser_embed.pretraining.model import MaskedPrediction
 from tests.ser_embed.conftest import tone
-from tests.ser_embed.pretraining.conftest import STILL, TINY
+from tests.ser_embed.pretraining.conftest import NO_DROPOUT, TINY
 
 SMALL: dict[str, Any] = {
     "targets": "mfcc=8,prosody=4",
@@ -52,52 +51,52 @@ def trained(speech: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "out"
 
 
-def settings_of(trained: Path, speech: Path) -> dict[str, Any]:
+def arguments_of(trained: Path, speech: Path) -> dict[str, Any]:
     return {"data": speech, "config": str(trained.parent / "tiny.json"), **SMALL}
 
 
-def same_tensors(one: Path, other: Path) -> bool:
-    first, second = load_file(one), load_file(other)
+def same_tensors(first_path: Path, second_path: Path) -> bool:
+    first, second = load_file(first_path), load_file(second_path)
     return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 
-def test_the_folder_is_one_of_transformers_and_one_of_ours(trained: Path) -> None:
+def test_transformers_and_this_library_load_the_model_alike(trained: Path) -> None:
     network = transformers.HubertModel.from_pretrained(trained).eval()
     extractor = transformers.AutoFeatureExtractor.from_pretrained(trained)
     encoder = load_encoder(str(trained), EncoderOptions(pooling="frames", dtype="float32"))
-    assert encoder.notes == ()  # nothing had to be guessed
+    assert encoder.notes == ()  # none of its properties had to be guessed
     clip = tone(9_000)
     values = extractor(clip, sampling_rate=16_000, return_tensors="pt").input_values
     with torch.inference_mode():
-        seen = network(values, output_hidden_states=True)
+        output = network(values, output_hidden_states=True)
     (frames,) = encoder.encode([clip])()
-    np.testing.assert_allclose(frames[:, -1], seen.last_hidden_state[0], atol=1e-5)
-    np.testing.assert_allclose(frames[:, 0], seen.hidden_states[0][0], atol=1e-5)
-    np.testing.assert_allclose(frames[:, 1], seen.hidden_states[1][0], atol=1e-5)
+    np.testing.assert_allclose(frames[:, -1], output.last_hidden_state[0], atol=1e-5)
+    np.testing.assert_allclose(frames[:, 0], output.hidden_states[0][0], atol=1e-5)
+    np.testing.assert_allclose(frames[:, 1], output.hidden_states[1][0], atol=1e-5)
     weights = load_file(trained / "model.safetensors")
-    random = transformers.HubertModel(network.config).state_dict()
-    assert weights.keys() == random.keys()
+    assert weights.keys() == transformers.HubertModel(network.config).state_dict().keys()
 
 
-def test_log_and_settings_are_written_down(trained: Path) -> None:
-    about = json.loads((trained / "pretraining.json").read_text())
-    assert about["settings"]["targets"] == "mfcc=8,prosody=4"
-    assert about["report"]["speakers"] == 4
-    assert [each["path"] for each in about["report"]["unreadable"]] == ["broken.wav"]
+def test_log_and_settings_are_saved(trained: Path) -> None:
+    record = json.loads((trained / "pretraining.json").read_text())
+    assert record["settings"]["targets"] == "mfcc=8,prosody=4"
+    report = record["report"]
+    assert report["speakers"] == 4
+    assert [file["path"] for file in report["unreadable"]] == ["broken.wav"]
     log = pd.read_csv(trained / "log.csv")
-    assert log["step"].iloc[-1] == about["report"]["steps"]
+    assert log["step"].iloc[-1] == report["steps"]
     for name in ("validation_loss", "validation_accuracy"):
-        assert log[name].iloc[-1] == pytest.approx(about["report"][name])
-    assert about["report"]["validation_error"] is None
-    each = log[["validation_loss mfcc=8", "validation_loss prosody=4"]].mean(axis=1)
-    np.testing.assert_allclose(log["validation_loss"].dropna(), each.dropna())
+        assert log[name].iloc[-1] == pytest.approx(report[name])
+    assert report["validation_error"] is None
+    mean_loss = log[["validation_loss mfcc=8", "validation_loss prosody=4"]].mean(axis=1)
+    np.testing.assert_allclose(log["validation_loss"].dropna(), mean_loss.dropna())
     assert {path.name for path in trained.iterdir()} == {
         "cache", "clusters.safetensors", "config.json", "heads.safetensors", "labels", "log.csv", "model.safetensors",
         "preprocessor_config.json", "pretraining.json",
     }  # fmt: skip
 
 
-def test_half_precision_is_half_as_large_and_nearly_the_same(trained: Path, speech: Path, tmp_path: Path) -> None:
+def test_weights_in_half_precision_give_nearly_the_same_vectors(trained: Path, speech: Path, tmp_path: Path) -> None:
     model = MaskedPrediction(transformers.HubertModel.from_pretrained(trained), (8, 4))
     save_model(model, True, (), tmp_path, half=True)
     assert {tensor.dtype for tensor in load_file(tmp_path / "model.safetensors").values()} == {torch.float16}
@@ -113,32 +112,32 @@ class _StoppedError(Exception):
     pass
 
 
-def stop_and_go_on(output: Path, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch, saves: int) -> Any:
-    """Stop a run after so many checkpoints, and let another call finish it."""
-    left = saves
+def stop_and_resume(output: Path, arguments: dict[str, Any], monkeypatch: pytest.MonkeyPatch, saves: int) -> Any:
+    """Stop a run after `saves` checkpoints, and finish it with a second call."""
+    save_checkpoint = trainer.save_checkpoint
+    saves_left = saves
 
     def save_and_stop(*args: Any) -> None:
-        nonlocal left
-        kept(*args)
-        left -= 1
-        if not left:
-            torch.manual_seed(99)  # whatever the next process begins with
+        nonlocal saves_left
+        save_checkpoint(*args)
+        saves_left -= 1
+        if not saves_left:
+            torch.manual_seed(99)  # the random state of the second process is another one
             raise _StoppedError
 
-    kept = training.save_checkpoint
-    monkeypatch.setattr(training, "save_checkpoint", save_and_stop)
+    monkeypatch.setattr(trainer, "save_checkpoint", save_and_stop)
     with pytest.raises(_StoppedError):
-        ser_embed.pretrain(output, **settings)
+        ser_embed.pretrain(output, **arguments)
     monkeypatch.undo()
     assert not (output / "model.safetensors").exists()
-    return ser_embed.pretrain(output, **{**settings, "save_every": 3, "workers": 1})
+    return ser_embed.pretrain(output, **{**arguments, "save_every": 3, "workers": 1})
 
 
 @pytest.mark.parametrize("saves", [1, 2])
-def test_a_stopped_run_goes_on_to_the_very_same_weights(
+def test_a_resumed_run_has_the_same_weights_as_one_that_was_not_stopped(
     trained: Path, speech: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, saves: int
 ) -> None:
-    report = stop_and_go_on(tmp_path / "out", settings_of(trained, speech), monkeypatch, saves)
+    report = stop_and_resume(tmp_path / "out", arguments_of(trained, speech), monkeypatch, saves)
     for name in ("model.safetensors", "heads.safetensors", "clusters.safetensors"):
         assert same_tensors(trained / name, tmp_path / "out" / name), name
     assert report.validation_loss == json.loads((trained / "pretraining.json").read_text())["report"]["validation_loss"]
@@ -147,21 +146,21 @@ def test_a_stopped_run_goes_on_to_the_very_same_weights(
     assert steps.is_unique
 
 
-def test_functionals_are_reported_and_their_readout_resumed(
+def test_functionals_are_reported_and_their_head_is_resumed(
     speech: Path, tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = {**SMALL, "data": speech, "config": tiny, "functionals": 0.5}
-    whole = ser_embed.pretrain(tmp_path / "whole", **settings)
-    again = stop_and_go_on(tmp_path / "again", settings, monkeypatch, saves=1)
-    assert same_tensors(tmp_path / "whole" / "model.safetensors", tmp_path / "again" / "model.safetensors")
-    assert again.validation_error == whole.validation_error
-    assert f"functionals' error {whole.validation_error:.3f}" in whole.summary()
+    arguments = {**SMALL, "data": speech, "config": tiny, "functionals": 0.5}
+    report = ser_embed.pretrain(tmp_path / "whole", **arguments)
+    resumed = stop_and_resume(tmp_path / "resumed", arguments, monkeypatch, saves=1)
+    assert same_tensors(tmp_path / "whole" / "model.safetensors", tmp_path / "resumed" / "model.safetensors")
+    assert resumed.validation_error == report.validation_error
+    assert f"functionals' error {report.validation_error:.3f}" in report.summary()
     log = pd.read_csv(tmp_path / "whole" / "log.csv")
-    assert log["validation_error"].iloc[-1] == pytest.approx(whole.validation_error)
+    assert log["validation_error"].iloc[-1] == pytest.approx(report.validation_error)
     assert json.loads((tmp_path / "whole" / "config.json").read_text())["layerdrop"] == 0
 
 
-def test_all_crops_may_be_heard_whole(speech: Path, tiny: str, tmp_path: Path) -> None:
+def test_all_crops_may_be_unmasked(speech: Path, tiny: str, tmp_path: Path) -> None:
     report = ser_embed.pretrain(tmp_path / "out", data=speech, config=tiny, **{**SMALL, "functionals": 1.0})
     assert report.validation_loss is None
     assert report.validation_accuracy is None
@@ -169,65 +168,68 @@ def test_all_crops_may_be_heard_whole(speech: Path, tiny: str, tmp_path: Path) -
     assert "held out: functionals' error" in report.summary()
 
 
-def test_a_run_from_before_a_setting_is_one_with_its_default(trained: Path, speech: Path, tmp_path: Path) -> None:
+def test_a_setting_missing_from_an_older_record_has_its_default(trained: Path, speech: Path, tmp_path: Path) -> None:
     old = shutil.copytree(trained, tmp_path / "old")
-    about = json.loads((old / "pretraining.json").read_text())
-    del about["settings"]["functionals"], about["report"]["validation_error"]
-    (old / "pretraining.json").write_text(json.dumps(about))
-    assert ser_embed.pretrain(old, **settings_of(trained, speech)).validation_error is None
+    record = json.loads((old / "pretraining.json").read_text())
+    del record["settings"]["functionals"], record["report"]["validation_error"]
+    (old / "pretraining.json").write_text(json.dumps(record))
+    assert ser_embed.pretrain(old, **arguments_of(trained, speech)).validation_error is None
     with pytest.raises(InputError, match=r"holds a pre-training with functionals 0\.0, not 0\.5"):
-        ser_embed.pretrain(old, **settings_of(trained, speech), functionals=0.5)
+        ser_embed.pretrain(old, **arguments_of(trained, speech), functionals=0.5)
 
 
-def test_a_finished_run_is_left_alone_and_another_is_refused(trained: Path, speech: Path) -> None:
+def test_a_finished_run_is_unchanged_and_other_settings_are_refused(trained: Path, speech: Path) -> None:
     before = (trained / "model.safetensors").stat().st_mtime_ns
-    report = ser_embed.pretrain(trained, **settings_of(trained, speech))
+    report = ser_embed.pretrain(trained, **arguments_of(trained, speech))
     assert report.elapsed_s == 0
     assert (trained / "model.safetensors").stat().st_mtime_ns == before
     with pytest.raises(InputError, match="holds a pre-training with seed 0, not 1; choose another --output"):
-        ser_embed.pretrain(trained, **settings_of(trained, speech), seed=1)
+        ser_embed.pretrain(trained, **arguments_of(trained, speech), seed=1)
 
 
-def test_a_run_stopped_while_labelling_begins_again_and_changed_audio_is_refused(
+def test_a_run_stopped_before_training_starts_again_and_changed_audio_is_refused(
     trained: Path, speech: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stop(*_: Any) -> None:
         raise _StoppedError
 
     audio = shutil.copytree(speech, tmp_path / "audio")
-    settings = {**settings_of(trained, speech), "data": audio, "epochs": 1}
-    monkeypatch.setattr(run, "on_all", stop)
+    output = tmp_path / "out"
+    record_path = output / "pretraining.json"
+    arguments = {**arguments_of(trained, speech), "data": audio, "epochs": 1}
+    monkeypatch.setattr(pipeline, "run_on_devices", stop)
     with pytest.raises(_StoppedError):
-        ser_embed.pretrain(tmp_path / "out", **settings)
-    (tmp_path / "out" / "pretraining.json").unlink()
+        ser_embed.pretrain(output, **arguments)
+    record_path.unlink()
     with pytest.raises(_StoppedError):
-        ser_embed.pretrain(tmp_path / "out", **{**settings, "targets": "mfcc=5"})
+        ser_embed.pretrain(output, **{**arguments, "targets": "mfcc=5"})
     monkeypatch.undo()
     moved = audio.rename(tmp_path / "moved")
-    report = ser_embed.pretrain(tmp_path / "out", **{**settings, "targets": "mfcc=5", "data": moved})
+    arguments = {**arguments, "targets": "mfcc=5", "data": moved}
+    report = ser_embed.pretrain(output, **arguments)
     assert report.targets == ("mfcc=5",)
     soundfile.write(moved / "000.wav", tone(9_999), 16_000)
-    (tmp_path / "out" / "pretraining.json").write_text(
-        json.dumps({**json.loads((tmp_path / "out" / "pretraining.json").read_text()), "report": None})
-    )
+    record_path.write_text(json.dumps({**json.loads(record_path.read_text()), "report": None}))
     with pytest.raises(InputError, match="moved is not what .*out began with"):
-        ser_embed.pretrain(tmp_path / "out", **{**settings, "targets": "mfcc=5", "data": moved})
+        ser_embed.pretrain(output, **arguments)
 
 
-def test_it_learns(speech: Path, tiny: str, tmp_path: Path) -> None:
-    settings = {**SMALL, "targets": "mfcc=6", "epochs": 10, "augment": 0.0, "validate_every": 1_000}
-    ser_embed.pretrain(tmp_path / "out", data=speech, config=tiny, learning_rate=1e-2, **settings)
+def test_the_loss_falls(speech: Path, tiny: str, tmp_path: Path) -> None:
+    arguments = {**SMALL, "targets": "mfcc=6", "epochs": 10, "augment": 0.0, "validate_every": 1_000}
+    ser_embed.pretrain(tmp_path / "out", data=speech, config=tiny, learning_rate=1e-2, **arguments)
     log = pd.read_csv(tmp_path / "out" / "log.csv")
     assert log["loss"].iloc[-1] < 0.9 * np.log(6)
 
 
-def test_continuing_takes_over_network_clusters_and_heads(trained: Path, speech: Path, tmp_path: Path) -> None:
-    settings = {**SMALL, "targets": "auto", "epochs": 1, "learning_rate": 1e-12, "head_learning_rate": 1e-12}
-    ser_embed.pretrain(tmp_path / "out", data=speech, model=str(trained), **settings)
+def test_continuing_starts_with_the_network_clusters_and_heads_of_the_model(
+    trained: Path, speech: Path, tmp_path: Path
+) -> None:
+    arguments = {**SMALL, "targets": "auto", "epochs": 1, "learning_rate": 1e-12, "head_learning_rate": 1e-12}
+    ser_embed.pretrain(tmp_path / "out", data=speech, model=str(trained), **arguments)
     for name in ("model.safetensors", "heads.safetensors"):
-        one, other = load_file(trained / name), load_file(tmp_path / "out" / name)
-        for key, tensor in one.items():
-            torch.testing.assert_close(other[key], tensor, rtol=0, atol=1e-6)
+        before, after = load_file(trained / name), load_file(tmp_path / "out" / name)
+        for key, tensor in before.items():
+            torch.testing.assert_close(after[key], tensor, rtol=0, atol=1e-6)
     assert same_tensors(trained / "clusters.safetensors", tmp_path / "out" / "clusters.safetensors")
 
 
@@ -235,8 +237,8 @@ def test_a_base_model_is_continued_on_one_of_its_layers(
     models: dict[str, Path], speech: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source = models["hubert-base"]
-    settings = {**SMALL, "targets": f"{source}@2=5", "epochs": 1}
-    report = ser_embed.pretrain(tmp_path / "out", data=speech, model=str(source), **settings)
+    arguments = {**SMALL, "targets": f"{source}@2=5", "epochs": 1}
+    report = ser_embed.pretrain(tmp_path / "out", data=speech, model=str(source), **arguments)
     assert report.steps == json.loads((tmp_path / "out" / "pretraining.json").read_text())["report"]["steps"]
     assert "waveforms are normalised" in capsys.readouterr().err
     before, after = (load_file(folder / "model.safetensors") for folder in (source, tmp_path / "out"))
@@ -245,8 +247,8 @@ def test_a_base_model_is_continued_on_one_of_its_layers(
         ser_embed.pretrain(tmp_path / "no", data=speech, model=str(models["wavlm-base"]), **{**SMALL, "epochs": 1})
 
 
-def assert_shift_of_the_mean(folder: Path, vector: np.ndarray) -> None:
-    """mean(f + e) = mean(f) + e: a pooled store and a speaker's vector are all that PAPT needs downstream."""
+def check_speaker_vector_shifts_the_mean(folder: Path, vector: np.ndarray) -> None:
+    """Check mean(f + e) = mean(f) + e: a store of means and a speaker's vector are enough to use PAPT downstream."""
     frames, mean = (
         load_encoder(str(folder), EncoderOptions("final", pooling, dtype="float32")).encode([tone(20_000)])()[0]
         for pooling in ("frames", "mean")
@@ -256,8 +258,8 @@ def assert_shift_of_the_mean(folder: Path, vector: np.ndarray) -> None:
 
 
 def test_speaker_embeddings_are_saved_and_new_speakers_enrolled(trained: Path, speech: Path, tmp_path: Path) -> None:
-    settings = {**SMALL, "targets": "auto", "epochs": 1, "head_learning_rate": 1e-2}
-    ser_embed.pretrain(tmp_path / "papt", data=speech, model=str(trained), speaker_embeddings=True, **settings)
+    arguments = {**SMALL, "targets": "auto", "epochs": 1, "head_learning_rate": 1e-2}
+    ser_embed.pretrain(tmp_path / "papt", data=speech, model=str(trained), speaker_embeddings=True, **arguments)
     speakers = load_file(tmp_path / "papt" / "speakers.safetensors")
     assert speaker_names(tmp_path / "papt") == ["s0", "s1", "s2", "s3"]
     assert speakers["vectors"].shape == (5, 16)
@@ -265,52 +267,54 @@ def test_speaker_embeddings_are_saved_and_new_speakers_enrolled(trained: Path, s
     assert not speakers["vectors"][0].any()
     assert speakers["vectors"][1:].abs().sum(dim=1).min() > 0
 
-    assert_shift_of_the_mean(tmp_path / "papt", speaker_vectors(tmp_path / "papt")["s2"])
+    check_speaker_vector_shifts_the_mean(tmp_path / "papt", speaker_vectors(tmp_path / "papt")["s2"])
 
-    new = shutil.copytree(speech, tmp_path / "new")
-    table = (new / "manifest.csv").read_text().replace(",s1,", ",anna,").replace(",s3,", ",bert,")
-    (new / "manifest.csv").write_text(table)
-    settings = {**settings, "model": str(tmp_path / "papt"), "data": new}
-    ser_embed.pretrain(tmp_path / "enrolled", speakers_only=True, **settings)
+    new_speech = shutil.copytree(speech, tmp_path / "new")
+    table = (new_speech / "manifest.csv").read_text().replace(",s1,", ",anna,").replace(",s3,", ",bert,")
+    (new_speech / "manifest.csv").write_text(table)
+    arguments = {**arguments, "model": str(tmp_path / "papt"), "data": new_speech}
+    ser_embed.pretrain(tmp_path / "enrolled", speakers_only=True, **arguments)
     assert speaker_names(tmp_path / "enrolled") == ["s0", "s1", "s2", "s3", "anna", "bert"]
     assert same_tensors(tmp_path / "papt" / "model.safetensors", tmp_path / "enrolled" / "model.safetensors")
     assert same_tensors(tmp_path / "papt" / "heads.safetensors", tmp_path / "enrolled" / "heads.safetensors")
     after = load_file(tmp_path / "enrolled" / "speakers.safetensors")
     assert torch.equal(after["linear"], speakers["linear"])
-    for row in (2, 4):  # s1 and s3 are not heard
+    for row in (2, 4):  # s1 and s3 have no clips any more
         assert torch.equal(after["table"][row], speakers["table"][row])
     mean = speakers["table"][1:].mean(dim=0)
     assert not torch.equal(after["table"][5], mean)
     assert torch.equal(after["vectors"][0], torch.zeros(16))
 
 
-@pytest.mark.parametrize("kind", ["known", "any"])
-def test_clips_are_found_with_and_without_tables(kind: str, tmp_path: Path) -> None:
-    folder = tmp_path / ("emodb" if kind == "known" else "recordings")
+@pytest.mark.parametrize("folder_name", ["emodb", "recordings"])
+def test_clips_are_listed_with_and_without_a_corpus(folder_name: str, tmp_path: Path) -> None:
+    folder = tmp_path / folder_name
     folder.mkdir()
     for name in ("03a01Fa", "16b02Wb"):
         soundfile.write(folder / f"{name}.ogg", tone(9_000), 16_000, format="OGG", subtype="OPUS")
     clips = find_clips(tmp_path)
     assert len(clips) == 2
-    assert set(clips["speaker"]) == ({"emodb/03", "emodb/16"} if kind == "known" else {""})
+    assert set(clips["speaker"]) == ({"emodb/03", "emodb/16"} if folder_name == "emodb" else {""})
     waveforms = load_waveforms(tmp_path, clips, tmp_path / "cache", 2)
     assert len(waveforms.counts) == 2
     soundfile.write(folder / "03a01Fa.ogg", tone(12_000), 16_000, format="OGG", subtype="OPUS")
-    again = load_waveforms(tmp_path, clips, tmp_path / "cache", 2)
-    assert again.counts[0] > waveforms.counts[0]  # a changed file is noticed
+    decoded_again = load_waveforms(tmp_path, clips, tmp_path / "cache", 2)
+    assert decoded_again.counts[0] > waveforms.counts[0]  # since the file has changed
 
 
-def test_long_clips_are_kept_in_pieces(tmp_path: Path) -> None:
-    soundfile.write(tmp_path / "long.wav", tone(PIECE + 5_000), 16_000)
+def test_long_clips_are_stored_in_pieces(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "long.wav", tone(PIECE_SAMPLES + 5_000), 16_000)
     waveforms = load_waveforms(tmp_path, find_clips(tmp_path), tmp_path / "cache", 1)
-    assert waveforms.counts.tolist() == [PIECE, 5_000]
-    np.testing.assert_allclose(waveforms.clip(1), tone(PIECE + 5_000)[PIECE:], atol=5e-5)  # twice rounded to 16 bits
+    assert waveforms.counts.tolist() == [PIECE_SAMPLES, 5_000]
+    np.testing.assert_allclose(
+        waveforms.clip(1), tone(PIECE_SAMPLES + 5_000)[PIECE_SAMPLES:], atol=5e-5
+    )  # rounded to 16 bits twice
 
 
-def test_what_cannot_be_worked_with_is_said(speech: Path, tmp_path: Path) -> None:
+def test_bad_input_is_refused_with_a_reason(speech: Path, tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
-    for settings, reason in [
+    for arguments, reason in [
         ({"data": tmp_path / "nowhere"}, "expected a data folder, but there is none"),
         ({"data": empty}, "expected audio in .*empty, found none"),
         ({"data": speech, "config": "maxi"}, "config has to be mini or a JSON file"),
@@ -318,12 +322,12 @@ def test_what_cannot_be_worked_with_is_said(speech: Path, tmp_path: Path) -> Non
         ({"data": speech, "batch": 0}, "batch has to be positive"),
         ({"data": speech, "batch": "6"}, "batch has to be a whole number, not '6'"),
         ({"data": speech, "speakers_only": True}, "name its folder with --model"),
-        ({"data": speech, "speakers_only": True, "model": "m", "functionals": 0.5}, "functionals teach the network"),
-        ({"data": speech, "functionals": 0.1}, "0.1 of 6 crops is less than one crop per step"),
-        ({"data": speech, "functionals": 0.5, "crop_s": 0.04}, "functionals need crops of 0.045 s at least"),
+        ({"data": speech, "speakers_only": True, "model": "m", "functionals": 0.5}, "functionals train the network"),
+        ({"data": speech, "functionals": 0.1}, "0.1 of 6 crops are less than one crop per step"),
+        ({"data": speech, "functionals": 0.5, "crop_s": 0.04}, "functionals need crops of at least 0.045 s"),
     ]:
         with pytest.raises(InputError, match=reason):
-            ser_embed.pretrain(tmp_path / "out", **{**SMALL, **settings})
+            ser_embed.pretrain(tmp_path / "out", **{**SMALL, **arguments})
         assert not (tmp_path / "out").exists()
     (empty / "thesis.txt").write_text("all of it")
     with pytest.raises(InputError, match="expected a pre-training or an empty folder"):
@@ -331,11 +335,11 @@ def test_what_cannot_be_worked_with_is_said(speech: Path, tmp_path: Path) -> Non
     assert (empty / "thesis.txt").read_text() == "all of it"
 
 
-def test_the_command_prints_a_summary_and_its_exit_code_tells_of_files_left_out(
+def test_the_command_prints_a_summary_and_its_exit_code_reports_unreadable_files(
     trained: Path, speech: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    given = settings_of(trained, speech)
-    flags = [text for name, value in given.items() for text in (f"--{name.replace('_', '-')}", str(value))]
+    arguments = arguments_of(trained, speech)
+    flags = [text for name, value in arguments.items() for text in (f"--{name.replace('_', '-')}", str(value))]
     assert main([*flags, "--output", str(trained), "--json"]) == 3
     out, err = capsys.readouterr()
     assert json.loads(out)["targets"] == ["mfcc=8", "prosody=4"]
@@ -344,11 +348,11 @@ def test_the_command_prints_a_summary_and_its_exit_code_tells_of_files_left_out(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("functionals", [0.0, 0.5])
-def test_two_processes_come_to_what_one_comes_to(speech: Path, tmp_path: Path, functionals: float) -> None:
-    (tmp_path / "still.json").write_text(json.dumps({**TINY, **STILL}))
+def test_two_processes_train_the_same_model_as_one(speech: Path, tmp_path: Path, functionals: float) -> None:
+    (tmp_path / "tiny.json").write_text(json.dumps({**TINY, **NO_DROPOUT}))
     for name, device in (("one", "cpu"), ("two", "cpu,cpu")):
-        settings = {**SMALL, "device": device, "dtype": "float32", "functionals": functionals}
-        ser_embed.pretrain(tmp_path / name, data=speech, config=str(tmp_path / "still.json"), **settings)
+        arguments = {**SMALL, "device": device, "dtype": "float32", "functionals": functionals}
+        ser_embed.pretrain(tmp_path / name, data=speech, config=str(tmp_path / "tiny.json"), **arguments)
     one, two = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "two"))
     for name, tensor in one.items():
         torch.testing.assert_close(two[name], tensor, rtol=1e-3, atol=1e-4)
