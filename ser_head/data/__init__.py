@@ -1,1 +1,1 @@
-"""Data: the labelled clips of a store, how they are standardised, split and audited."""
+"""Data: the labelled clips of a store, how they are standardised, split and audited for leakage."""

@@ -1,8 +1,9 @@
-"""The labelled clips of a store, as training sees them: vectors, classes, speakers.
+"""Dataset of the labelled clips of a store, as training sees them: vectors, classes, speakers.
 
-Clips are numbered 0..n-1 in the store's order; every index in stage 2 is such a position. Vectors are float32
-(clips, layers, width), those of a store of frames (clips, frames, layers, width), see `ser_head.data.frames`. A store under
-`MEMORY_BYTES` is read once; a larger one is read from disk in windows, and memory does not grow with it.
+Clips are numbered 0..n-1 in the store's order; every clip index in stage 2 is such a position. Vectors are float32
+(clips, layers, width); those of a store of frames are (clips, frames, layers, width), see `ser_head.data.frames`. A
+store under `MEMORY_BYTES` is read once and kept in memory; a larger one is read from disk in windows, so memory does
+not grow with it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,23 +19,23 @@ from ser_head.data.frames import average_neighbours, pad_frames
 
 EMOTION, VOTES = "emotion", "votes"
 MEMORY_BYTES = 2**30  # vectors kept in memory; about 10 000 clips of all 25 layers of a large encoder
-WINDOW_BYTES = 2**26  # vectors handled at once: 16 000 clips of one layer of a large encoder, 650 of all 25
-# Neighbours in a store are often of one speaker. A window made of runs this short mixes many, and each run is still
-# read in one piece.
+WINDOW_BYTES = 2**26  # vectors processed at once: 16 000 clips of one layer of a large encoder, 650 of all 25
+# Neighbouring clips of a store are often of one speaker. A window made of runs this short mixes many speakers, and each
+# run is still read in one piece.
 _CLIPS_PER_RUN = 20
 
 
 class Dataset:
-    """Clips of a store with a known emotion, chosen by corpus and class.
+    """Clips of a store that have a target to learn, chosen by corpus and class.
 
     Attributes:
-        store: where the vectors are.
+        store: the store that holds the vectors.
         layers: positions of the chosen layers on the store's layer axis.
         labels: the classes, in canonical order: `EMOTIONS`, then others by alphabet; none where a number is learned.
         clips: manifest rows of the clips, (clips,).
         targets: class of each clip as a position in `labels`, int64 (clips,); all 0 where a number is learned.
-        desired: what a head should answer, float32 (clips, classes): 1 for the class, or the shares of the votes; or
-            float32 (clips, 1), the number.
+        desired: outputs that a head should learn: float32 (clips, classes), 1 for the class or the shares of the votes;
+            or float32 (clips, 1), the number.
         speakers: speaker of each clip, "" where unknown, (clips,).
         corpora: corpus of each clip, (clips,).
     """
@@ -50,29 +51,29 @@ class Dataset:
         frame_step: int = 1,
         memory_bytes: int = MEMORY_BYTES,
     ) -> None:
-        """Find the clips; no vectors are read yet.
+        """Select the clips; no vectors are read yet.
 
         Args:
             store: an open store.
-            layer: "weighted" for all layers, "last", or a layer's name.
+            layer: "weighted" for all layers, "last", or the name of a layer.
             corpora: names of the corpora to use; none for all.
             shared: keep only the emotions that every corpus has, where emotions are learned.
             frames: whether the head takes frames, or one vector per clip.
             target: what is learned: "emotion", "votes" (the shares of the columns votes_<emotion>), or the name of a
-                column of numbers; clips without one are left out.
-            frame_step: neighbouring frames that become one, their mean.
-            memory_bytes: vectors of more bytes are left on disk.
+                column of numbers; clips without a value are left out.
+            frame_step: number of neighbouring frames that are averaged to one.
+            memory_bytes: size above which vectors are left on disk.
 
         Raises:
-            InputError: no such layer or corpus, frames where vectors are wanted or the reverse, or fewer than two
-                classes.
+            InputError: there is no such layer or corpus, the store has frames where the head takes vectors or the
+                reverse, or there are fewer than two classes.
         """
         _require_pooling(store, frames)
         self.store = store
         self.layers = layer_positions(store, layer)
         clips = store.utterances
         _require_corpora(store, clips, corpora)
-        chosen = _have_target(store, clips, target, corpora)
+        chosen = _has_target(store, clips, target, corpora)
         if shared and target in (EMOTION, VOTES):
             chosen &= clips["emotion"].isin(shared_emotions(clips[chosen]))
         self._rows = np.flatnonzero(chosen)
@@ -93,7 +94,7 @@ class Dataset:
 
     @property
     def speaker_vectors(self) -> dict[str, np.ndarray]:
-        """What is to be added to the vectors of speakers the encoder's pre-training heard, float32 (layers, width)."""
+        """Shift of the vectors of each speaker in the encoder's pre-training, to be added, float32 (layers, width)."""
         return {name: vector[self.layers] for name, vector in self.store.speaker_vectors.items()}
 
     def __len__(self) -> int:
@@ -102,15 +103,15 @@ class Dataset:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Layers and width of a clip's vectors."""
+        """Number of layers and width of a clip's vectors."""
         return len(self.layers), self.store.spec.width
 
     @cached_property
-    def _kept(self) -> np.ndarray | list[np.ndarray] | None:
-        """All vectors, or the frames of each clip, where they fit in memory."""
+    def _in_memory(self) -> np.ndarray | list[np.ndarray] | None:
+        """All vectors, or the frames of each clip; None where they do not fit in memory."""
         if len(self) * self._clip_bytes > self._memory_bytes:
             return None
-        return self._frames(self._rows) if self._has_frames else self.store.read(self._rows, self.layers)
+        return self._read_frames(self._rows) if self._has_frames else self.store.read(self._rows, self.layers)
 
     @property
     def _has_frames(self) -> bool:
@@ -122,21 +123,26 @@ class Dataset:
         return 4 * frames * self.shape[0] * self.shape[1]
 
     def read(self, indices: np.ndarray) -> np.ndarray:
-        """Read the vectors of the clips `indices`, in that order: float32 (indices, layers, width), or frames."""
-        if isinstance(self._kept, np.ndarray):
-            return self._kept[indices]
+        """Read the vectors of the clips `indices`, in that order.
+
+        Returns:
+            float32 (indices, layers, width), or padded frames, float32 (indices, frames, layers, width).
+        """
+        if isinstance(self._in_memory, np.ndarray):
+            return self._in_memory[indices]
         if not self._has_frames:
             return self.store.read(self._rows[indices], self.layers)
-        if self._kept is not None:
-            return pad_frames([self._kept[index] for index in indices])
-        return pad_frames(self._frames(self._rows[indices]))
+        if self._in_memory is not None:
+            return pad_frames([self._in_memory[index] for index in indices])
+        return pad_frames(self._read_frames(self._rows[indices]))
 
-    def _frames(self, rows: np.ndarray) -> list[np.ndarray]:
+    def _read_frames(self, rows: np.ndarray) -> list[np.ndarray]:
+        """Read the frames of these rows of the store, float32 (frames, layers, width) each."""
         clips = (self.store.read_clip(int(row))[:, self.layers] for row in rows)
         return [average_neighbours(clip, self._frame_step) for clip in clips]
 
     def windows(self, indices: np.ndarray, random: np.random.Generator | None = None) -> Iterator[np.ndarray]:
-        """Part `indices` into runs whose vectors fit in `WINDOW_BYTES`.
+        """Split `indices` into windows whose vectors fit in `WINDOW_BYTES`.
 
         Args:
             indices: clips, ascending.
@@ -146,27 +152,27 @@ class Dataset:
         Yields:
             One or more arrays that together hold each of `indices` once.
         """
-        if random is not None and self._kept is not None:
+        if random is not None and self._in_memory is not None:
             indices = random.permutation(indices)
         elif random is not None:
             runs = np.array_split(indices, -(-len(indices) // _CLIPS_PER_RUN))
-            indices = np.concatenate([runs[place] for place in random.permutation(len(runs))])
-        most = max(1, WINDOW_BYTES // self._clip_bytes)
-        yield from np.array_split(indices, -(-len(indices) // most))
+            indices = np.concatenate([runs[index] for index in random.permutation(len(runs))])
+        clips_per_window = max(1, WINDOW_BYTES // self._clip_bytes)
+        yield from np.array_split(indices, -(-len(indices) // clips_per_window))
 
 
-def _have_target(store: Store, clips: pd.DataFrame, target: str, corpora: Sequence[str]) -> pd.Series:
-    """Return which clips of the corpora, or of all where none is named, have what is to be learned."""
-    inside = clips["corpus"].isin(corpora or clips["corpus"].unique())
+def _has_target(store: Store, clips: pd.DataFrame, target: str, corpora: Sequence[str]) -> pd.Series:
+    """Return which clips of the corpora have a target, bool (clips,); without corpora, which of all clips."""
+    in_corpora = clips["corpus"].isin(corpora or clips["corpus"].unique())
     if target in (EMOTION, VOTES):
-        return inside & (clips["emotion"] != "")
+        return in_corpora & (clips["emotion"] != "")
     numeric = [str(name) for name in clips if pd.api.types.is_numeric_dtype(clips[name])]
     if target not in numeric:
         raise InputError(
             f"--target has to be {EMOTION}, {VOTES} or a column of numbers of {store.path} ({', '.join(numeric)}), "
             f"not {target!r}"
         )
-    chosen = inside & clips[target].notna()
+    chosen = in_corpora & clips[target].notna()
     if not chosen.any():
         where = f"{', '.join(corpora)} in {store.path}" if corpora else store.path
         raise InputError(f"--target {target} has to be known of some clips, but no clip of {where} has it")
@@ -174,27 +180,38 @@ def _have_target(store: Store, clips: pd.DataFrame, target: str, corpora: Sequen
 
 
 def _classes(store: Store, clips: pd.DataFrame) -> tuple[str, ...]:
+    """Return the classes in canonical order, at least two."""
     labels = class_order(clips["emotion"])
     if len(labels) < 2:
-        found = f"only {labels[0]!r}" if labels else "none"
-        raise InputError(f"training needs clips of at least two emotions; {store.path} has {found}")
+        available = f"only {labels[0]!r}" if labels else "none"
+        raise InputError(f"training needs clips of at least two emotions; {store.path} has {available}")
     return labels
 
 
-def _vote_shares(store: Store, clips: pd.DataFrame, labels: Sequence[str], otherwise: np.ndarray) -> np.ndarray:
-    """Return how many of the listeners heard each emotion, (clips, classes); `otherwise` for a clip nobody voted on."""
+def _vote_shares(store: Store, clips: pd.DataFrame, labels: Sequence[str], without_votes: np.ndarray) -> np.ndarray:
+    """Return the share of the listeners that voted for each emotion.
+
+    Args:
+        store: the store, named in errors.
+        clips: manifest rows, (clips,).
+        labels: the classes.
+        without_votes: rows for clips without votes, float32 (clips, classes).
+
+    Returns:
+        float32 (clips, classes).
+    """
     columns = [f"{VOTES}_{label}" for label in labels]
     if missing := [column for column in columns if column not in clips]:
         raise InputError(f"--target {VOTES} needs the columns {', '.join(columns)}; {store.path} lacks {missing[0]}")
     votes = clips[columns].to_numpy(np.float32, na_value=0)
     total = votes.sum(axis=1, keepdims=True)
-    return np.where(total > 0, votes / np.where(total > 0, total, 1), otherwise)
+    return np.where(total > 0, votes / np.where(total > 0, total, 1), without_votes)
 
 
 def class_order(emotions: pd.Series) -> tuple[str, ...]:
     """Return the distinct emotions in canonical order."""
-    found = set(emotions)
-    return (*(name for name in EMOTIONS if name in found), *sorted(found.difference(EMOTIONS)))
+    names = set(emotions)
+    return (*(name for name in EMOTIONS if name in names), *sorted(names.difference(EMOTIONS)))
 
 
 def shared_emotions(clips: pd.DataFrame) -> set[str]:
@@ -204,7 +221,11 @@ def shared_emotions(clips: pd.DataFrame) -> set[str]:
 
 
 def layer_positions(store: Store, layer: str) -> list[int]:
-    """Return the positions on the store's layer axis that `layer` stands for.
+    """Return the positions of a choice of layers on the store's layer axis.
+
+    Args:
+        store: an open store.
+        layer: "weighted" for all layers, "last", or the name of a layer.
 
     Raises:
         InputError: the store has no layer of that name.
@@ -229,7 +250,7 @@ def _require_pooling(store: Store, frames: bool) -> None:
 
 
 def _require_corpora(store: Store, clips: pd.DataFrame, corpora: Sequence[str]) -> None:
-    found = sorted(set(clips["corpus"]))
+    available = sorted(set(clips["corpus"]))
     for name in corpora:
-        if name not in found:
-            raise InputError(f"{store.path} has no corpus {name!r}; it has {', '.join(found)}")
+        if name not in available:
+            raise InputError(f"{store.path} has no corpus {name!r}; it has {', '.join(available)}")

@@ -1,15 +1,16 @@
-"""What training could know of the clips it is judged by: the audit that stands in front of every training.
+"""Leakage audit: what the test clips of a fold share with its training and validation clips, checked before training.
 
-A test clip leaks if something of it is also among the clips of its fold that training or the choice of the epoch sees:
+A test clip leaks if one of these is among the clips that its fold trains on or chooses the epoch by:
 
 - `speaker`: another clip of the same person;
 - `bytes`: the same file (the manifest's `digest`);
 - `audio`: the same decoded samples (`audio_digest`);
-- `augmented`: a copy made from it, what it was made from, or another copy of that. A manifest says so in the column
-  `augmented_from`, the utterance_id of the source, "" for a recording;
-- `sentence`: the same words (`sentence`).
+- `augmented`: an augmented copy of the clip, the clip it is a copy of, or another copy of that one. The manifest names
+  the source in the column `augmented_from`, an utterance_id, "" for a recording;
+- `sentence`: a clip of the same words (`sentence`).
 
-A clip without a value, or a manifest without the column, cannot be audited for it; the audit counts these clips.
+Clips without a value, or all clips where the manifest has no such column, cannot be audited for it and are counted as
+unknown.
 """
 
 from collections.abc import Sequence
@@ -20,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 from ser_embed.errors import InputError
-from ser_head.data.splits import Split
+from ser_head.data.splits import Protocol, Split
 
 SOURCE = "augmented_from"
 SPEAKER = "speaker"
@@ -28,13 +29,13 @@ SPEAKER = "speaker"
 
 @dataclass(frozen=True)
 class Finding:
-    """What the test clips of all folds share with the clips their heads learnt from.
+    """Leakage of one kind: test clips of all folds that share something with the training or validation clips.
 
     Attributes:
-        clips: test clips that share it, each counted in the fold that tests it.
-        tested: test clips of all folds.
-        unknown: clips of the data set of which it is not known.
-        example: a test clip and a training or validation clip of its fold that share it; None if none does.
+        clips: number of test clips that share it, each counted in the fold that tests it.
+        tested: number of test clips of all folds.
+        unknown: number of clips of the dataset without a value.
+        example: a test clip and a training or validation clip of its fold that share it; None if there are none.
     """
 
     clips: int
@@ -45,19 +46,19 @@ class Finding:
 
 @dataclass(frozen=True)
 class Audit:
-    """What was found.
+    """Result of the audit.
 
     Attributes:
         findings: by what is shared: speaker, bytes, audio, augmented, sentence.
-        duplicates: groups of clips of the data set with the same audio, wherever they fall.
+        duplicates: groups of clips of the dataset with the same audio, in whichever parts of the splits.
     """
 
     findings: dict[str, Finding]
     duplicates: tuple[tuple[str, ...], ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the audit as metrics.json keeps it."""
-        found: dict[str, Any] = {
+        """Return the audit in the form that metrics.json stores."""
+        findings: dict[str, Any] = {
             name: {
                 "clips": finding.clips,
                 "unknown": finding.unknown,
@@ -66,19 +67,19 @@ class Audit:
             for name, finding in self.findings.items()
         }
         example = list(self.duplicates[0]) if self.duplicates else None
-        return {**found, "duplicates": {"clips": sum(map(len, self.duplicates)), "example": example}}
+        return {**findings, "duplicates": {"clips": sum(map(len, self.duplicates)), "example": example}}
 
 
 def audit(clips: pd.DataFrame, splits: Sequence[Split]) -> Audit:
-    """Look for what test clips share with the training and validation clips of their fold.
+    """Compare the test clips of each fold with its training and validation clips.
 
     Args:
-        clips: manifest rows of the data set, (clips,); the positions in `splits` are rows of it.
-        splits: the folds.
+        clips: manifest rows of the dataset, (clips,).
+        splits: the folds, as positions in `clips`.
     """
     names = clips["utterance_id"].to_numpy(object)
     audio = _column(clips, "audio_digest")
-    shared = {
+    values_by_kind = {
         SPEAKER: _column(clips, "speaker"),
         "bytes": _column(clips, "digest"),
         "audio": audio,
@@ -86,23 +87,23 @@ def audit(clips: pd.DataFrame, splits: Sequence[Split]) -> Audit:
         "sentence": _column(clips, "sentence"),
     }
     return Audit(
-        {name: _compare(values, names, splits) for name, values in shared.items()},
-        _duplicates(names, np.where(audio == "", shared["bytes"], audio)),
+        {kind: _compare(values, names, splits) for kind, values in values_by_kind.items()},
+        _duplicates(names, np.where(audio == "", values_by_kind["bytes"], audio)),
     )
 
 
-def require_disjoint(found: Audit, protocol: str) -> None:
-    """Make sure that a protocol that parts speakers has parted them.
+def require_disjoint(result: Audit, protocol: str) -> None:
+    """Require that a protocol that keeps speakers apart has done so.
 
     Args:
-        found: the audit.
-        protocol: as on the command line; all but "random" part speakers.
+        result: the audit of the splits.
+        protocol: as on the command line.
 
     Raises:
         InputError: test clips share their speaker with clips trained on.
     """
-    speakers = found.findings[SPEAKER]
-    if protocol != "random" and speakers.example:
+    speakers = result.findings[SPEAKER]
+    if Protocol.parse(protocol).spec.keeps_speakers_apart and speakers.example:
         raise InputError(
             f"{protocol} has to keep the speakers of training and test apart, but {speakers.clips} of "
             f"{speakers.tested} test clips are of speakers trained on, for example {' and '.join(speakers.example)}"
@@ -110,39 +111,47 @@ def require_disjoint(found: Audit, protocol: str) -> None:
 
 
 def _column(clips: pd.DataFrame, name: str) -> np.ndarray:
-    """Return a text column, "" for every clip where the manifest has none."""
+    """Return a text column, object (clips,); "" for every clip where the manifest lacks it."""
     return clips[name].to_numpy(object) if name in clips else np.full(len(clips), "", object)
 
 
 def _recordings(clips: pd.DataFrame) -> np.ndarray:
-    """Return the recording behind each clip, through copies of copies; itself where it is one."""
-    source = dict(zip(clips["utterance_id"], _column(clips, SOURCE), strict=True))
+    """Return the recording behind each clip, object (clips,): through copies of copies, or the clip itself."""
+    sources = dict(zip(clips["utterance_id"], _column(clips, SOURCE), strict=True))
 
     def recording(name: str) -> str:
         seen = set()
-        while source.get(name) and name not in seen:
+        while sources.get(name) and name not in seen:
             seen.add(name)
-            name = source[name]
-        return min(seen) if name in seen else name  # a circle of copies has no first
+            name = sources[name]
+        return min(seen) if name in seen else name  # copies in a circle have no recording: any one name will do
 
     return np.array([recording(name) for name in clips["utterance_id"]], dtype=object)
 
 
 def _compare(values: np.ndarray, names: np.ndarray, splits: Sequence[Split]) -> Finding:
+    """Find test clips whose value occurs among the training and validation clips of their fold.
+
+    Args:
+        values: what may be shared, object (clips,), "" where unknown.
+        names: utterance_id of each clip, (clips,).
+        splits: the folds.
+    """
     codes = pd.factorize(values)[0]
     codes[values == ""] = -1
     count, example = 0, None
     for split in splits:
-        held = np.concatenate([split.train, split.validation])
-        known = split.test[codes[split.test] >= 0]
-        leaks = known[np.isin(codes[known], codes[held])]
+        seen = np.concatenate([split.train, split.validation])
+        tested = split.test[codes[split.test] >= 0]
+        leaks = tested[np.isin(codes[tested], codes[seen])]
         count += len(leaks)
         if len(leaks) and example is None:
-            other = held[np.flatnonzero(codes[held] == codes[leaks[0]])[0]]
-            example = (str(names[leaks[0]]), str(names[other]))
+            source = seen[np.flatnonzero(codes[seen] == codes[leaks[0]])[0]]
+            example = (str(names[leaks[0]]), str(names[source]))
     return Finding(count, sum(len(split.test) for split in splits), int(np.sum(codes < 0)), example)
 
 
 def _duplicates(names: np.ndarray, audio: np.ndarray) -> tuple[tuple[str, ...], ...]:
+    """Return groups of clips with the same audio, in the order of the dataset, without clips of unknown audio ("")."""
     groups = pd.Series(names)[audio != ""].groupby(audio[audio != ""], sort=False)
     return tuple(tuple(map(str, group)) for _, group in groups if len(group) > 1)

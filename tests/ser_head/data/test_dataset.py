@@ -1,4 +1,4 @@
-"""The dataset: which clips, in which classes, and the same vectors from memory and from disk."""
+"""Dataset: which clips, in which classes, and the same vectors from memory and from disk."""
 
 import numpy as np
 import pytest
@@ -60,10 +60,10 @@ def test_layers_are_chosen_by_name(make_store, layer, expected):
 
 def test_vectors_on_disk_come_in_windows_that_hold_every_clip_once(make_store, monkeypatch):
     with Store(make_store(speakers=20, takes=10)) as store:
-        kept, streamed = Dataset(store), Dataset(store, memory_bytes=0)
+        in_memory, on_disk = Dataset(store), Dataset(store, memory_bytes=0)
         monkeypatch.setattr(dataset, "WINDOW_BYTES", 150 * 8 * 4)
-        indices = np.arange(0, len(kept), 2)
-        for data in (kept, streamed):
+        indices = np.arange(0, len(in_memory), 2)
+        for data in (in_memory, on_disk):
             windows = list(data.windows(indices, np.random.default_rng(0)))
             assert max(map(len, windows)) <= 150
             order = np.concatenate(windows)
@@ -82,7 +82,7 @@ def test_vectors_on_disk_come_in_windows_that_hold_every_clip_once(make_store, m
         ({"layers": ("0", "1")}, {"layer": "12"}, r"weighted, last, 0, 1\), not '12'"),
     ],
 )
-def test_what_cannot_be_trained_on_is_refused(make_store, recipe, chosen, message):
+def test_stores_that_cannot_be_trained_on_are_refused(make_store, recipe, chosen, message):
     with Store(make_store(**recipe)) as store, pytest.raises(InputError, match=message):
         Dataset(store, **chosen)
 

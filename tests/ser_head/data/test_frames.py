@@ -1,4 +1,4 @@
-"""Frames side by side: a lower rate, random cuts, padding."""
+"""Frames in one array: a lower frame rate, random cuts, padding."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from ser_head.data.frames import CUT_TO, PADDED_TO, average_neighbours, pad_fram
 
 
 def clips_of(*lengths):
-    """Clips whose frames are numbered, so that a frame says where it was."""
+    """Clips whose frames hold their own index."""
     return [
         np.arange(length, dtype=np.float32).reshape(-1, 1, 1) * np.ones((1, 1, 3), np.float32) for length in lengths
     ]
@@ -15,13 +15,13 @@ def clips_of(*lengths):
 
 @pytest.mark.parametrize("length", [1, 3, 4, 9])
 @pytest.mark.parametrize("step", [1, 2, 4, 20])
-def test_a_lower_rate_is_the_mean_of_neighbours(length, step):
+def test_a_lower_frame_rate_is_the_mean_of_neighbours(length, step):
     (clip,) = clips_of(length)
     expected = [clip[start : start + step].mean(axis=0) for start in range(0, length, step)]
     np.testing.assert_allclose(average_neighbours(clip, step), expected, rtol=1e-6)
 
 
-def test_a_cut_is_frames_in_a_row_from_anywhere_in_the_clip():
+def test_a_cut_is_consecutive_frames_from_anywhere_in_the_clip():
     padded = pad_frames(clips_of(500, 300, 40))
     random, length = np.random.default_rng(0), CUT_TO // 6
     starts = []
@@ -44,6 +44,6 @@ def test_short_clips_and_vectors_are_not_cut():
     assert random_cuts(vectors, 1, random) is vectors
 
 
-def test_a_coarse_rate_still_leaves_whole_blocks():
+def test_at_a_low_frame_rate_a_cut_still_has_the_smallest_padded_length():
     cut = random_cuts(pad_frames(clips_of(100)), 60, np.random.default_rng(0))
     assert cut.shape[1] == PADDED_TO

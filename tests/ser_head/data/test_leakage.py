@@ -1,4 +1,4 @@
-"""The audit finds whatever is planted on both sides, and nothing where nothing is."""
+"""Leakage audit: it finds whatever is planted in both training and test, and nothing where nothing is shared."""
 
 import numpy as np
 import pytest
@@ -43,34 +43,34 @@ def folds_of(clips, protocol):
 
 
 def test_where_nothing_is_shared_nothing_is_found():
-    found = audit(clips_of(9), [fold([0, 1, 2], [3, 4], [5, 6, 7, 8])])
+    result = audit(clips_of(9), [fold([0, 1, 2], [3, 4], [5, 6, 7, 8])])
     nothing = {"clips": 0, "unknown": 0, "example": None}
-    assert found.to_dict() == {
+    assert result.to_dict() == {
         **dict.fromkeys(["speaker", "bytes", "audio", "augmented", "sentence"], nothing),
         "duplicates": {"clips": 0, "example": None},
     }
-    require_disjoint(found, "kfold:3")
+    require_disjoint(result, "kfold:3")
 
 
 @given(st.sampled_from(list(KINDS)), st.integers(4, 30), st.data())
-def test_what_is_planted_on_both_sides_is_always_found(kind, num_clips, data):
+def test_whatever_is_planted_on_both_sides_is_always_found(kind, num_clips, data):
     order = data.draw(st.permutations(range(num_clips)))
     ends = sorted(data.draw(st.lists(st.integers(1, num_clips - 1), min_size=2, max_size=2)))
     parts = [order[: ends[0]], order[ends[0] : ends[1]], order[ends[1] :]]
-    known, tested = parts[0] + parts[1], parts[2]
+    seen, tested = parts[0] + parts[1], parts[2]
     planted_in = data.draw(st.lists(st.sampled_from(tested), min_size=1, unique=True))
-    planted = {number: "planted" for number in [*planted_in, data.draw(st.sampled_from(known))]}
-    found = audit(clips_of(num_clips, **{KINDS[kind]: planted}), [fold(*map(sorted, parts))])
-    assert found.findings[kind].clips == len(planted_in)
-    mine, theirs = (int(name.removeprefix("c/")) for name in found.findings[kind].example)
-    assert mine in planted_in
-    assert theirs in planted
-    assert theirs in known
-    assert sum(finding.clips for finding in found.findings.values()) == len(planted_in)
+    planted = {number: "planted" for number in [*planted_in, data.draw(st.sampled_from(seen))]}
+    result = audit(clips_of(num_clips, **{KINDS[kind]: planted}), [fold(*map(sorted, parts))])
+    assert result.findings[kind].clips == len(planted_in)
+    tested_clip, seen_clip = (int(name.removeprefix("c/")) for name in result.findings[kind].example)
+    assert tested_clip in planted_in
+    assert seen_clip in planted
+    assert seen_clip in seen
+    assert sum(finding.clips for finding in result.findings.values()) == len(planted_in)
     if kind == "speaker":
         with pytest.raises(InputError, match=f"{len(planted_in)} of {len(tested)} test clips are of speakers trained"):
-            require_disjoint(found, "kfold:3")
-        require_disjoint(found, "random")
+            require_disjoint(result, "kfold:3")
+        require_disjoint(result, "random")
 
 
 @pytest.mark.parametrize(
@@ -78,42 +78,42 @@ def test_what_is_planted_on_both_sides_is_always_found(kind, num_clips, data):
     [
         {1: "c/000"},  # the copy is tested, its source trained on
         {0: "c/001"},
-        {0: "elsewhere", 1: "elsewhere"},  # two copies of a recording that is not in the data set
+        {0: "elsewhere", 1: "elsewhere"},  # two copies of a recording that is not in the dataset
         {1: "c/005", 5: "c/000"},  # a copy of a copy
-        {0: "c/001", 1: "c/000"},  # a manifest that goes in a circle
+        {0: "c/001", 1: "c/000"},  # copies in a circle
     ],
 )
-def test_a_copy_on_the_other_side_of_its_family_is_found(sources):
-    found = audit(clips_of(6, augmented_from=sources), [fold([0, 2], [3], [1, 4])])
-    assert found.findings["augmented"].clips == 1
-    assert found.findings["augmented"].example == ("c/001", "c/000")
-    assert found.findings["augmented"].tested == 2
+def test_a_copy_apart_from_its_source_or_from_other_copies_is_found(sources):
+    result = audit(clips_of(6, augmented_from=sources), [fold([0, 2], [3], [1, 4])])
+    assert result.findings["augmented"].clips == 1
+    assert result.findings["augmented"].example == ("c/001", "c/000")
+    assert result.findings["augmented"].tested == 2
 
 
-def test_a_copy_on_its_sources_side_is_no_leak():
+def test_a_copy_beside_its_source_is_no_leak():
     clips = clips_of(6, augmented_from={1: "c/000"})
     assert audit(clips, [fold([0, 1], [2], [3, 4, 5])]).findings["augmented"].clips == 0
 
 
 def test_folds_add_up_and_validation_clips_count_as_seen():
     clips = clips_of(6, speaker={0: "a", 3: "a", 5: "a"})
-    found = audit(clips, [fold([1], [0], [3, 4]), fold([2], [4], [0, 3, 5]), fold([0], [1], [5], 3)])
-    assert found.findings["speaker"].clips == 2
-    assert found.findings["speaker"].tested == 6
+    result = audit(clips, [fold([1], [0], [3, 4]), fold([2], [4], [0, 3, 5]), fold([0], [1], [5], 3)])
+    assert result.findings["speaker"].clips == 2
+    assert result.findings["speaker"].tested == 6
 
 
-def test_what_is_not_known_is_said_and_never_counts_as_shared():
+def test_unknown_values_are_counted_and_never_shared():
     clips = clips_of(6, speaker={0: "", 5: ""}).drop(columns=["sentence", "augmented_from"])
-    found = audit(clips, [fold([0, 1], [2], [3, 4, 5])])
-    assert found.findings["speaker"].clips == found.findings["sentence"].clips == 0
-    assert (found.findings["speaker"].unknown, found.findings["sentence"].unknown) == (2, 6)
+    result = audit(clips, [fold([0, 1], [2], [3, 4, 5])])
+    assert result.findings["speaker"].clips == result.findings["sentence"].clips == 0
+    assert (result.findings["speaker"].unknown, result.findings["sentence"].unknown) == (2, 6)
 
 
-def test_equal_audio_is_found_wherever_it_falls():
+def test_equal_audio_is_found_in_any_part():
     clips = clips_of(6, audio_digest={0: "x", 1: "x", 2: "y", 4: "y", 5: "", 3: ""}, digest={3: "z", 5: "z"})
-    found = audit(clips, [fold([0, 1, 2, 3], [], [4, 5])])
-    assert found.duplicates == (("c/000", "c/001"), ("c/002", "c/004"), ("c/003", "c/005"))
-    assert found.to_dict()["duplicates"] == {"clips": 6, "example": ["c/000", "c/001"]}
+    result = audit(clips, [fold([0, 1, 2, 3], [], [4, 5])])
+    assert result.duplicates == (("c/000", "c/001"), ("c/002", "c/004"), ("c/003", "c/005"))
+    assert result.to_dict()["duplicates"] == {"clips": 6, "example": ["c/000", "c/001"]}
 
 
 @pytest.mark.corpus
@@ -126,8 +126,8 @@ def test_the_pair_of_equal_files_of_ravdess_is_found(data_dir):
         facts = load_clip(data_dir / clips.loc[row, "path"], AudioPreprocessing())[1]
         clips.loc[row, "audio_digest"] = facts.audio_digest
     parted, mixed = audit(clips, folds_of(clips, "kfold:6")), audit(clips, folds_of(clips, "random"))
-    for found in (parted, mixed):
-        assert found.duplicates == (pair,)
+    for result in (parted, mixed):
+        assert result.duplicates == (pair,)
     require_disjoint(parted, "kfold:6")
     assert [parted.findings[kind].clips for kind in ("speaker", "bytes", "audio")] == [0, 0, 0]
     assert mixed.findings["speaker"].clips == mixed.findings["speaker"].tested

@@ -1,4 +1,4 @@
-"""Protocols: no clip lost or twice, no speaker on both sides, blocks as published, clear refusals."""
+"""Protocols: no clip lost or in two parts, no speaker on both sides, blocks as published, clear refusals."""
 
 import numpy as np
 import pytest
@@ -35,7 +35,7 @@ def many_clips(draw):
 
 
 @given(many_clips(), st.sampled_from(["speaker", "kfold:3", "loso"]), st.integers(0, 5))
-def test_speakers_are_kept_apart_and_every_clip_has_its_place(clips, protocol, seed):
+def test_speakers_are_kept_apart_and_every_clip_is_in_one_part(clips, protocol, seed):
     folds = split(protocol, clips, seed)
     assert are_disjoint(folds, clips.speakers)
     for fold in folds:
@@ -75,7 +75,7 @@ def test_ravdess_folds_are_four_actors_in_the_order_of_their_numbers():
     assert [set(names) for names in roster(folds, clips, "test")] == [set(speakers[i : i + 4]) for i in range(0, 24, 4)]
 
 
-def test_a_name_may_hold_digits_that_are_no_numbers():
+def test_a_name_may_hold_digits_that_int_does_not_read():
     clips = clips_of(["1²", "1①", "2", "10"])
     assert len(split("loso", clips)) == 4
 
@@ -113,12 +113,12 @@ def test_a_clip_of_an_unknown_speaker_is_never_called_disjoint():
     [
         ("kfold:5", "abcd", "kfold:5 needs a corpus of at least 5 speakers, the largest here has 4; --protocol random"),
         ("loso", "ab", "loso needs at least 3 speakers, found 2; --protocol random"),
-        ("speaker", "aab", "enough speakers for parts of 0.6, 0.2, 0.2, found 2; --protocol random parts clips"),
+        ("speaker", "aab", "enough speakers for parts of 0.6, 0.2, 0.2, found 2; --protocol random splits clips"),
         ("random", "ab", "enough clips for parts of 0.6, 0.2, 0.2, found 2$"),
         ("kfold", "abcd", "no usual number of folds is known for demo"),
     ],
 )
-def test_what_cannot_be_parted_is_refused(protocol, speakers, message):
+def test_clips_that_cannot_be_split_are_refused(protocol, speakers, message):
     with pytest.raises(InputError, match=message):
         split(protocol, clips_of(list(speakers)))
 
@@ -130,6 +130,6 @@ def test_an_unknown_protocol_is_refused(text):
 
 
 @pytest.mark.parametrize(("text", "message"), [("kfold:2", "at least 3 folds"), ("cross:a:a", "two corpora")])
-def test_protocols_that_make_no_sense_are_refused(text, message):
+def test_impossible_protocols_are_refused(text, message):
     with pytest.raises(InputError, match=message):
         Protocol.parse(text)
