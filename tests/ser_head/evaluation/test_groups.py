@@ -1,4 +1,4 @@
-"""Figures of groups of clips: against scikit-learn, from the manifest and from the file alone."""
+"""Figures of groups of clips: equal to scikit-learn's, from the manifest and from predictions.csv alone."""
 
 import numpy as np
 import pandas as pd
@@ -29,14 +29,14 @@ def clips_of(num_clips=60):
 
 
 def table_of(clips, seed=0):
-    clips = clips.sample(frac=1, random_state=seed, ignore_index=True)  # a table has its own order
-    said = np.random.default_rng(seed).choice(EMOTIONS, len(clips))
+    clips = clips.sample(frac=1, random_state=seed, ignore_index=True)  # predictions come in an order of their own
+    predicted = np.random.default_rng(seed).choice(EMOTIONS, len(clips))
     return pd.DataFrame(
         {
             "utterance_id": clips["utterance_id"],
             "speaker": clips["speaker"],
             "label": clips["emotion"],
-            "prediction": said,
+            "prediction": predicted,
             "fold": 1 + np.arange(len(clips)) % 2,
             "condition": "unknown",
         }
@@ -47,49 +47,49 @@ def table_of(clips, seed=0):
 def test_every_group_has_its_own_figures(column):
     clips = clips_of()
     table = table_of(clips)
-    (found,) = by_columns(with_groups(table, clips, [column]), [column]).values()
-    home = clips.set_index("utterance_id")[column]
-    assert set(found) == set(home)
-    for value, figures in found.items():
-        rows = table[[home[name] == value for name in table["utterance_id"]]]
-        truth, said = rows["label"], rows["prediction"]
-        uar = pytest.approx(balanced_accuracy_score(truth, said))
-        assert figures == {"n": len(rows), "accuracy": pytest.approx(accuracy_score(truth, said)), "uar": uar}
+    (groups,) = by_columns(with_groups(table, clips, [column]), [column]).values()
+    value_of = clips.set_index("utterance_id")[column]
+    assert set(groups) == set(value_of)
+    for value, figures in groups.items():
+        rows = table[[value_of[name] == value for name in table["utterance_id"]]]
+        truth, predicted = rows["label"], rows["prediction"]
+        uar = pytest.approx(balanced_accuracy_score(truth, predicted))
+        assert figures == {"n": len(rows), "accuracy": pytest.approx(accuracy_score(truth, predicted)), "uar": uar}
 
 
-def test_numbers_are_written_short_and_what_is_missing_is_a_group_too():
+def test_numbers_are_written_short_and_missing_values_are_a_group():
     clips = clips_of()
     table = with_groups(table_of(clips), clips, ["age", "code"])
-    found = by_columns(table, ["age", "code"])
-    assert set(found["age"]) == {"31", "30.5", ""}
-    assert set(found["code"]) == {"07", "7"}
+    groups = by_columns(table, ["age", "code"])
+    assert set(groups["age"]) == {"31", "30.5", ""}
+    assert set(groups["code"]) == {"07", "7"}
     assert columns_of(table) == ["age", "code"]
 
 
-def test_the_file_keeps_the_groups_as_they_were(tmp_path):
+def test_the_file_keeps_the_groups(tmp_path):
     clips = clips_of()
     table = with_groups(table_of(clips), clips, ["age", "code", "gender"])
     table.to_csv(tmp_path / "predictions.csv", index=False)
-    read = read_groups(tmp_path / "predictions.csv")
-    assert read.columns.tolist() == ["by_age", "by_code", "by_gender"]
-    assert all(read[name].tolist() == table[name].tolist() for name in read)
+    groups = read_groups(tmp_path / "predictions.csv")
+    assert groups.columns.tolist() == ["by_age", "by_code", "by_gender"]
+    assert all(groups[name].tolist() == table[name].tolist() for name in groups)
 
 
-def test_what_every_table_has_can_be_asked_for():
+def test_columns_of_every_table_can_be_grouped_by():
     table = table_of(clips_of())
-    found = by_columns(table, ["speaker", "fold", "condition"])
-    assert found["fold"] == {str(fold): accuracy_and_uar(rows) for fold, rows in table.groupby("fold")}
-    assert found["condition"] == {"unknown": accuracy_and_uar(table)}
-    assert len(found["speaker"]) == 5
+    groups = by_columns(table, ["speaker", "fold", "condition"])
+    assert groups["fold"] == {str(fold): accuracy_and_uar(rows) for fold, rows in table.groupby("fold")}
+    assert groups["condition"] == {"unknown": accuracy_and_uar(table)}
+    assert len(groups["speaker"]) == 5
 
 
-def test_another_measure_may_be_asked_for():
+def test_another_measure_can_be_given():
     table = table_of(clips_of())
-    found = by_columns(table, ["fold"], lambda rows: {"n": len(rows)})
-    assert found == {"fold": {"1": {"n": 30}, "2": {"n": 30}}}
+    groups = by_columns(table, ["fold"], lambda rows: {"n": len(rows)})
+    assert groups == {"fold": {"1": {"n": 30}, "2": {"n": 30}}}
 
 
-def test_a_column_that_is_not_there_is_refused_by_name():
+def test_a_missing_column_is_refused_by_name():
     clips = clips_of()
     with pytest.raises(InputError, match=r"column of the manifest \(utterance_id, .*, gender, age, code\), not 'sex'"):
         with_groups(table_of(clips), clips, ["gender", "sex"])

@@ -1,4 +1,4 @@
-"""Figures of numbers against formulas written another way, and a bootstrap that copies the clips."""
+"""Regression metrics: equal to formulas written another way, and to a bootstrap that copies the clips."""
 
 import numpy as np
 import pandas as pd
@@ -23,7 +23,7 @@ def table_of(label, prediction, speakers=4):
     )
 
 
-def made_up(seed, num_clips=40, shift=50.0):
+def random_table(seed, num_clips=40, shift=50.0):
     random = np.random.default_rng(seed)
     label = random.normal(shift, 10, num_clips)
     return table_of(label, 0.6 * label + random.normal(0, 5, num_clips))
@@ -37,14 +37,14 @@ def lin(label, prediction):
 
 @given(st.integers(0, 1000), st.integers(2, 60), st.floats(-1000, 1000))
 def test_figures_equal_their_definitions(seed, num_clips, shift):
-    table = made_up(seed, num_clips, shift)
+    table = random_table(seed, num_clips, shift)
     label, prediction = (table[name].to_numpy(np.float64) for name in ("label", "prediction"))
-    found = agreement(table)
-    assert found["n"] == num_clips
-    assert found["ccc"] == pytest.approx(lin(label, prediction))
-    assert found["mae"] == pytest.approx(mean_absolute_error(label, prediction))
-    assert found["rmse"] == pytest.approx(root_mean_squared_error(label, prediction))
-    assert found["pearson"] == pytest.approx(pearsonr(label, prediction).statistic)
+    figures = agreement(table)
+    assert figures["n"] == num_clips
+    assert figures["ccc"] == pytest.approx(lin(label, prediction))
+    assert figures["mae"] == pytest.approx(mean_absolute_error(label, prediction))
+    assert figures["rmse"] == pytest.approx(root_mean_squared_error(label, prediction))
+    assert figures["pearson"] == pytest.approx(pearsonr(label, prediction).statistic)
 
 
 def test_the_concordance_worked_out_by_hand():
@@ -52,7 +52,7 @@ def test_the_concordance_worked_out_by_hand():
     assert agreement(table_of([1, 2, 3], [2, 3, 4]))["ccc"] == pytest.approx(4 / 7)
 
 
-def test_perfect_turned_round_and_constant_answers():
+def test_perfect_reversed_and_constant_predictions():
     label = [1.0, 2.0, 4.0, 7.0]
     assert agreement(table_of(label, label)) == {
         "n": 4,
@@ -70,26 +70,26 @@ def test_perfect_turned_round_and_constant_answers():
 
 
 def test_the_interval_equals_a_bootstrap_that_copies_the_clips():
-    table = made_up(3, 60)
-    groups = [rows for _, rows in table.groupby("speaker")]
+    table = random_table(3, 60)
+    speakers = [rows for _, rows in table.groupby("speaker")]
     random = np.random.default_rng(1)
-    drawn = [pd.concat([groups[i] for i in random.integers(0, len(groups), len(groups))]) for _ in range(1500)]
-    cccs = [agreement(rows)["ccc"] for rows in drawn]
-    found = numeric_figures(table, resamples=20_000)
-    assert found["ci95"]["ccc"] == pytest.approx(np.quantile(cccs, [0.025, 0.975]), abs=0.02)
-    assert {name: value for name, value in found.items() if name != "ci95"} == agreement(table)
+    resamples = [
+        pd.concat([speakers[i] for i in random.integers(0, len(speakers), len(speakers))]) for _ in range(1500)
+    ]
+    cccs = [agreement(rows)["ccc"] for rows in resamples]
+    figures = numeric_figures(table, resamples=20_000)
+    assert figures["ci95"]["ccc"] == pytest.approx(np.quantile(cccs, [0.025, 0.975]), abs=0.02)
+    assert {name: value for name, value in figures.items() if name != "ci95"} == agreement(table)
 
 
-@pytest.mark.parametrize("table", [made_up(0).assign(speaker="one"), table_of([2.0] * 6, [2.0] * 6)])
-def test_where_there_is_nothing_to_resample_there_is_no_interval(table):
+@pytest.mark.parametrize("table", [random_table(0).assign(speaker="one"), table_of([2.0] * 6, [2.0] * 6)])
+def test_one_speaker_or_constant_numbers_have_no_interval(table):
     assert numeric_figures(table)["ci95"] == {"ccc": None}
 
 
-def test_the_file_gives_back_the_very_figures(tmp_path):
-    table = made_up(5)
+def test_the_file_gives_exactly_the_same_figures(tmp_path):
+    table = random_table(5)
     table["label"] = table["label"].astype(np.float64) / 3  # a manifest's numbers are float64
     table.to_csv(tmp_path / "predictions.csv", index=False)
-    text = pd.read_csv(
-        tmp_path / "predictions.csv", dtype=object
-    )  # as ser_head.evaluation.predictions reads both columns
+    text = pd.read_csv(tmp_path / "predictions.csv", dtype=object)  # as `read_predictions` reads both columns
     assert numeric_figures(text) == numeric_figures(table)
