@@ -15,10 +15,11 @@ from typing import Any
 
 import torch
 
-from ser_embed.cli import note, quiet
 from ser_embed.encoders.base import EncoderOptions
 from ser_embed.encoders.transformer import TransformerEncoder
 from ser_embed.errors import InputError
+
+logger = logging.getLogger(__name__)
 
 MODEL_TYPES = ("hubert", "wav2vec2", "wavlm")
 _PRETRAINING_ONLY = "masked_spec_embed"  # a weight that inference does not use; some checkpoints do not have it
@@ -84,8 +85,7 @@ def _hub_is_reachable(source: str) -> bool:
         return True  # an error is an answer too; loading the model will report it
     except Exception:  # the errors of the HTTP library share no public base class; each of them means no answer
         return False
-    if not quiet():
-        note(f"{source}: fetching what is not in the local cache from the Hub")
+    logger.info("%s: fetching what is not in the local cache from the Hub", source)
     return True
 
 

@@ -7,6 +7,7 @@ at any time and continued by the same command.
 import contextlib
 import dataclasses
 import importlib.metadata
+import logging
 import platform
 import time
 from pathlib import Path
@@ -17,7 +18,7 @@ from tqdm import tqdm
 
 from ser_embed import __version__
 from ser_embed.audio.decode import AudioPreprocessing
-from ser_embed.cli import note, quiet
+from ser_embed.cli import quiet
 from ser_embed.corpora.scan import Scan, scan_data
 from ser_embed.encoders.base import Encoder, EncoderOptions
 from ser_embed.encoders.registry import find_family, load_encoder
@@ -39,6 +40,8 @@ from ser_embed.store.cache import SOURCE_FILE, Cache
 from ser_embed.store.merge import is_up_to_date, merge_clips, merge_unreadable, write_merged
 from ser_embed.store.parts import PartFolder
 from ser_embed.store.reader import Store
+
+logger = logging.getLogger(__name__)
 
 
 def run_extraction(config: ExtractConfig) -> ExtractReport:
@@ -101,7 +104,7 @@ def _extract_into(
     parts.remove_drafts()
     parts.check(encoder.spec, drop=config.force)
     for message in (*scan.notes, *encoder.notes):  # after the checks: a command that fails prints its error only
-        note(message)
+        logger.warning(message)
     cache = Cache.from_files([*([] if config.force else old_stores), *parts])
     chunks = _pending_chunks(manifest, cache, parts, config)
     audio_s, elapsed_s = _encode_pending(encoder, further_devices, chunks, parts, config)

@@ -1,13 +1,15 @@
 """Extraction report: counts of one run, and messages about clips that are kept without a readable file."""
 
 import dataclasses
+import logging
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from ser_embed.cli import note
 from ser_embed.spec import EmbeddingSpec
+
+logger = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,19 +54,21 @@ class ExtractReport:
 
 
 def note_stored_but_unreadable(clips: pd.DataFrame) -> None:
-    """Print how many clips cannot be read now but keep their stored vectors, if there are any."""
+    """Log how many clips cannot be read now but keep their stored vectors, if there are any."""
     if len(clips):
         example = clips["utterance_id"].iloc[0]
-        note(f"{len(clips)} clips that cannot be read now keep their stored vectors, such as {example}")
+        logger.warning("%d clips that cannot be read now keep their stored vectors, such as %s", len(clips), example)
 
 
 def note_stored_but_removed(clips: pd.DataFrame, data: Path) -> None:
-    """Print how many clips are no longer in the corpora but are kept in the store, if there are any."""
+    """Log how many clips are no longer in the corpora but are kept in the store, if there are any."""
     if len(clips):
         example = clips["utterance_id"].iloc[0]
-        note(
-            f"{len(clips)} stored clips are no longer in {data}, such as {example}; "
-            "they are kept in the store; --prune drops them"
+        logger.warning(
+            "%d stored clips are no longer in %s, such as %s; they are kept in the store; --prune drops them",
+            len(clips),
+            data,
+            example,
         )
 
 

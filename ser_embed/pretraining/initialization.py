@@ -1,13 +1,13 @@
 """Initial model of a pre-training: a network of random weights or a trained one, and heads for the label sets."""
 
 import json
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from ser_embed.cli import note
 from ser_embed.encoders.huggingface import load_network
 from ser_embed.encoders.registry import source_of
 from ser_embed.encoders.speaker_embeddings import SPEAKERS_FILE
@@ -20,6 +20,8 @@ from ser_embed.pretraining.features.functionals import NUM_FUNCTIONALS
 from ser_embed.pretraining.model import MaskedPrediction
 from ser_embed.pretraining.pseudo_labels import CLUSTERS_FILE
 from ser_embed.pretraining.targets import Target, loss_weights
+
+logger = logging.getLogger(__name__)
 
 _MASK_TIME_PROB = 0.05  # transformers' default; at 0 a saved model is loaded without its vector for masked frames
 
@@ -88,7 +90,7 @@ def _load_hubert(model: str) -> tuple[Any, bool]:
     """Load the HubertModel to continue from, and whether it expects waveforms of zero mean and unit variance."""
     network, normalize, notes = load_network(source_of(model))
     for line in notes:
-        note(line)
+        logger.warning(line)
     if network.config.model_type != "hubert":
         raise InputError(f"expected a HuBERT to continue from, but {model} is {network.config.model_type}")
     return network, normalize

@@ -14,6 +14,7 @@ from ser_embed.files import atomic_write
 from ser_embed.store.reader import Store
 from ser_head.heads.registry import HEADS
 from ser_head.personalization.conditions import CLOSED, ENROLLED, PLAIN, TRANSDUCTIVE, UNKNOWN
+from ser_head.personalization.methods import METHODS
 from ser_head.reporting.analysis import frequent_confusions
 from ser_head.reporting.html import render_page
 from ser_head.reporting.plots.style import emotion_colors
@@ -185,6 +186,7 @@ def _speaker_values(results: RunResults, store: Store) -> dict[str, Any]:
     conditions = sorted(metrics.get("conditions", {}).items(), key=lambda condition: _condition_key(condition[0]))
     return {
         "methods": results.run.config.personalized,
+        "has_blend": any(METHODS[name].uses_speaker_table for name in results.run.config.personalized),
         "methods_in_words": methods_in_words(results.run.config.personalized),
         "primary_conditions": list(results.tested["condition"].unique()),
         "conditions": [
