@@ -28,16 +28,15 @@ def resolve_corpus_name(name: str) -> str | None:
     >>> resolve_corpus_name("Emo-DB"), resolve_corpus_name("AudioWAV"), resolve_corpus_name("recordings")
     ('emodb', 'crema-d', None)
     """
-    return _NAME_BY_ALIAS.get(_alphanumeric(name))
+    wanted = _alphanumeric(name)
+    for corpus in CORPORA.values():
+        if wanted in map(_alphanumeric, (corpus.name, *corpus.aliases)):
+            return corpus.name
+    return None
 
 
 def _alphanumeric(name: str) -> str:
     return "".join(letter for letter in name.casefold() if letter.isalnum())
-
-
-_NAME_BY_ALIAS = {
-    _alphanumeric(alias): corpus.name for corpus in CORPORA.values() for alias in (corpus.name, *corpus.aliases)
-}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -84,8 +84,11 @@ class PowerTransform(keras.layers.Layer):
         self.set_weights([transform.exponent, transform.mean, transform.deviation])
 
 
-# Heads saved before version 0.2 name these classes.
-EARLIER_LAYER_NAMES = {"Bend": PowerTransform, "LayerMix": WeightedLayerSum}
+# Heads saved before version 0.2 name their layers' classes so, and Keras finds a layer's weights by its class's name.
+_EARLIER_NAMES = {"Bend": PowerTransform, "LayerMix": WeightedLayerSum}
+_CUSTOM_LAYERS = {layer.__name__: layer for layer in (PowerTransform, WeightedLayerSum)} | {
+    name: type(name, (layer,), {}) for name, layer in _EARLIER_NAMES.items()
+}
 
 
 def build_network(
@@ -200,11 +203,7 @@ def load_head(path: Path) -> keras.Model:
         InputError: it is not a head this version can read.
     """
     try:
-        custom_layers = {
-            **{layer.__name__: layer for layer in (PowerTransform, WeightedLayerSum)},
-            **EARLIER_LAYER_NAMES,
-        }
-        return keras.saving.load_model(path, custom_objects=custom_layers, compile=False, safe_mode=True)
+        return keras.saving.load_model(path, custom_objects=_CUSTOM_LAYERS, compile=False, safe_mode=True)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise InputError(
             f"expected a head saved by this library, but {path} cannot be read as one ({error})"

@@ -25,7 +25,7 @@ from ser_head.data.scaling import OUTLIER
 from ser_head.scoring.temperature import SMALLEST_PROBABILITY
 
 TREES = 300
-_TRUSTED = ["sklearn.tree._tree.Tree"]  # part of a forest, beyond the types skops trusts by itself
+TRUSTED = ["sklearn.tree._tree.Tree"]  # part of a forest, beyond the types skops trusts by itself
 _UNREADABLE = (OSError, ValueError, TypeError, KeyError, AttributeError, ImportError, EOFError, RuntimeError)
 
 
@@ -185,7 +185,7 @@ class SklearnHead:
             InputError: it is not such a file, or holds types that are not trusted.
         """
         try:
-            content = skops.io.load(path, trusted=_TRUSTED)
+            content = skops.io.load(path, trusted=TRUSTED)
             if not isinstance(content, dict):  # written before heads had a power transform
                 content = {"estimator": content, "power": None}
             estimator = content["estimator"]

@@ -23,6 +23,7 @@ import numpy as np
 
 from ser_head.config.training import TrainConfig
 from ser_head.data.dataset import Dataset
+from ser_head.evaluation.recall import unweighted_average_recall
 from ser_head.heads.registry import HEADS
 from ser_head.scoring.temperature import SMALLEST_PROBABILITY, apply_temperature, fit_temperature
 from ser_head.training.base import FitResult, Trainer
@@ -107,10 +108,9 @@ class SearchTrainer:
         targets = np.tile(self._data.targets[clips], len(builders))
         calibrated = apply_temperature(probabilities, fit_temperature(probabilities, targets))
         losses = -np.log(np.maximum(calibrated[np.arange(len(targets)), targets], SMALLEST_PROBABILITY))
-        is_right = probabilities.argmax(axis=1) == targets
         return {
             "log_loss": float(np.average(losses, weights=fold.class_weights[targets])),
-            "uar": float(np.mean([is_right[targets == target].mean() for target in np.unique(targets)])),
+            "uar": unweighted_average_recall(targets, probabilities.argmax(axis=1)),
         }
 
     def _use(self, best: Trainer) -> None:

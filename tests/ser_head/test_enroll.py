@@ -61,8 +61,9 @@ def test_a_profile_adapts_as_its_stored_vectors_do(trained: Path, run: Path) -> 
 
 
 def test_no_scored_clip_is_enrolled_with_itself(
-    trained: Path, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+    trained: Path, run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO")
     ser_head.enroll([clip(trained, 1), clip(trained, 5)], "Ann", run=run)
     (tmp_path / "more").mkdir()
     shutil.copy(clip(trained, 9), tmp_path / "more" / "copy.wav")
@@ -75,7 +76,8 @@ def test_no_scored_clip_is_enrolled_with_itself(
         expected = loaded.probabilities(stored(trained, scored), ["x"], enrolled={"x": stored(trained, *enrolled)})
         np.testing.assert_allclose(row, expected[0], atol=1e-5)
     assert heard.enrolled == 2
-    assert "enrolled clips of Ann: 3; to be scored among them: 2, each with the others alone" in capsys.readouterr().err
+    assert "enrolled clips of Ann: 3" in caplog.messages
+    assert "files that are enrolled themselves: 2, each scored with the others alone" in caplog.messages
 
 
 def test_enrolling_for_one_call_is_as_good_as_a_profile(trained: Path, run: Path, tmp_path: Path) -> None:
@@ -92,21 +94,20 @@ def test_enrolling_for_one_call_is_as_good_as_a_profile(trained: Path, run: Path
 
 
 def test_a_speaker_is_a_profile_or_of_the_training_or_unknown(
-    trained: Path, run: Path, capsys: pytest.CaptureFixture
+    trained: Path, run: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     known = Run.load(run).about["folds"][0]["known"][0]
     heard = ser_head.predict(clip(trained, 13), run=run, speaker=known)
     expected = Run.load(run).probabilities(stored(trained, 13), [known])
     np.testing.assert_allclose(probabilities(heard), expected, atol=1e-5)
-    assert capsys.readouterr().err == ""
+    assert not caplog.messages
     stranger = ser_head.predict(clip(trained, 13), run=run, speaker="../nobody")
     np.testing.assert_allclose(probabilities(stranger), Run.load(run).probabilities(stored(trained, 13)), atol=1e-5)
-    expected_note = "../nobody has no profile and was not in training: scored as an unknown speaker\n"
-    assert capsys.readouterr().err == expected_note
+    assert caplog.messages == ["../nobody has no profile and was not in training: scored as an unknown speaker"]
     plain = trained / "plain"
     for how in ({"speaker": "Ann"}, {"enroll": clip(trained, 1)}):
         assert ser_head.predict(clip(trained, 13), run=plain, **how).enrolled == 0
-        assert capsys.readouterr().err == f"the run {plain} is not personalised: who speaks makes no difference\n"
+        assert caplog.messages[-1] == f"the run {plain} is not personalised: who speaks makes no difference"
 
 
 def test_the_command_adds_lists_and_deletes(

@@ -23,9 +23,9 @@ def store(tmp_path_factory):
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_fixes_all_that_bears_on_the_training_so_that_defaults_may_move(name):
-    assert set(PRESETS[name].config) == KNOBS
+    assert set(PRESETS[name].settings) == KNOBS
     settings = TrainConfig(**with_preset({"preset": name}))
-    assert {knob: getattr(settings, knob) for knob in KNOBS} == PRESETS[name].config
+    assert {knob: getattr(settings, knob) for knob in KNOBS} == PRESETS[name].settings
     assert settings.preset == name
     assert TrainConfig(**json.loads(json.dumps(settings.to_dict()))) == settings
 
@@ -41,18 +41,18 @@ def test_a_preset_fixes_all_that_bears_on_the_training_so_that_defaults_may_move
     ],
 )
 def test_a_preset_has_what_was_reported(name, reported):
-    assert {knob: PRESETS[name].config[knob] for knob in reported} == reported
+    assert {knob: PRESETS[name].settings[knob] for knob in reported} == reported
 
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_random_split_comes_with_its_trap(name):
-    shared = PRESETS[name].config["protocol"] == "random"
+    shared = PRESETS[name].settings["protocol"] == "random"
     assert ("tests speakers it was trained on" in PRESETS[name].trap) is shared
 
 
 def test_a_preset_cannot_be_changed():
     with pytest.raises(TypeError):
-        PRESETS["brown-2023"].config["epochs"] = 3
+        PRESETS["brown-2023"].settings["epochs"] = 3
     with pytest.raises(TypeError):
         PRESETS["mine"] = PRESETS["brown-2023"]
 
@@ -60,7 +60,7 @@ def test_a_preset_cannot_be_changed():
 def test_what_is_given_wins_and_what_is_not_comes_from_the_preset():
     given = {"preset": "brown-2023", "epochs": 3, "protocol": "speaker"}
     settings = with_preset(given)
-    assert settings == {**PRESETS["brown-2023"].config, **given}
+    assert settings == {**PRESETS["brown-2023"].settings, **given}
     assert with_preset({"epochs": 3}) == {"epochs": 3}
     with pytest.raises(InputError, match="--preset has to be one of brown-2023, .*, not 'brown'"):
         with_preset({"preset": "brown"})
@@ -71,7 +71,7 @@ def test_the_command_records_the_preset_and_every_setting(store, tmp_path, capsy
     assert main(["--store", str(store), "--out", str(tmp_path / "run"), *flags]) == EXIT_DONE
     assert json.loads(capsys.readouterr().out)["protocol"] == "random"
     settings = json.loads((tmp_path / "run" / "run.json").read_text())["settings"]
-    expected = {**PRESETS["brown-2023-personalized"].config, "epochs": 1, "layer": "weighted"}
+    expected = {**PRESETS["brown-2023-personalized"].settings, "epochs": 1, "layer": "weighted"}
     assert TrainConfig(**settings) == TrainConfig(
         **expected, preset="brown-2023-personalized", store=store, out=tmp_path / "run"
     )

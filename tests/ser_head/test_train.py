@@ -24,8 +24,7 @@ from ser_head.heads.networks import load_head
 from ser_head.runs.run import Run
 from ser_head.scoring.scorer import ScoringRequest, safe_log
 from ser_head.train import main, summary
-from ser_head.training import experiment
-from ser_head.training import fold_runner as rounds
+from ser_head.training import experiment, fold_runner
 from ser_head.training.fold import prepare_fold
 from ser_head.training.inputs import InputBuilder, validation_inputs
 from ser_head.training.keras_trainer import KerasTrainer
@@ -186,7 +185,7 @@ def test_one_training_serves_a_personalised_head_and_the_plain_one_where_they_ar
         monkeypatch.setattr(trainer, "fit", lambda *given, fit=fit: fits.append(1) or fit(*given))
     once = ser_head.train(store=store, **settings, out=tmp_path / "once")
     assert len(fits) == trainings
-    monkeypatch.setattr(rounds, "learns_the_same", lambda *_: False)
+    monkeypatch.setattr(fold_runner, "trains_identically", lambda *_: False)
     twice = ser_head.train(store=store, **settings, out=tmp_path / "twice")
     assert len(fits) == trainings + 2
     assert once.metrics == twice.metrics
@@ -268,7 +267,7 @@ def test_cross_corpus_is_scored_on_the_shared_emotions(make_store, tmp_path):
         (
             {"speakers": 1},
             [],
-            "tiny.h5: expected enough speakers for parts of 0.6, 0.2, 0.2, found 1; --protocol random parts",
+            "tiny.h5: expected enough speakers for parts of 0.6, 0.2, 0.2, found 1; --protocol random splits",
         ),
         ({"named": False}, [], "72 clips name none; use --protocol random"),
         ({"named": False}, ["--personalized", "--protocol", "random"], "the training clips name no speaker"),
@@ -310,7 +309,7 @@ def test_a_training_that_diverges_says_so_and_leaves_nothing(store, tmp_path):
 
 
 def test_a_training_that_is_terminated_says_so_and_leaves_nothing(store, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(experiment, "do_rounds", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    monkeypatch.setattr(experiment, "run_folds", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
     assert main(["--store", str(store), "--out", str(tmp_path / "run")]) == 143
     assert capsys.readouterr() == ("", "stopped\n")
     assert not list(tmp_path.iterdir())
@@ -387,7 +386,7 @@ def test_validation_of_a_plain_head_knows_no_speaker(store):
         clips = ClipMetadata(data.speakers, data.corpora, data.targets)
         split = make_splits(Protocol.parse("random"), clips, settings.split, settings.seed)[0]
         fold = prepare_fold(data, split, settings)
-        unknown = validation_inputs(data, fold, fold.seen, fold.random())[0]
+        unknown = validation_inputs(data, fold, fold.training_personalizer, fold.generator())[0]
         given = unknown.inputs(split.validation)[0]
         np.testing.assert_array_equal(given, fold.scaling.read(data, split.validation))
 

@@ -111,7 +111,7 @@ def test_a_head_that_brings_code_is_refused(tmp_path):
 
 def test_the_average_is_a_plain_mean_at_first_and_then_forgets() -> None:
     network = HEADS["linear"].build(NetworkShape(layers=1, width=3, classes=2), REGULARIZATION, seed=0)
-    average, expected = WeightAverage(network, kept=0.5), 0.0
+    average, expected = WeightAverage(network, decay=0.5), 0.0
     for epoch in range(1, 6):
         network.set_weights([np.full_like(each, epoch) for each in network.get_weights()])
         with average.in_use():
@@ -122,7 +122,7 @@ def test_the_average_is_a_plain_mean_at_first_and_then_forgets() -> None:
 
 def test_no_average_is_each_epochs_own_weights() -> None:
     network = HEADS["linear"].build(NetworkShape(layers=1, width=3, classes=2), REGULARIZATION, seed=0)
-    average = WeightAverage(network, kept=0.0)
+    average = WeightAverage(network, decay=0.0)
     for value in (1.0, 7.0):
         network.set_weights([np.full_like(each, value) for each in network.get_weights()])
         average.update()

@@ -200,7 +200,7 @@ def test_a_run_on_frames_scores_files_and_windows_of_any_length(run: Path, tmp_p
     alone = ser_head.predict(clips[0], run=framewise, window=10).table
     np.testing.assert_allclose(alone.filter(regex="^p_"), together.filter(regex="^p_")[:1], atol=1e-5)
     assert len(ser_head.predict(clips, run=framewise, window=0.1).table) > len(clips)
-    with pytest.raises(InputError, match="hears frames: it takes no profile"):
+    with pytest.raises(InputError, match="is on frames: it takes no profile"):
         ser_head.enroll(clips, "Ann", run=framewise)
 
 
