@@ -23,6 +23,8 @@ from packaging.utils import canonicalize_name
 
 import ser_embed
 import ser_head
+from ser_head.heads.registry import HEADS
+from ser_head.personalization.methods import METHODS
 
 ROOT = Path(__file__).parents[1]
 
@@ -54,6 +56,8 @@ CLUSTERING = "ser_embed.pretraining.targets"  # may reach for scikit-learn, when
 STAGE_2_ONLY = {"ser_head", "keras", "tensorflow", "sklearn", "matplotlib", "jinja2"}
 NOWHERE = {"tensorflow", "pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
 HEAVY = {"torch", "tensorflow", "keras", "transformers", "librosa", "pandas"}
+
+NAMERS = {"ser_head.heads.registry", "ser_head.heads.sklearn_heads", "ser_head.personalization.methods"}
 
 HELP_WITHIN_S = 0.5
 README_LINES = 150
@@ -225,6 +229,20 @@ def public(tree: Any, name: str) -> Iterator[tuple[str, Any]]:
                 yield from public(node, f"{name}.{node.name}")
             else:
                 yield f"{name}.{node.name}", node
+
+
+def test_no_module_asks_for_a_head_or_a_method_by_name() -> None:
+    """What depends on which one it is, is an attribute of its object in the registry."""
+    names = {*HEADS, *METHODS}
+    asked = []
+    for module, tree in modules().items():
+        if not module.startswith("ser_head") or module in NAMERS:
+            continue
+        for node in ast.walk(tree):
+            if isinstance(node, (ast.Compare, ast.MatchValue)):
+                constants = [part.value for part in ast.walk(node) if isinstance(part, ast.Constant)]
+                asked += [f"{module}, line {node.lineno}: {value!r}" for value in constants if value in names]
+    assert not asked
 
 
 @functools.cache

@@ -40,8 +40,8 @@ class TrainResult:
     def __repr__(self) -> str:
         """Return the main figure and the run folder in one line."""
         name, label = ("uar", "UAR") if self.metrics["labels"] else ("ccc", "CCC")
-        test = self.metrics["test"]
-        return f"TrainResult({label} {test[name]:.3f} on {test['n']} clips, {self.metrics['protocol']}, run {self.run})"
+        figure, num_tested = self.metrics["test"][name], self.metrics["n_test"]
+        return f"TrainResult({label} {figure:.3f} on {num_tested} clips, {self.metrics['protocol']}, run {self.run})"
 
     def _repr_html_(self) -> str:
         """Return figures and pictures as html for the output of a notebook cell."""
@@ -57,6 +57,7 @@ class TrainResult:
             protocol=self.metrics["protocol"],
             protocol_in_words=protocol_in_words(self.metrics["protocol"]),
             is_disjoint=bool(self.metrics["speaker_disjoint"]),
+            num_tested=self.metrics["n_test"],
             test=self.metrics["test"],
             has_classes=bool(self.metrics["labels"]),
             conditions=self.metrics.get("conditions", {}),

@@ -1,0 +1,225 @@
+"""New audio through a run that was trained on tones: `mfcc` vectors, two epochs."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+
+import ser_embed
+import ser_head
+from ser_embed.encoders import features
+from ser_embed.errors import InputError
+from ser_embed.store.reader import Store
+from ser_head.evaluation.predictions import probability_matrix, read_predictions
+from ser_head.inference import predictor as prediction
+from ser_head.inference.prediction_table import SILENT, UNCERTAIN
+from ser_head.predict import main
+from ser_head.runs.run import Run, newest_run
+from tests.ser_embed.conftest import tone, write_corpus
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("trained")
+    data = write_corpus(folder / "data" / "tones", 24)
+    ser_embed.extract("mfcc", data=data, store=folder / "mfcc.h5")
+    return ser_head.train(store=folder / "mfcc.h5", protocol="random", epochs=2, out=folder / "run").run
+
+
+def test_a_file_scores_as_its_stored_vector_does(run: Path) -> None:
+    clip = run.parent / "data" / "tones" / "003.wav"
+    table = ser_head.predict(clip, run=run).table
+    with Store(run.parent / "mfcc.h5") as store:
+        row = store.utterances["utterance_id"].tolist().index("tones/003")
+        expected = Run.load(run).probabilities(store.read([row]))[0]
+    found = table.filter(like="p_").to_numpy()[0]
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert table["emotion"].tolist() == [Run.load(run).labels[expected.argmax()]]
+    assert table["end_s"].iloc[0] == pytest.approx(soundfile.info(clip).duration, abs=1e-3)
+
+
+def test_a_timeline_scores_each_window_alone(run: Path, tmp_path: Path) -> None:
+    sound = np.concatenate([tone(32_000, 1), np.zeros(24_000, np.float32), tone(20_000, 2)])
+    soundfile.write(tmp_path / "long.wav", sound, 16_000, subtype="FLOAT")
+    table = ser_head.predict(tmp_path / "long.wav", run=run, window=1.0, hop=0.5).table
+    np.testing.assert_allclose(table["start_s"], np.arange(len(table)) * 0.5)
+    assert (table["end_s"] - table["start_s"]).max() <= 1.0
+    assert table["end_s"].iloc[-1] == pytest.approx(len(sound) / 16_000, abs=1e-3)
+    silent = table[table["emotion"] == SILENT]
+    assert silent["start_s"].tolist() == [2.0, 2.5]
+    assert silent.filter(like="p_").isna().all(axis=None)
+    soundfile.write(tmp_path / "cut.wav", sound[8_000:24_000], 16_000, subtype="FLOAT")
+    alone = ser_head.predict(tmp_path / "cut.wav", run=run).table
+    np.testing.assert_allclose(alone.filter(like="p_").iloc[0], table.filter(like="p_").iloc[1], atol=1e-6)
+
+
+def test_the_command_writes_lines_csv_and_json(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    soundfile.write(tmp_path / "a.flac", tone(16_000), 44_100)
+    soundfile.write(tmp_path / "b.mp3", tone(48_000), 16_000)
+    (tmp_path / "c.wav").write_bytes(b"words" * 50)
+    out = tmp_path / "OUT.CSV"
+    assert main(["--run", str(run), str(tmp_path), "--output", str(out), "--min-confidence", "0"]) == 3
+    printed = capsys.readouterr()
+    assert [line.split(": ")[0] for line in printed.out.splitlines()] == [
+        str(tmp_path / "a.flac"),
+        str(tmp_path / "b.mp3"),
+    ]
+    assert printed.err.splitlines()[-1] == f"unreadable: {tmp_path / 'c.wav'}: not audio: Format not recognised."
+    labels = Run.load(run).labels
+    table = pd.read_csv(out)
+    of_a_window = ["file", "start_s", "end_s", "emotion", "confidence", "unfamiliarity"]
+    assert table.columns.tolist() == [*of_a_window, *(f"p_{label}" for label in labels)]
+    assert set(table["emotion"]) <= set(labels)
+    np.testing.assert_allclose(table.filter(like="p_").sum(axis=1), 1, atol=1e-5)
+    assert main(["--run", str(run), str(tmp_path / "a.flac"), "--json", "--window", "0.2"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert [window["start_s"] for window in document["files"][0]["windows"]][:3] == [0.0, 0.1, 0.2]
+
+
+def test_an_output_that_cannot_be_written_is_told_before_anything_is_heard(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr(prediction, "load_embedder", None)
+    (tmp_path / "file").touch()
+    (tmp_path / "folder.csv").mkdir()
+    for name, reason in [("file/a.csv", "file: Not a directory"), ("folder.csv", "folder.csv: Is a directory")]:
+        assert main(["--run", str(run), "a.wav", "--output", str(tmp_path / name)]) == 2
+        assert capsys.readouterr() == ("", f"error: cannot write to {tmp_path / reason}\n")
+
+
+@pytest.mark.parametrize("values", [{"window": "3"}, {"window": 3, "hop": "1"}, {"min_confidence": "0.5"}])
+def test_a_number_that_is_text_is_refused(run: Path, values: dict) -> None:
+    with pytest.raises(InputError, match=r"has to be .*, not '\d"):
+        ser_head.predict("a.wav", run=run, **values)
+
+
+def test_bad_input_is_one_line(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    (tmp_path / "empty").mkdir()
+    clip = str(run.parent / "data" / "tones" / "003.wav")
+    for arguments, expected in [
+        ([clip, "--run", str(tmp_path)], "expected a run folder"),
+        ([str(tmp_path / "empty"), "--run", str(run)], "expected audio"),
+        ([clip, "--run", str(run), "--hop", "1"], "--hop needs a --window"),
+        ([clip, "--run", str(run), "--window", "0.01"], "--window has to be at least"),
+        ([clip, "--run", str(run), "--window", "1", "--hop", "2"], "--hop has to be at most"),
+        ([clip, "--run", str(run), "--output", "out.xls"], "--output has to end in .csv or .json"),
+        ([clip, "--run", str(run), "--min-confidence", "50"], "--min-confidence has to be from 0 to 1"),
+    ]:
+        assert main(arguments) == 2
+        printed = capsys.readouterr()
+        assert printed.out == ""
+        assert len(printed.err.splitlines()) == 1
+        assert expected in printed.err
+
+
+def test_another_encoder_under_the_same_name_is_refused(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(features.MFCC, "num_mels", 60)
+    with pytest.raises(InputError, match="the run holds vectors with digest"):
+        ser_head.predict(run.parent / "data" / "tones" / "003.wav", run=run)
+
+
+def test_the_newest_run_is_taken_by_default(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no run in"):
+        newest_run(tmp_path)
+    for name in ("b", "a"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "run.json").write_text("{}")
+    os.utime(tmp_path / "b" / "run.json", (1, 1))
+    (tmp_path / "b" / "profiles").mkdir()
+    (tmp_path / ".c.tmp-7").mkdir()  # of a training that still writes
+    (tmp_path / ".c.tmp-7" / "run.json").write_text("{}")
+    assert newest_run(tmp_path) == tmp_path / "a"
+
+
+def test_audio_unlike_anything_in_training_is_no_emotion_however_sure_the_head(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, 32_000)
+    soundfile.write(tmp_path / "noise.wav", noise, 16_000)
+    files = [str(tmp_path / "noise.wav"), str(run.parent / "data" / "tones" / "003.wav")]
+    assert main([*files, "--run", str(run), "--json"]) == 0
+    printed = capsys.readouterr()
+    strange, familiar = (file["windows"][0] for file in json.loads(printed.out)["files"])
+    assert strange["emotion"] == UNCERTAIN
+    assert strange["unfamiliar"]
+    assert strange["unfamiliarity"] > 1 >= familiar["unfamiliarity"]
+    assert not familiar["unfamiliar"]
+    assert familiar["emotion"] in Run.load(run).labels
+    assert printed.err.splitlines() == [
+        "1 of 2 files unlike anything in training: uncertain; --min-confidence 0 answers them too"
+    ]
+    assert main([*files, "--run", str(run), "--min-confidence", "0"]) == 0
+    printed = capsys.readouterr()
+    assert UNCERTAIN not in printed.out
+    assert printed.out.splitlines()[0].endswith("), unlike anything in training")
+    assert main([*files, "--run", str(run), "--min-confidence", "1"]) == 0
+    assert capsys.readouterr().out.count(UNCERTAIN) == 2
+
+
+def test_a_file_that_is_silent_throughout_is_unreadable(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    soundfile.write(tmp_path / "silent.wav", np.zeros(48_000), 16_000)
+    for window in ([], ["--window", "1"]):
+        assert main([str(tmp_path / "silent.wav"), "nofile.wav", "--run", str(run), *window]) == 3
+        printed = capsys.readouterr()
+        assert printed.out == ""
+        assert printed.err.splitlines()[0].startswith(f"unreadable: {tmp_path / 'silent.wav'}: silent")
+        assert printed.err.splitlines()[1:] == ["unreadable: nofile.wav: missing: there is no such file"]
+
+
+def test_nothing_read_is_an_empty_table_with_every_column(run: Path) -> None:
+    table = ser_head.predict("nofile.wav", run=run).table
+    assert len(table) == 0
+    columns = ser_head.predict(run.parent / "data" / "tones" / "003.wav", run=run).table.columns
+    assert table.columns.tolist() == columns.tolist()
+
+
+@pytest.mark.parametrize("head", ["attention", "cnn"])
+def test_a_run_on_frames_scores_files_and_windows_of_any_length(run: Path, tmp_path: Path, head: str) -> None:
+    data, store = run.parent / "data", tmp_path / "frames.h5"
+    ser_embed.extract("mfcc", data=data, store=store, pooling="frames")
+    framewise = ser_head.train(store=store, head=head, protocol="random", epochs=1, out=tmp_path / "run").run
+    clips = [data / "tones" / name for name in ("003.wav", "004.wav", "005.wav")]
+    together = ser_head.predict(clips, run=framewise, enroll=clips[0]).table
+    tested = read_predictions(framewise / "predictions.csv")
+    names = [f"tones/{clip.stem}" for clip in clips] + tested["utterance_id"].tolist()
+    with Store(store) as kept:
+        rows = [kept.utterances["utterance_id"].tolist().index(name) for name in names]
+        heard = np.empty(len(rows), dtype=object)
+        heard[:] = [kept.read_clip(row) for row in rows]
+    frames, scored = heard[: len(clips)], heard[len(clips) :]
+    loaded = Run.load(framewise)
+    np.testing.assert_allclose(probability_matrix(tested, loaded.labels), loaded.probabilities(scored), atol=1e-5)
+    np.testing.assert_allclose(together.filter(regex="^p_"), loaded.probabilities(frames), atol=1e-5)
+    np.testing.assert_allclose(together["unfamiliarity"], loaded.ood_score(frames), atol=1e-4)
+    alone = ser_head.predict(clips[0], run=framewise, window=10).table
+    np.testing.assert_allclose(alone.filter(regex="^p_"), together.filter(regex="^p_")[:1], atol=1e-5)
+    assert len(ser_head.predict(clips, run=framewise, window=0.1).table) > len(clips)
+    with pytest.raises(InputError, match="is on frames: it takes no profile"):
+        ser_head.enroll(clips, "Ann", run=framewise)
+
+
+def test_audio_is_standardised_like_the_corpus_it_is_said_to_be_from(run: Path, tmp_path: Path) -> None:
+    data = write_corpus(tmp_path / "data" / "tones", 12)
+    for file in write_corpus(tmp_path / "data" / "quiet", 12).glob("quiet/*.wav"):
+        sound, rate = soundfile.read(file)
+        soundfile.write(file, sound / 10, rate)
+    ser_embed.extract("mfcc", data=data, store=tmp_path / "two.h5")
+    flags = {"protocol": "random", "head": "svm", "normalization": "corpus"}
+    both = ser_head.train(store=tmp_path / "two.h5", out=tmp_path / "run", **flags).run
+    clip = data / "quiet" / "003.wav"
+    told, untold = (ser_head.predict(clip, run=both, corpus=name).table.filter(like="p_") for name in ("quiet", None))
+    with Store(tmp_path / "two.h5") as store:
+        vectors = store.read([store.utterances["utterance_id"].tolist().index("quiet/003")])
+    np.testing.assert_allclose(told, Run.load(both).probabilities(vectors, corpora=["quiet"]), atol=1e-6)
+    np.testing.assert_allclose(untold, Run.load(both).probabilities(vectors), atol=1e-6)
+    assert np.abs(told.to_numpy() - untold.to_numpy()).max() > 0.01
+    with pytest.raises(InputError, match="--corpus has to be one of quiet, tones, not 'loud'"):
+        ser_head.predict(clip, run=both, corpus="loud")
+    with pytest.raises(InputError, match="--corpus has to be left out, as all corpora are standardised alike"):
+        ser_head.predict(clip, run=run, corpus="tones")
