@@ -1,11 +1,11 @@
-"""Settings that earlier systems reported, by name: what `--preset` starts from. A flag given beside it wins.
+"""Presets: settings that earlier systems reported, by name, for `--preset`. A flag given beside it wins.
 
-A preset fixes every setting that bears on the training, so it stays what it is when the library's own defaults move.
-What a report leaves open is neutral: no noise, no augmentation, no transform, no weight decay, no smoothing, no
-averaging, no class weights, no second training with the validation clips, and no stopping before the last epoch. Rates
-and sizes that are not reported are Keras' own (batches of 32, steps of 0.001) or customary (dropout 0.5). Two things
-are this library's in every preset: vectors are standardised by the training clips, and the epoch with the lowest
-validation loss is kept.
+A preset fixes every setting that affects the training, so it stays the same when the library's defaults change. What a
+report does not state is set to a neutral value: no noise, no augmentation, no transform, no weight decay, no label
+smoothing, no averaging of weights, no class weights, no second training with the validation clips, and no stopping
+before the last epoch. Rates and sizes that are not reported are Keras' defaults (batches of 32, steps of 0.001) or
+customary (dropout 0.5). Two things are this library's in every preset: vectors are standardised by the training clips,
+and the epoch with the lowest validation loss is kept.
 """
 
 from collections.abc import Mapping
@@ -20,13 +20,13 @@ _SHARED = "a random split tests speakers it was trained on"
 
 @dataclass(frozen=True)
 class Preset:
-    """What one system reported.
+    """The settings that one system reported.
 
     Attributes:
-        source: who reported it.
-        summary: what it is, in a few words.
-        trap: what its figures must not be taken for.
-        settings: fields of `ser_head.config.training.TrainConfig`, all that bear on the training.
+        source: author and year of the report.
+        summary: the head and its input, in a few words.
+        trap: limit of its figures, which a reader could overlook.
+        settings: fields of `ser_head.config.training.TrainConfig`, all that affect the training.
     """
 
     source: str
@@ -36,7 +36,7 @@ class Preset:
 
 
 def _settings(**reported: Any) -> Mapping[str, Any]:
-    """Return what is reported over neutral values, not to be changed."""
+    """Return the reported settings over neutral values, as a read-only mapping."""
     neutral = {
         "target": "emotion",
         "layer": "last",
@@ -83,8 +83,8 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
             f"{_SHARED}, and this head is told who speaks",
             _settings(**_BROWN, personalized=("embedding",)),
         ),
-        # Theirs is a projection of each frame, a mean and a dense layer, no nonlinearity between: one linear map of the
-        # mean. The rate is the Hugging Face Trainer's own; 8 clips in 4 accumulated parts are a batch of 32.
+        # Their head projects each frame, takes the mean and adds a dense layer, without nonlinearity: one linear map of
+        # the mean. The rate is the default of the Hugging Face Trainer; 4 accumulated batches of 8 clips are one of 32.
         "vit-2024": Preset(
             "VIT, 2024",
             "linear on the last layer's mean; their encoder is hubert-base",
@@ -104,7 +104,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
             f"{_SHARED}, and theirs reports the best validation accuracy; here training cuts clips at random",
             _settings(head="cnn", epochs=200),
         ),
-        # How clips were parted is not reported, so speakers are kept apart. 10 epochs without gain stop the training.
+        # The split is not reported, so speakers are kept apart. Training stops after 10 epochs without improvement.
         "alqahtani-2024": Preset(
             "Alqahtani, 2024",
             "dense 256-64 on the last layer's mean, stopped early; sizes, rates and split are not reported",
@@ -115,20 +115,20 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
 )
 
 
-def with_preset(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings that are given, over those of the preset they name, if they name one.
+def with_preset(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings over those of the preset they name, if they name one.
 
     >>> with_preset({"preset": "brown-2023", "epochs": 5})["epochs"]
     5
 
     Args:
-        given: fields of `ser_head.config.training.TrainConfig`, and only those that were asked for.
+        settings: fields of `ser_head.config.training.TrainConfig`, only those that the user gave.
 
     Raises:
         InputError: there is no such preset.
     """
-    name = given.get("preset")
-    return {**(find_preset(name).settings if name is not None else {}), **given}
+    name = settings.get("preset")
+    return {**(find_preset(name).settings if name is not None else {}), **settings}
 
 
 def find_preset(name: str) -> Preset:
@@ -143,6 +143,8 @@ def find_preset(name: str) -> Preset:
 
 
 def list_presets() -> str:
-    """Return the presets as a list for people, two lines each."""
-    lines = [f"  {name}: {each.summary} ({each.source})\n      mind: {each.trap}" for name, each in PRESETS.items()]
+    """Return the presets as text for the command line, two lines each."""
+    lines = [
+        f"  {name}: {preset.summary} ({preset.source})\n      mind: {preset.trap}" for name, preset in PRESETS.items()
+    ]
     return "\n".join(["presets; a flag given beside --preset wins:", *lines])

@@ -1,8 +1,8 @@
-"""Keras, imported once and in silence: every module that needs it takes it from here.
+"""Keras, imported without start-up messages: every module that needs Keras imports it from here.
 
-TensorFlow is the default backend; `KERAS_BACKEND` in the environment, or torch chosen before this module is imported,
-wins. TensorFlow's native code writes its start-up notes straight to file descriptor 2, past every Python log
-level, so that descriptor points elsewhere while it loads.
+TensorFlow is the backend unless the environment variable `KERAS_BACKEND` names another before this module is imported.
+TensorFlow's native code writes its start-up messages directly to file descriptor 2, past every Python log level, so
+that descriptor is redirected while it loads.
 """
 
 import contextlib
@@ -17,25 +17,25 @@ __all__ = ["keras"]
 
 @contextlib.contextmanager
 def _silent_stderr() -> Iterator[None]:
-    """Hold back what is written to file descriptor 2, and let it through only if the block fails."""
+    """Buffer what is written to file descriptor 2, and write it out only if the block fails."""
     sys.stderr.flush()
-    terminal = os.dup(2)
-    with tempfile.TemporaryFile() as held:
-        os.dup2(held.fileno(), 2)
+    stderr_copy = os.dup(2)
+    with tempfile.TemporaryFile() as buffer:
+        os.dup2(buffer.fileno(), 2)
         try:
             yield
         except BaseException:
-            os.dup2(terminal, 2)
-            held.seek(0)
-            with os.fdopen(os.dup(2), "wb") as out:
-                shutil.copyfileobj(held, out)
+            os.dup2(stderr_copy, 2)
+            buffer.seek(0)
+            with os.fdopen(os.dup(2), "wb") as stderr:
+                shutil.copyfileobj(buffer, stderr)
             raise
         finally:
-            os.dup2(terminal, 2)
-            os.close(terminal)
+            os.dup2(stderr_copy, 2)
+            os.close(stderr_copy)
 
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # what TensorFlow would say later, once it has read this
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # hides what TensorFlow would write later
 with _silent_stderr():
     import keras

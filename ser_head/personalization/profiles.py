@@ -1,10 +1,10 @@
-"""Speaker profiles: the vectors of a speaker's enrolled clips, kept for later predictions. No audio, no labels.
+"""Speaker profiles: the vectors of a speaker's enrolled clips, stored for later predictions, without audio or labels.
 
     NAME.json          format, version, name, created, updated, spec, digests of the clips
-    NAME.<key>.npz     vectors, float32 (clips, layers, width); the key follows from the digests
+    NAME.<key>.npz     vectors, float32 (clips, layers, width); the key is a hash of the digests
 
-The .json is the profile: it is replaced in one rename once the vectors it goes with lie beside it, so that at any
-moment there is the old profile or the new one.
+The .json file is the profile. It is replaced in one rename, after its vectors have been written beside it, so that at
+any moment either the old profile or the new one can be read.
 """
 
 import dataclasses
@@ -30,15 +30,15 @@ _LONGEST_NAME = 50
 
 @dataclasses.dataclass(frozen=True)
 class Profile:
-    """What is kept of a speaker.
+    """The profile of a speaker.
 
     Attributes:
-        name: of the speaker.
-        spec: what the vectors are.
-        vectors: of the enrolled clips, float32 (clips, layers, width).
+        name: name of the speaker.
+        spec: encoder and processing that the vectors come from.
+        vectors: vectors of the enrolled clips, float32 (clips, layers, width).
         digests: hash of each clip's file.
-        created: when it was first written, ISO 8601 in UTC; "" for one not written yet.
-        updated: when it was last written.
+        created: time of the first writing, ISO 8601 in UTC; "" for a profile not written yet.
+        updated: time of the last writing, in the same form.
     """
 
     name: str
@@ -49,16 +49,21 @@ class Profile:
     updated: str = ""
 
     def with_clips(self, vectors: np.ndarray, digests: tuple[str, ...]) -> "Profile":
-        """Return a profile of these clips too."""
+        """Return the profile with these clips added.
+
+        Args:
+            vectors: vectors of the added clips, float32 (clips, layers, width).
+            digests: hash of each added clip's file.
+        """
         return dataclasses.replace(
             self, vectors=np.concatenate([self.vectors, vectors]), digests=(*self.digests, *digests)
         )
 
     def without(self, digests: Collection[str]) -> "Profile":
-        """Return a profile of the clips but these."""
-        kept = [place for place, digest in enumerate(self.digests) if digest not in digests]
+        """Return the profile without the clips that have these digests."""
+        remaining = [index for index, digest in enumerate(self.digests) if digest not in digests]
         return dataclasses.replace(
-            self, vectors=self.vectors[kept], digests=tuple(self.digests[place] for place in kept)
+            self, vectors=self.vectors[remaining], digests=tuple(self.digests[index] for index in remaining)
         )
 
 
@@ -71,7 +76,8 @@ def require_name(name: str) -> None:
     """Check a speaker's name.
 
     Raises:
-        InputError: it is empty, too long, or holds what could lead to another folder.
+        InputError: it is empty or too long, or has a character that is not allowed, such as one that leads to another
+            folder.
     """
     if not _is_name(name):
         raise InputError(
@@ -80,36 +86,37 @@ def require_name(name: str) -> None:
 
 
 def _is_name(name: str) -> bool:
-    """Tell whether a name can lead nowhere else, and `NAME.*` are the files of one speaker alone.
+    """Tell whether a name is safe: it cannot lead to another folder, and `NAME.*` are the files of one speaker alone.
 
-    Letters of any script, the marks that go with them, digits and _; within the name also spaces and hyphens.
+    Allowed are letters of any script with their combining marks, digits and _; within the name also spaces and
+    hyphens.
     """
-    known = [character == "_" or unicodedata.category(character)[0] in "LMN" for character in name]
-    if not 0 < len(name) <= _LONGEST_NAME or not (known[0] and known[-1]):
+    is_letter = [character == "_" or unicodedata.category(character)[0] in "LMN" for character in name]
+    if not 0 < len(name) <= _LONGEST_NAME or not (is_letter[0] and is_letter[-1]):
         return False
-    return all(letter or character in " -" for letter, character in zip(known, name, strict=True))
+    return all(letter or character in " -" for letter, character in zip(is_letter, name, strict=True))
 
 
 def load_profile(folder: Path, name: str, spec: EmbeddingSpec) -> Profile | None:
     """Read a speaker's profile.
 
     Args:
-        folder: where the profiles are; it need not exist.
-        name: whose; any text.
-        spec: what the vectors have to be.
+        folder: folder of the profiles; it need not exist.
+        name: name of the speaker; any text.
+        spec: encoder and processing that the vectors have to come from.
 
     Returns:
-        None if there is none of that name.
+        The profile; None if there is none of that name.
 
     Raises:
-        InputError: the profile is damaged, or of another encoder; the message says in what it differs.
+        InputError: the profile is damaged, or its vectors come from another encoder; the message says what differs.
     """
     path = folder / f"{name}.json"
     if not _is_name(name) or not path.is_file():
         return None
     about = _read(path)
-    found, digests = EmbeddingSpec.from_json(json.dumps(about["spec"])), tuple(about["digests"])
-    found.require_same(spec, f"the profile {path}")
+    stored_spec, digests = EmbeddingSpec.from_json(json.dumps(about["spec"])), tuple(about["digests"])
+    stored_spec.require_same(spec, f"the profile {path}")
     try:
         with np.load(_vectors_path(folder, name, digests), allow_pickle=False) as file:
             vectors = file["vectors"]
@@ -120,11 +127,11 @@ def load_profile(folder: Path, name: str, spec: EmbeddingSpec) -> Profile | None
             )
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"the profile {path} is damaged ({error})") from error
-    return Profile(name, found, vectors, digests, about["created"], about["updated"])
+    return Profile(name, stored_spec, vectors, digests, about["created"], about["updated"])
 
 
 def save_profile(folder: Path, profile: Profile) -> Path:
-    """Write a profile, new or in place of the old one, and return the path of its .json."""
+    """Write a profile, replacing an older one of the name, and return the path of its .json file."""
     folder.mkdir(parents=True, exist_ok=True)
     now = datetime.now(UTC).isoformat(timespec="seconds")
     about = {
@@ -136,21 +143,21 @@ def save_profile(folder: Path, profile: Profile) -> Path:
         "spec": dataclasses.asdict(profile.spec),
         "digests": profile.digests,
     }
-    held = io.BytesIO()
-    np.savez(held, vectors=profile.vectors)
-    path, vectors = folder / f"{profile.name}.json", _vectors_path(folder, profile.name, profile.digests)
-    old = _vectors_path(folder, profile.name, _read(path)["digests"]) if path.is_file() else vectors
-    with atomic_write(vectors) as draft:
-        draft.write_bytes(held.getvalue())
+    buffer = io.BytesIO()
+    np.savez(buffer, vectors=profile.vectors)
+    path, vectors_path = folder / f"{profile.name}.json", _vectors_path(folder, profile.name, profile.digests)
+    old_vectors_path = _vectors_path(folder, profile.name, _read(path)["digests"]) if path.is_file() else vectors_path
+    with atomic_write(vectors_path) as draft:
+        draft.write_bytes(buffer.getvalue())
     with atomic_write(path) as draft:
         draft.write_text(json.dumps(about, indent=2, ensure_ascii=False) + "\n", "utf-8")
-    if old != vectors:
-        old.unlink(missing_ok=True)
+    if old_vectors_path != vectors_path:
+        old_vectors_path.unlink(missing_ok=True)
     return path
 
 
 def list_profiles(folder: Path) -> list[dict[str, Any]]:
-    """Return name, clips, created and updated of each profile in `folder`, by name.
+    """Return the keys name, clips (their number), created and updated of each profile in `folder`, sorted by name.
 
     Raises:
         InputError: a profile is damaged.
@@ -163,13 +170,13 @@ def list_profiles(folder: Path) -> list[dict[str, Any]]:
 
 
 def delete_profile(folder: Path, name: str) -> None:
-    """Delete all that is kept of a speaker, damaged or whole.
+    """Delete all files of a speaker's profile, which may be damaged.
 
     Raises:
-        InputError: there is nothing of that name, or it cannot be deleted.
+        InputError: there is no file of that name, or it cannot be deleted.
     """
     require_name(name)
-    files = sorted(folder.glob(f"{name}.*"))  # the .json first: what is half deleted is no profile any more
+    files = sorted(folder.glob(f"{name}.*"))  # .json first: once it is gone, there is no profile
     if not files:
         raise InputError(f"expected a profile of {name!r} in {folder}, found none; --list names those there are")
     with input_error_on_write(folder):
@@ -178,17 +185,19 @@ def delete_profile(folder: Path, name: str) -> None:
 
 
 def _read(path: Path) -> dict[str, Any]:
+    """Read and check the .json file of a profile."""
     try:
         about = json.loads(path.read_text("utf-8"))
-        found = about["format"], about["version"]
-        whole = about["name"] == path.stem and {"digests", "created", "updated", "spec"} <= set(about)
+        file_format = about["format"], about["version"]
+        is_complete = about["name"] == path.stem and {"digests", "created", "updated", "spec"} <= set(about)
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"the profile {path} is damaged ({error})") from error
-    if found != (FORMAT, VERSION) or not whole:
+    if file_format != (FORMAT, VERSION) or not is_complete:
         raise InputError(f"expected {FORMAT} {VERSION} of {path.stem!r}, but {path} is something else")
     return about
 
 
 def _vectors_path(folder: Path, name: str, digests: Sequence[str]) -> Path:
+    """Return the path of the .npz file that holds the vectors of the clips with these digests."""
     key = hashlib.blake2b("\n".join(digests).encode(), digest_size=8).hexdigest()
     return folder / f"{name}.{key}.npz"

@@ -1,7 +1,8 @@
-"""Ensemble: the mean of the log-probabilities of other runs, for clips that all of them were tested on.
+"""Ensemble: the mean of the log-probabilities of several runs, its members, on clips that all of them tested.
 
-The members may differ in encoder, head, anything but the folds: each clip has to have been tested in the same fold, by
-heads that had learned from the same speakers. The temperature of the mean is fitted on the fold's validation clips.
+The members may differ in encoder, head and any other setting, but not in the folds: every member has to have tested a
+clip in the same fold, with a head trained on the same speakers. The temperature of the mean is fitted on the fold's
+validation clips.
 """
 
 import dataclasses
@@ -26,16 +27,17 @@ from ser_head.runs.writer import RunWriter
 from ser_head.scoring.temperature import apply_temperature, fit_temperature, safe_log
 
 _KEY = ["utterance_id", "fold", "condition"]
-_MUST_AGREE = ("protocol",)  # settings; that the folds are the same shows in the predictions
-_SHARED_SETTINGS = ("corpus", "protocol", "split", "seed")  # that an ensemble has from its first member
-_NOT_COPIED = ("report.html", "profiles")
+_EQUAL_SETTINGS = ("protocol",)  # of all members; whether the folds are equal is checked on the predictions
+_INHERITED_SETTINGS = ("corpus", "protocol", "split", "seed")  # taken from the first member
+_NOT_COPIED = ("report.html", "profiles")  # files of a member's run folder
 
 
 def load_members(folders: Sequence[str | Path]) -> list[Run]:
-    """Open the runs of an ensemble.
+    """Load the member runs of an ensemble.
 
     Raises:
-        InputError: fewer than two, one is no run or an ensemble itself, or two differ in their classes or protocol.
+        InputError: there are fewer than two, one is no run, predicts a number or is an ensemble itself, or two differ
+            in their classes or protocol.
     """
     if len(folders) < 2:
         raise InputError(f"--head ensemble needs at least two runs as --members, not {len(folders)}")
@@ -49,7 +51,7 @@ def load_members(folders: Sequence[str | Path]) -> list[Run]:
         if member.labels != members[0].labels:
             classes = [" ".join(run.labels) for run in (members[0], member)]
             raise InputError(f"the members {members[0].folder} and {member.folder} differ in classes: {classes}")
-        for name in _MUST_AGREE:
+        for name in _EQUAL_SETTINGS:
             values = [getattr(run.config, name) for run in (members[0], member)]
             if values[0] != values[1]:
                 raise InputError(
@@ -59,34 +61,35 @@ def load_members(folders: Sequence[str | Path]) -> list[Run]:
 
 
 def plan_ensemble(config: TrainConfig) -> tuple[TrainConfig, list[Run]]:
-    """Open the members of an ensemble, and complete its config by theirs.
+    """Load the members of an ensemble, and complete its config by that of the first one.
 
     Args:
-        config: as the user gave it.
+        config: the config as the user gave it.
 
     Returns:
-        The config, with store, corpora, protocol, split and seed of the first member, and the members.
+        The config with store, corpora, protocol, split and seed of the first member, and the members.
 
     Raises:
-        InputError: the members do not fit together, or something was asked for that they do not have.
+        InputError: the members do not fit together, or the config has another value than they do for a setting that is
+            taken from them.
     """
     members = load_members(config.members)
     defaults, first = TrainConfig(), members[0].config
-    for name in _SHARED_SETTINGS:
+    for name in _INHERITED_SETTINGS:
         value, member_value = getattr(config, name), getattr(first, name)
         if value not in (getattr(defaults, name), member_value):
             raise InputError(f"--{name} of an ensemble is that of its members, {member_value}, not {value}")
-    shared = {name: getattr(first, name) for name in _SHARED_SETTINGS}
-    return dataclasses.replace(config, store=config.store or first.store, **shared), members
+    inherited = {name: getattr(first, name) for name in _INHERITED_SETTINGS}
+    return dataclasses.replace(config, store=config.store or first.store, **inherited), members
 
 
 def write_ensemble(writer: RunWriter, config: TrainConfig, members: Sequence[Run]) -> None:
-    """Combine runs, score the combination like any head, and write it as a run that contains its members.
+    """Combine runs, evaluate the ensemble like any head, and write it as a run that contains its members.
 
     Args:
-        writer: of the new run.
-        config: the ensemble's.
-        members: the runs.
+        writer: writer of the new run.
+        config: config of the ensemble.
+        members: the runs to combine.
 
     Raises:
         InputError: the members were not tested on the same clips in the same folds.
@@ -115,10 +118,10 @@ def write_ensemble(writer: RunWriter, config: TrainConfig, members: Sequence[Run
 
 
 def combine(probabilities: Sequence[np.ndarray]) -> np.ndarray:
-    """Return the mean of log-probabilities, as probabilities.
+    """Average the log-probabilities of the members, and return probabilities.
 
     Args:
-        probabilities: (clips, classes) of each member.
+        probabilities: probabilities of each member, (clips, classes).
 
     Returns:
         float32 (clips, classes).
@@ -127,7 +130,7 @@ def combine(probabilities: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def combined_predictions(members: Sequence[Run]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the ensemble's predictions of the test clips and of the validation clips.
+    """Return the ensemble's predictions of the test clips and of the validation clips, calibrated per fold.
 
     Raises:
         InputError: the members were not tested on the same clips in the same folds.
@@ -145,12 +148,12 @@ def combined_predictions(members: Sequence[Run]) -> tuple[pd.DataFrame, pd.DataF
 
 
 def ensemble_probabilities(run: Run, vectors: Sequence[np.ndarray], corpus: str = "") -> np.ndarray:
-    """Score clips by an ensemble.
+    """Score clips with an ensemble.
 
     Args:
         run: the ensemble.
-        vectors: the clips, as vectors of each member's encoder.
-        corpus: corpus of the clips, for members that standardise by corpus; "" if it is not known.
+        vectors: per member, the vectors of the clips by that member's encoder.
+        corpus: corpus of the clips, for members that standardise by corpus; "" if it is unknown.
 
     Returns:
         float64 (clips, classes).
@@ -163,7 +166,7 @@ def ensemble_probabilities(run: Run, vectors: Sequence[np.ndarray], corpus: str 
 
 
 def copy_members(members: Sequence[Run], folder: Path) -> list[str]:
-    """Copy the members into a run folder, which then needs nothing from elsewhere; return their folders in it."""
+    """Copy the members into a run folder, so that it is self-contained; return their folders relative to it."""
     folders = [f"members/{number}" for number in range(1, len(members) + 1)]
     for member, member_folder in zip(members, folders, strict=True):
         shutil.copytree(member.folder, folder / member_folder, ignore=shutil.ignore_patterns(*_NOT_COPIED))
@@ -171,28 +174,30 @@ def copy_members(members: Sequence[Run], folder: Path) -> list[str]:
 
 
 def _combined(tables: Sequence[pd.DataFrame], labels: Sequence[str]) -> pd.DataFrame:
-    """Combine tables row by row, over the conditions that all of them have."""
-    shared = set.intersection(*(set(table["condition"]) for table in tables))
-    aligned = [_first_seed(table[table["condition"].isin(shared)]).set_index(_KEY) for table in tables]
+    """Combine tables of predictions row by row, over the conditions that all of them have."""
+    conditions = set.intersection(*(set(table["condition"]) for table in tables))
+    aligned = [_first_seed(table[table["condition"].isin(conditions)]).set_index(_KEY) for table in tables]
     first = aligned[0]
-    for other in aligned[1:]:
-        if set(other.index) != set(first.index):
+    for table in aligned[1:]:
+        if set(table.index) != set(first.index):
             raise InputError("the members of an ensemble have to be tested on the same clips in the same folds")
     probabilities = combine([probability_matrix(table.loc[first.index], labels) for table in aligned])
     return _with_probabilities(first.reset_index(), probabilities, labels)
 
 
 def _first_seed(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of the first seed, without the column of seeds."""
     return table[table["seed"] == table["seed"].iloc[0]].drop(columns="seed") if "seed" in table else table
 
 
 def _calibrated(table: pd.DataFrame, labels: Sequence[str], temperatures: dict[Any, float]) -> pd.DataFrame:
+    """Return the table with probabilities at the temperature of each row's fold."""
     row_temperatures = table["fold"].map(temperatures).to_numpy(np.float64)
     probabilities = apply_temperature(probability_matrix(table, labels), row_temperatures[:, np.newaxis])
     return _with_probabilities(table.assign(temperature=row_temperatures), probabilities, labels)
 
 
 def _with_probabilities(table: pd.DataFrame, probabilities: np.ndarray, labels: Sequence[str]) -> pd.DataFrame:
-    """Return the table with these probabilities and the prediction they make."""
+    """Return the table with these probabilities, and the most probable class as the prediction."""
     columns = {PROBABILITY + label: probabilities[:, index] for index, label in enumerate(labels)}
     return table.assign(prediction=np.array(labels, dtype=object)[probabilities.argmax(axis=1)], **columns)

@@ -1,4 +1,4 @@
-"""What a finished run found: its metrics, the clips it was judged by, and how training went."""
+"""Results of a run: its metrics, the predictions behind them, and the history of its training."""
 
 import json
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ from ser_head.personalization.conditions import ENROLLED
 from ser_head.runs.run import Run
 
 PARTS = ("training", "validation", "test")
-_NEEDED = ("protocol", "speaker_disjoint", "labels", "test")
-_OF_CLASSES = ("accuracy", "uar")
-_OF_NUMBERS = ("ccc", "mae")
+_REQUIRED_KEYS = ("protocol", "speaker_disjoint", "labels", "test")
+_CLASS_METRICS = ("accuracy", "uar")
+_NUMERIC_METRICS = ("ccc", "mae")
 
 
 @dataclass(frozen=True)
@@ -25,12 +25,12 @@ class RunResults:
     """A run and its figures.
 
     Attributes:
-        run: how it was made, and on what.
-        metrics: metrics.json.
-        tested: the rows of predictions.csv behind metrics["test"]: one per test clip. Of a run without classes, label
-            and prediction are numbers.
-        validated: utterance_ids of the clips an epoch was chosen by; in several folds they are test clips of others.
-        history: history.csv, one row per fold and epoch; empty for a head that is not trained in epochs.
+        run: the run, with its config and its store's spec.
+        metrics: content of metrics.json.
+        tested: rows of predictions.csv behind metrics["test"], one per test clip. In a run without classes, label and
+            prediction are numbers.
+        validated: utterance_ids of the validation clips; with several folds they are test clips of other folds.
+        history: content of history.csv, one row per fold and epoch; empty for a head that is not trained in epochs.
     """
 
     run: Run
@@ -44,7 +44,7 @@ class RunResults:
         """Read the run in `folder`.
 
         Raises:
-            InputError: it is no run folder, or one of its files is missing or not what it should be.
+            InputError: it is no run folder, or one of its files is missing or damaged.
         """
         folder = Path(folder)
         run = Run.load(folder)
@@ -54,8 +54,10 @@ class RunResults:
         metrics = _read_metrics(folder / "metrics.json")
         if not run.labels:
             tested = _as_numbers(tested, folder / "predictions.csv")
-        validation = folder / "validation.csv"
-        validated = frozenset(read_predictions(validation)["utterance_id"]) if validation.is_file() else frozenset()
+        validation_path = folder / "validation.csv"
+        validated = (
+            frozenset(read_predictions(validation_path)["utterance_id"]) if validation_path.is_file() else frozenset()
+        )
         return cls(run, metrics, tested, validated, _read_history(folder / "history.csv"))
 
     @property
@@ -65,17 +67,17 @@ class RunResults:
 
     @property
     def labels(self) -> list[str]:
-        """The classes; none where the head answers with a number."""
+        """The classes; empty for a head that predicts a number."""
         return list(self.run.labels)
 
     @property
     def target(self) -> str:
-        """What the head was trained to tell: emotion, votes or a numeric column of the manifest."""
+        """What the head was trained to predict: emotion, votes or a numeric column of the manifest."""
         return self.run.config.target
 
     @property
     def shown_gain(self) -> str | None:
-        """The condition whose gain is shown speaker by speaker: that with most clips enrolled, if there is one."""
+        """The condition whose gain is shown per speaker: the one with the most enrolled clips; None without gains."""
         gains = {
             int(name.partition(":")[2]): name
             for name, gain in self.metrics.get("gains", {}).items()
@@ -85,34 +87,35 @@ class RunResults:
 
     @property
     def chosen_corpora(self) -> list[str]:
-        """The corpora the run was asked to use; none stands for all of the store."""
+        """The corpora that the config names; empty stands for all corpora of the store."""
         return list(Protocol.parse(self.run.config.protocol).corpora or self.run.config.corpus)
 
     @property
     def kept_epochs(self) -> dict[int, int]:
-        """The epoch whose weights were kept, per fold that was trained in epochs."""
+        """The epoch whose weights were kept, by number of the fold; folds that are not trained in epochs are absent."""
         return {fold["fold"]: fold["best_epoch"] for fold in self.run.about["folds"] if fold.get("best_epoch")}
 
     @property
     def layer_weights(self) -> dict[str, float]:
-        """How much the head listens to each layer, the mean over folds; empty for a head on one layer."""
+        """The learned weight of each encoder layer, averaged over folds; empty for a head on one layer."""
         folds = [fold["layer_weights"] for fold in self.run.about["folds"] if fold.get("layer_weights")]
         return dict(zip(self.run.about["layers"], np.mean(folds, axis=0).tolist(), strict=True)) if folds else {}
 
 
 def _read_metrics(path: Path) -> dict[str, Any]:
+    """Read metrics.json, and check that it has what a report needs."""
     try:
         metrics = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"expected the figures of a run at {path}: {error}") from error
-    known = metrics if isinstance(metrics, dict) else {}
-    missing = [key for key in _NEEDED if key not in known]
+    document = metrics if isinstance(metrics, dict) else {}
+    missing = [key for key in _REQUIRED_KEYS if key not in document]
     if not missing:
-        figures = _OF_CLASSES if known["labels"] else _OF_NUMBERS
-        missing = [f"test.{key}" for key in figures if key not in known["test"]]
+        names = _CLASS_METRICS if document["labels"] else _NUMERIC_METRICS
+        missing = [f"test.{name}" for name in names if name not in document["test"]]
     if missing:
         raise InputError(f"expected the figures of a run, but {path} has no {', '.join(missing)}")
-    return known
+    return document
 
 
 def _as_numbers(tested: pd.DataFrame, path: Path) -> pd.DataFrame:

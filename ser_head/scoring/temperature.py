@@ -1,25 +1,25 @@
-"""Temperature: one number, fitted on validation clips, that makes a head's probabilities as sure as it is right.
+"""Temperature scaling: one number, fitted on validation clips, that calibrates the confidence of a head.
 
-Guo, Pleiss, Sun and Weinberger, "On Calibration of Modern Neural Networks", 2017. The logits of a head are known from
-its probabilities but for a constant per clip, which a softmax takes away again: so probabilities are all that is
-needed, and a head of any kind can be tempered. Which class is likeliest never changes.
+Guo, Pleiss, Sun and Weinberger, "On Calibration of Modern Neural Networks", 2017. Log-probabilities differ from logits
+by a constant per clip, which the softmax removes again; so probabilities are all that is needed, and a head of any kind
+can be calibrated. The most probable class never changes.
 """
 
 import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
-# Where validation clips are few, or all answered rightly, the best temperature is 0 or infinite; these are the bounds
-# beyond which no head was found to lie.
+# Where validation clips are few, or all answered correctly, the best temperature is 0 or infinite. No head was found to
+# need one beyond these bounds.
 COLDEST, HOTTEST = 0.05, 20.0
-SMALLEST_PROBABILITY = float(np.finfo(np.float32).tiny)  # of a class given 0, so that its logarithm is finite
+SMALLEST_PROBABILITY = float(np.finfo(np.float32).tiny)  # stands for a probability of 0, whose logarithm is infinite
 
 
 def fit_temperature(probabilities: np.ndarray, targets: np.ndarray) -> float:
-    """Return the temperature with the least log-loss, between `COLDEST` and `HOTTEST`.
+    """Find the temperature with the lowest log-loss, between `COLDEST` and `HOTTEST`.
 
-    >>> sure = np.array([[0.99, 0.01]] * 4)  # right three times in four
-    >>> round(fit_temperature(sure, np.array([0, 0, 0, 1])), 2)
+    >>> overconfident = np.array([[0.99, 0.01]] * 4)  # correct three times in four
+    >>> round(fit_temperature(overconfident, np.array([0, 0, 0, 1])), 2)
     4.18
 
     Args:
@@ -27,7 +27,7 @@ def fit_temperature(probabilities: np.ndarray, targets: np.ndarray) -> float:
         targets: class of each clip, int (clips,).
 
     Returns:
-        Above 1 for a head that is too sure, below 1 for one that is not sure enough; 1 where there are no clips.
+        Above 1 for an overconfident head, below 1 for an underconfident one; 1 without clips.
     """
     if not len(targets):
         return 1.0
@@ -38,10 +38,10 @@ def fit_temperature(probabilities: np.ndarray, targets: np.ndarray) -> float:
         return -float(log_softmax(logits / np.exp(log_temperature), axis=1)[clips, targets].mean())
 
     # The loss is convex in 1/T, hence has one minimum in log T too.
-    found = minimize_scalar(
+    minimum = minimize_scalar(
         log_loss, bounds=(np.log(COLDEST), np.log(HOTTEST)), method="bounded", options={"xatol": 1e-6}
     )
-    return float(np.exp(found.x))
+    return float(np.exp(minimum.x))
 
 
 def apply_temperature(probabilities: np.ndarray, temperature: float | np.ndarray) -> np.ndarray:
@@ -58,5 +58,5 @@ def apply_temperature(probabilities: np.ndarray, temperature: float | np.ndarray
 
 
 def safe_log(probabilities: np.ndarray) -> np.ndarray:
-    """Return logarithms, float64, that are finite for a probability of 0."""
+    """Return logarithms, float64 of the same shape, that are finite for a probability of 0."""
     return np.log(np.maximum(probabilities.astype(np.float64), SMALLEST_PROBABILITY))
