@@ -1,4 +1,4 @@
-"""Networks: the scaling inside a saved head, the layer mix, the strangers' row, nothing unsafe loaded."""
+"""Networks: scaling inside a saved head, frames padded without effect, averaged weights, no code run on loading."""
 
 import numpy as np
 import pytest
@@ -34,7 +34,7 @@ def inputs_for(shape, vectors):
     speaker_inputs = [
         np.random.default_rng(1).normal(size=(len(vectors), width)) for width in shape.speaker_inputs.values()
     ]
-    return [vectors, *(each.astype(np.float32) for each in speaker_inputs)]
+    return [vectors, *(values.astype(np.float32) for values in speaker_inputs)]
 
 
 def score(network, inputs):
@@ -52,10 +52,10 @@ def test_a_saved_head_turns_raw_vectors_into_the_trained_networks_probabilities(
     if shape.power_transformed:
         network.get_layer(POWER_TRANSFORM).use(fit_yeo_johnson(scaling.apply(vectors)))
     to_inference_model(network, scaling, temperature=2.0).save(tmp_path / "head.keras")
-    inside = score(network, inputs_for(shape, scaling.apply(vectors)))
-    assert load_network(tmp_path / "head.keras")(inputs_for(shape, scaling.apply(vectors))) == pytest.approx(inside)
+    expected = score(network, inputs_for(shape, scaling.apply(vectors)))
+    assert load_network(tmp_path / "head.keras")(inputs_for(shape, scaling.apply(vectors))) == pytest.approx(expected)
     scored = score(load_head(tmp_path / "head.keras"), inputs_for(shape, vectors))
-    assert scored == pytest.approx(apply_temperature(inside, 2.0), abs=1e-5)
+    assert scored == pytest.approx(apply_temperature(expected, 2.0), abs=1e-5)
     assert scored.sum(axis=1) == pytest.approx(1, abs=1e-5)
 
 
@@ -86,44 +86,44 @@ def test_first_weights_come_from_the_seed_alone():
     keras.utils.set_random_seed(5)
     first = HEADS["mlp"].build(shape, REGULARIZATION, seed=3).get_weights()
     again = HEADS["mlp"].build(shape, REGULARIZATION, seed=3).get_weights()
-    other = HEADS["mlp"].build(shape, REGULARIZATION, seed=4).get_weights()
+    other_seed = HEADS["mlp"].build(shape, REGULARIZATION, seed=4).get_weights()
     assert all(map(np.array_equal, first, again))
-    assert not all(map(np.array_equal, first, other))
+    assert not all(map(np.array_equal, first, other_seed))
 
 
-def test_outliers_say_no_more_than_three_deviations():
+def test_values_are_bounded_at_three_deviations():
     network = HEADS["mlp"].build(NetworkShape(1, 6, 3), REGULARIZATION, seed=0)
     assert np.array_equal(score(network, [np.full((1, 1, 6), 3.0)]), score(network, [np.full((1, 1, 6), 1e6)]))
 
 
-def test_what_is_not_a_head_is_refused(tmp_path):
+def test_a_file_that_is_no_head_is_refused(tmp_path):
     (tmp_path / "head.keras").write_text("no archive")
     with pytest.raises(InputError, match="cannot be read as one"):
         load_head(tmp_path / "head.keras")
 
 
-def test_a_head_that_brings_code_is_refused(tmp_path):
+def test_a_head_with_code_in_it_is_refused(tmp_path):
     inputs = keras.Input((2,))
     keras.Model(inputs, keras.layers.Lambda(lambda values: values)(inputs)).save(tmp_path / "head.keras")
     with pytest.raises(InputError, match="cannot be read as one"):
         load_head(tmp_path / "head.keras")
 
 
-def test_the_average_is_a_plain_mean_at_first_and_then_forgets() -> None:
+def test_the_average_is_a_plain_mean_at_first_and_exponential_later() -> None:
     network = HEADS["linear"].build(NetworkShape(layers=1, width=3, classes=2), REGULARIZATION, seed=0)
     average, expected = WeightAverage(network, decay=0.5), 0.0
     for epoch in range(1, 6):
-        network.set_weights([np.full_like(each, epoch) for each in network.get_weights()])
+        network.set_weights([np.full_like(weights, epoch) for weights in network.get_weights()])
         with average.in_use():
             expected = (expected * (epoch - 1) + epoch) / epoch if epoch <= 2 else (expected + epoch) / 2
-            assert all(each == pytest.approx(expected) for each in network.get_weights())
-        assert all((each == epoch).all() for each in network.get_weights())
+            assert all(weights == pytest.approx(expected) for weights in network.get_weights())
+        assert all((weights == epoch).all() for weights in network.get_weights())
 
 
-def test_no_average_is_each_epochs_own_weights() -> None:
+def test_without_averaging_the_weights_are_those_of_the_epoch() -> None:
     network = HEADS["linear"].build(NetworkShape(layers=1, width=3, classes=2), REGULARIZATION, seed=0)
     average = WeightAverage(network, decay=0.0)
     for value in (1.0, 7.0):
-        network.set_weights([np.full_like(each, value) for each in network.get_weights()])
+        network.set_weights([np.full_like(weights, value) for weights in network.get_weights()])
         average.update()
-        assert all((each == value).all() for each in average.weights)
+        assert all((weights == value).all() for weights in average.weights)

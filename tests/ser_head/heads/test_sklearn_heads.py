@@ -1,4 +1,4 @@
-"""scikit-learn's heads: they learn, heed their weights, come back from disk as they were, and load nothing foreign."""
+"""scikit-learn heads: accuracy, class weights, saved and loaded without change, and no foreign types loaded."""
 
 import zipfile
 from collections.abc import Iterator
@@ -16,7 +16,11 @@ from ser_head.data.scaling import OUTLIER
 from ser_head.heads.sklearn_heads import KINDS, SklearnHead
 
 EVEN = np.ones(3, np.float32)
-RIGHT = {"svm": 0.9, "lda": 0.85, "forest": 0.9}  # at least; a mean of two layers tells what one knows less clearly
+RIGHT = {
+    "svm": 0.9,
+    "lda": 0.85,
+    "forest": 0.9,
+}  # least accuracy; lda takes the mean of both layers, of which one is noise
 SMALLEST = {"svm": 1e-5, "lda": 1e-9, "forest": 1e-5}  # probability of any class
 
 
@@ -28,7 +32,7 @@ def _few_trees() -> Iterator[None]:
 
 
 def clips(count: int = 120, classes: int = 3, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Vectors of two layers, of which the second knows the class."""
+    """Return vectors of two layers, of which only the second depends on the class, and the classes."""
     random = np.random.default_rng(seed)
     targets = random.integers(classes, size=count)
     vectors = random.normal(size=(count, 2, 5))
@@ -41,7 +45,7 @@ def head(request: pytest.FixtureRequest) -> SklearnHead:
     return SklearnHead(KINDS[request.param], seed=0).fit(*clips(), EVEN)
 
 
-def test_it_learns_what_there_is_to_learn(head):
+def test_it_learns_the_classes(head):
     vectors, targets = clips(seed=1)
     probabilities = head.probabilities(vectors)
     assert probabilities.dtype == np.float32
@@ -81,14 +85,14 @@ def test_a_heavier_class_is_answered_more_often(kind):
 
 def test_the_forest_is_drawn_by_its_seed():
     vectors, targets = clips()
-    first, again, other = (
+    first, again, other_seed = (
         SklearnHead(KINDS["forest"], seed).fit(vectors, targets, EVEN).probabilities(vectors) for seed in (5, 5, 6)
     )
     assert np.array_equal(first, again)
-    assert not np.array_equal(first, other)
+    assert not np.array_equal(first, other_seed)
 
 
-def test_an_outlier_says_no_more_than_its_bound(head):
+def test_outliers_are_bounded(head):
     vectors = clips(count=4)[0]
     vectors[:, 0, 3] = 3
     bounded = head.probabilities(vectors)
@@ -96,14 +100,14 @@ def test_an_outlier_says_no_more_than_its_bound(head):
     assert np.array_equal(head.probabilities(vectors), bounded)
 
 
-def test_it_comes_back_as_it_was(head, tmp_path):
+def test_a_saved_head_scores_alike(head, tmp_path):
     head.save(tmp_path / "head.skops")
     loaded = SklearnHead.load(tmp_path / "head.skops")
     assert loaded.kind == head.kind
     assert np.array_equal(loaded.probabilities(clips()[0]), head.probabilities(clips()[0]))
 
 
-def test_a_discriminant_analysis_is_that_of_the_bent_mean_of_the_layers(tmp_path):
+def test_a_discriminant_analysis_takes_the_mean_of_the_power_transformed_layers(tmp_path):
     vectors, targets = clips()
     vectors = np.sinh(vectors)
     power, weights = fit_yeo_johnson(vectors), np.array([0.5, 1.0, 2.0])
@@ -126,24 +130,24 @@ def test_a_dimension_that_does_not_vary_breaks_nothing():
         assert np.isfinite(head.probabilities(vectors)).all()
 
 
-def test_a_machine_saved_before_heads_could_bend_is_read(tmp_path):
+def test_a_head_saved_before_there_was_a_power_transform_is_read(tmp_path):
     head = SklearnHead(KINDS["svm"], seed=0).fit(*clips(), EVEN)
     skops.io.dump(head._estimator, tmp_path / "head.skops")
     loaded = SklearnHead.load(tmp_path / "head.skops")
     assert np.array_equal(loaded.probabilities(clips()[0]), head.probabilities(clips()[0]))
 
 
-def test_an_untrained_head_has_no_answer():
+def test_an_untrained_head_cannot_score():
     with pytest.raises(ValueError, match="has to be trained"):
         SklearnHead(KINDS["svm"], seed=0).probabilities(clips()[0])
 
 
 def test_a_file_that_would_run_code_is_refused(tmp_path):
-    ran = tmp_path / "ran"
-    skops.io.dump(FunctionTransformer(ran.touch), tmp_path / "head.skops")
+    marker = tmp_path / "ran"
+    skops.io.dump(FunctionTransformer(marker.touch), tmp_path / "head.skops")
     with pytest.raises(InputError, match="[Uu]ntrusted"):
         SklearnHead.load(tmp_path / "head.skops")
-    assert not ran.exists()
+    assert not marker.exists()
 
 
 def test_another_estimator_is_refused(tmp_path):
@@ -161,21 +165,21 @@ def test_an_untrained_estimator_is_refused(tmp_path):
 def test_damage_is_named_with_the_file(tmp_path):
     path = tmp_path / "head.skops"
     SklearnHead(KINDS["svm"], seed=0).fit(*clips(), EVEN).save(path)
-    whole = path.read_bytes()
+    intact = path.read_bytes()
     random = np.random.default_rng(0)
-    broken = [b"", b"text", whole[: len(whole) // 2], whole[100:]]
-    for bit in random.integers(len(whole) * 8, size=30):
-        flipped = bytearray(whole)
+    broken = [b"", b"text", intact[: len(intact) // 2], intact[100:]]
+    for bit in random.integers(len(intact) * 8, size=30):
+        flipped = bytearray(intact)
         flipped[bit // 8] ^= 1 << bit % 8
         broken.append(bytes(flipped))
-    named = 0
+    num_refused = 0
     for content in broken:
         path.write_bytes(content)
         try:
-            SklearnHead.load(path)  # a flipped bit may lie where nobody reads
+            SklearnHead.load(path)  # a flipped bit may lie in an unused part of the archive
         except InputError as error:
-            named += str(path) in str(error)
-    assert named >= 20
+            num_refused += str(path) in str(error)
+    assert num_refused >= 20
 
 
 def test_a_missing_file_or_another_archive_is_refused(tmp_path):

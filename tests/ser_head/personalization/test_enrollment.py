@@ -1,4 +1,4 @@
-"""Sessions: every clip is scored once, with clips of its own speaker, never with itself but where that is the point."""
+"""Enrolment sessions: each clip is scored once, with clips of its speaker, and without itself unless transductive."""
 
 import numpy as np
 import pytest
@@ -21,14 +21,14 @@ columns = st.lists(names, min_size=1, max_size=60).map(lambda column: np.array(c
 
 @st.composite
 def datasets(draw):
-    """A speaker column, and which of its clips to score, in any order."""
+    """Draw a column of speakers, and positions of clips to score in any order."""
     speakers = draw(columns)
     chosen = draw(st.lists(st.integers(0, len(speakers) - 1), unique=True))
     return speakers, np.array(chosen, dtype=np.int64)
 
 
 def check(sessions, speakers, indices):
-    """What holds for sessions of any kind."""
+    """Assert what holds for sessions of every kind."""
     scored = [position for session in sessions for position in session.scored]
     assert sorted(scored) == sorted(indices.tolist())
     for session in sessions:
@@ -43,12 +43,13 @@ def check(sessions, speakers, indices):
 
 
 def among(speakers, indices, speaker):
+    """Return those of the positions `indices` that are clips of the speaker."""
     return indices[speakers[indices] == speaker]
 
 
 @quick
 @given(datasets(), st.sampled_from([0, 1, 5, 20, ALL]), st.integers(2, 12), st.integers(0, 9))
-def test_enrolments_are_as_large_as_promised_and_without_the_scored_clips(dataset, size, groups, seed):
+def test_enrolments_have_the_requested_size_and_leave_out_the_scored_clips(dataset, size, groups, seed):
     speakers, indices = dataset
     sessions = enrollment_sessions(speakers, indices, size, np.random.default_rng(seed), groups)
     check(sessions, speakers, indices)
@@ -56,12 +57,12 @@ def test_enrolments_are_as_large_as_promised_and_without_the_scored_clips(datase
         assert not set(session.enrolled) & set(session.scored)
         assert set(session.enrolled) <= set(indices)
         if session.speaker:
-            others = len(among(speakers, indices, session.speaker)) - len(session.scored)
-            assert len(session.enrolled) == min(size, others)
+            num_others = len(among(speakers, indices, session.speaker)) - len(session.scored)
+            assert len(session.enrolled) == min(size, num_others)
     for name in set(speakers[indices]) - {""}:
-        own = [session for session in sessions if session.speaker == name]
-        assert len(own) == min(groups, len(among(speakers, indices, name)))
-        assert max(len(each.scored) for each in own) - min(len(each.scored) for each in own) <= 1
+        group_sizes = [len(session.scored) for session in sessions if session.speaker == name]
+        assert len(group_sizes) == min(groups, len(among(speakers, indices, name)))
+        assert max(group_sizes) - min(group_sizes) <= 1
 
 
 @quick
@@ -74,8 +75,8 @@ def test_training_enrolments_leave_out_the_scored_clips_too(dataset, seed):
         assert not set(session.enrolled) & set(session.scored)
         assert set(session.enrolled) <= set(indices)
         if session.speaker:
-            others = len(among(speakers, indices, session.speaker)) - len(session.scored)
-            assert len(session.enrolled) in {min(size, others) for size in TRAINING_SIZES}
+            num_others = len(among(speakers, indices, session.speaker)) - len(session.scored)
+            assert len(session.enrolled) in {min(size, num_others) for size in TRAINING_SIZES}
 
 
 def test_training_meets_every_size():
@@ -100,7 +101,7 @@ def test_transductive_enrolments_are_all_clips_of_the_speaker(dataset):
 
 @quick
 @given(datasets(), st.integers(0, 60))
-def test_known_enrolments_are_the_speakers_training_clips(dataset, cut):
+def test_known_speakers_are_enrolled_with_their_training_clips(dataset, cut):
     speakers, chosen = dataset
     indices, train = chosen[:cut], chosen[cut:]
     sessions = known_speaker_sessions(speakers, indices, train)
@@ -114,14 +115,12 @@ def test_known_enrolments_are_the_speakers_training_clips(dataset, cut):
 def test_a_speaker_with_one_clip_has_no_enrolment():
     speakers = np.array(["a", "b", "b"], dtype=object)
     sessions = enrollment_sessions(speakers, np.arange(3), 20, np.random.default_rng(0))
-    assert [(each.speaker, each.enrolled.tolist(), each.scored.tolist()) for each in sessions] == [
-        ("a", [], [0]),
-        ("b", *sorted([[1], [2]], key=lambda own: own != sessions[1].enrolled.tolist())),
-        ("b", *sorted([[1], [2]], key=lambda own: own != sessions[2].enrolled.tolist())),
-    ]
+    first, *rest = [(session.speaker, session.enrolled.tolist(), session.scored.tolist()) for session in sessions]
+    assert first == ("a", [], [0])
+    assert sorted(rest) == [("b", [1], [2]), ("b", [2], [1])]
 
 
-def test_every_clip_is_as_likely_to_be_enrolled():
+def test_every_clip_is_equally_likely_to_be_enrolled():
     speakers = np.full(20, "a", dtype=object)
     random = np.random.default_rng(0)
     times = np.zeros(20)
@@ -135,7 +134,7 @@ def test_a_seed_repeats_the_draw_whatever_the_order_of_the_indices():
     speakers = np.array(["a"] * 15 + ["b"] * 15, dtype=object)
     first = enrollment_sessions(speakers, np.arange(30), 5, np.random.default_rng(3))
     again = enrollment_sessions(speakers, np.arange(30)[::-1], 5, np.random.default_rng(3))
-    for one, other in zip(first, again, strict=True):
-        assert one.speaker == other.speaker
-        assert np.array_equal(one.enrolled, other.enrolled)
-        assert np.array_equal(one.scored, other.scored)
+    for session, repeated in zip(first, again, strict=True):
+        assert session.speaker == repeated.speaker
+        assert np.array_equal(session.enrolled, repeated.enrolled)
+        assert np.array_equal(session.scored, repeated.scored)

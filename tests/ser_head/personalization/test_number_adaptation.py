@@ -1,4 +1,4 @@
-"""Numeric predictions, rescaled to borrowed moments."""
+"""Output adaptation of numbers: predictions rescaled to moments borrowed from similar speakers."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from ser_head.personalization.output_adaptation import borrowed_moments, moments, rescale
 
 numbers = st.lists(st.floats(-100, 100), min_size=1, max_size=30).map(np.array)
-# Apart by more than rounding, so that there is a deviation to speak of.
+# Values differ by more than rounding, so that their deviation is not 0.
 spread_out = numbers.filter(lambda values: np.std(values) > 1e-3)
 
 
@@ -32,9 +32,9 @@ def test_ranks_stay(predictions, deviation):
 
 
 def test_moments_of_enrolled_clips_make_a_prediction_independent_of_those_beside_it():
-    predictions, own = np.array([0.2, 0.9, -0.4]), (0.1, 0.5)
-    together = rescale(predictions, 0.3, 0.8, speaker_moments=own)
-    alone = [rescale(predictions[place : place + 1], 0.3, 0.8, speaker_moments=own)[0] for place in range(3)]
+    predictions, speaker_moments = np.array([0.2, 0.9, -0.4]), (0.1, 0.5)
+    together = rescale(predictions, 0.3, 0.8, speaker_moments=speaker_moments)
+    alone = [rescale(predictions[row : row + 1], 0.3, 0.8, speaker_moments=speaker_moments)[0] for row in range(3)]
     assert together == pytest.approx(alone)
     assert together == pytest.approx(0.1 + (predictions - 0.1) * 0.8 / 0.5)
 
@@ -48,11 +48,11 @@ def test_no_predictions_stay_none():
     assert rescale(np.zeros(0), 0.0, 1.0).shape == (0,)
 
 
-def test_moments_are_borrowed_on_average():
-    found = borrowed_moments(np.array([1.0, 2.0, 30.0]), np.array([0.5, 0.7, 9.0]), np.array([1, 0]))
-    assert found == pytest.approx((1.5, 0.6))
+def test_borrowed_moments_are_the_mean_over_the_nearest_speakers():
+    borrowed = borrowed_moments(np.array([1.0, 2.0, 30.0]), np.array([0.5, 0.7, 9.0]), np.array([1, 0]))
+    assert borrowed == pytest.approx((1.5, 0.6))
 
 
-def test_somebody_has_to_lend():
+def test_moments_need_at_least_one_speaker_to_borrow_from():
     with pytest.raises(ValueError, match="at least one speaker"):
         borrowed_moments(np.ones(3), np.ones(3), np.zeros(0, np.int64))

@@ -1,4 +1,4 @@
-"""The bias: stationary always, prior correction and matched marginal at its ends, Bayes' answer where it is known."""
+"""Output adaptation of classes: the bias is stationary, has the right limits, and agrees with Bayes' rule."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ TAUS = st.sampled_from([0.0, 1e-9, 1e-3, 0.1, 1.0, 30.0, 1e6])
 
 @st.composite
 def problems(draw, largest=30.0):
-    """Logits of any clips, a prior and the prior of training."""
+    """Draw logits of some clips, a prior and the prior of training."""
     clips, classes = draw(st.integers(1, 12)), draw(st.integers(2, 6))
     logits = draw(arrays(np.float64, (clips, classes), elements=st.floats(-largest, largest)))
     weights = draw(arrays(np.float64, (2, classes), elements=st.floats(1e-4, 1)))
@@ -35,7 +35,7 @@ def problems(draw, largest=30.0):
 
 
 def residual(bias, logits, prior, train_prior, tau):
-    """The gradient of the objective, by its definition."""
+    """Return the gradient of the objective, by its definition."""
     pull = tau * (bias - np.log(prior / train_prior))
     return len(logits) * prior - softmax(logits + bias, axis=1).sum(axis=0) - pull
 
@@ -51,7 +51,7 @@ class TestBias:
     def test_it_is_stationary_for_extreme_logits(self, problem, tau):
         assert residual(find_bias(*problem, tau), *problem, tau) == pytest.approx(0, abs=1e-6)
 
-    def test_a_step_that_jumps_from_one_sure_answer_to_another_is_cut(self):
+    def test_a_step_between_two_saturated_answers_is_cut(self):
         problem = np.array([[11.0, 1.0, 0.0, 1.0]]), np.array([2, 1, 2, 2]) / 7, np.full(4, 0.25)
         assert residual(find_bias(*problem, 0.0), *problem, 0.0) == pytest.approx(0, abs=1e-6)
 
@@ -71,11 +71,11 @@ class TestBias:
             gain = len(logits) * prior @ bias - logsumexp(logits + bias, axis=1).sum()
             return -gain + tau / 2 * np.sum((bias - anchor) ** 2)
 
-        found = minimize(
+        minimum = minimize(
             loss, anchor, jac=lambda bias: -residual(bias, *problem, tau), method="BFGS", options={"gtol": 1e-7}
         )
-        assert loss(find_bias(*problem, tau)) <= found.fun + 1e-9
-        assert find_bias(*problem, tau) == pytest.approx(found.x, abs=1e-3)
+        assert loss(find_bias(*problem, tau)) <= minimum.fun + 1e-9
+        assert find_bias(*problem, tau) == pytest.approx(minimum.x, abs=1e-3)
 
     @quick
     @given(problems())
@@ -85,7 +85,7 @@ class TestBias:
 
     @quick
     @given(problems())
-    def test_with_a_vanishing_penalty_it_nearly_is(self, problem):
+    def test_with_a_vanishing_penalty_the_marginal_is_nearly_matched(self, problem):
         logits, prior, _ = problem
         assert shift(logits, find_bias(*problem, 1e-7)).mean(axis=0) == pytest.approx(prior, abs=2e-5)
 
@@ -110,8 +110,8 @@ class TestBias:
         logits, prior, train_prior = problem
         order = random.sample(range(len(prior)), len(prior))
         permuted = find_bias(logits[:, order], prior[order], train_prior[order], tau)
-        there = shift(logits[:, order], permuted)
-        assert there == pytest.approx(shift(logits, find_bias(*problem, tau))[:, order], abs=1e-4)
+        shifted = shift(logits[:, order], permuted)
+        assert shifted == pytest.approx(shift(logits, find_bias(*problem, tau))[:, order], abs=1e-4)
 
     @quick
     @given(problems(), TAUS, st.floats(-20, 20))
@@ -147,7 +147,7 @@ class TestBias:
 
 
 class Gaussians:
-    """Three classes on a line; a classifier that knows them answers by Bayes' rule under its prior."""
+    """Three Gaussian classes on a line, with the exact posteriors of Bayes' rule under a prior."""
 
     means, deviations = np.array([-1.0, 0.5, 2.0]), np.array([1.0, 0.6, 1.2])
     train_prior, prior = np.array([0.2, 0.5, 0.3]), np.array([0.6, 0.1, 0.3])
@@ -178,7 +178,7 @@ class TestGaussians:
         assert shifted == pytest.approx(np.exp(world.logits(clips, world.prior)), abs=0.03)
 
     def test_the_marginal_makes_up_for_a_head_that_leans_to_a_class(self):
-        """Which the prior correction, knowing nothing of the clips, cannot."""
+        """The prior correction cannot: it does not depend on the clips."""
         world = Gaussians()
         clips, _ = world.draw(20_000)
         leaning = world.logits(clips, world.train_prior) + np.array([0.0, 1.5, -1.0])
@@ -190,7 +190,7 @@ class TestGaussians:
 
 
 class TestBorrowing:
-    def test_the_prior_is_that_of_training_where_nobody_lends(self):
+    def test_the_prior_is_that_of_training_without_similar_speakers(self):
         train_prior = np.array([0.25, 0.75])
         nobody = np.zeros(0, np.int64)
         assert borrowed_prior(np.array([[3, 1]]), nobody, train_prior, 5.0) == pytest.approx(train_prior)
@@ -208,20 +208,20 @@ class TestBorrowing:
         assert prior.sum() == pytest.approx(1)
         assert prior.min() > 0
 
-    def test_only_the_nearest_lend(self):
+    def test_only_the_nearest_speakers_count(self):
         counts = np.array([[90, 10], [10, 90], [50, 50]])
         train_prior, enrolled = np.array([0.5, 0.5]), np.zeros((1, 2))
-        for order, more in (([0, 1, 2], 0), ([1, 0, 2], 1)):
+        for order, likelier in (([0, 1, 2], 0), ([1, 0, 2], 1)):
             bias = prior_shift_bias(PriorShift(1, 1.0, np.inf), enrolled, np.array(order), counts, train_prior)
-            assert bias.argmax() == more
+            assert bias.argmax() == likelier
 
-    def test_none_borrows_nothing(self):
+    def test_without_a_prior_shift_the_bias_is_0(self):
         bias = prior_shift_bias(None, np.zeros((4, 2)), np.array([0]), np.array([[9, 1]]), np.array([0.5, 0.5]))
         assert bias.tolist() == [0, 0]
 
 
 class TestChoice:
-    """Two kinds of speakers, each with label shares of its own; a new one resembles those of its kind."""
+    """Two kinds of speakers with different label shares; a new speaker resembles those of its kind."""
 
     counts = np.array([[80, 10, 10], [75, 15, 10], [10, 10, 80], [10, 15, 75]])
     orders = (np.array([0, 1, 2, 3]), np.array([2, 3, 0, 1]))
@@ -245,7 +245,7 @@ class TestChoice:
         assert chosen.k == 1
         assert chosen.alpha < 1000  # trusts the lenders more than training
 
-    def test_what_lends_from_the_other_kind_is_declined(self):
+    def test_borrowing_from_the_other_kind_is_declined(self):
         assert choose_prior_shift(self.sessions(self.orders[::-1]), self.counts, self.train_prior) is None
 
     def test_heads_that_lean_are_matched_to_the_marginal(self):
@@ -260,12 +260,12 @@ class TestChoice:
             losses = []
             for enrolled, order, scored, targets in sessions:
                 bias = prior_shift_bias(calibration, enrolled, order, self.counts, self.train_prior)
-                given_ = log_softmax(scored + bias, axis=1)
-                losses.append(-np.mean([row[target] for row, target in zip(given_, targets, strict=True)]))
+                log_probabilities = log_softmax(scored + bias, axis=1)
+                losses.append(-np.mean([row[target] for row, target in zip(log_probabilities, targets, strict=True)]))
             return np.mean(losses)
 
         chosen = choose_prior_shift(sessions, self.counts, self.train_prior)
-        assert loss(chosen) == pytest.approx(min(loss(each) for each in (None, *GRID)))
+        assert loss(chosen) == pytest.approx(min(loss(calibration) for calibration in (None, *GRID)))
 
     def test_without_sessions_it_declines(self):
         assert choose_prior_shift([], self.counts, self.train_prior) is None

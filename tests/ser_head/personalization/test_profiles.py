@@ -1,4 +1,4 @@
-"""Profiles of speakers: whole or not there, of one encoder, and gone when deleted."""
+"""Speaker profiles: complete or absent, of one encoder, and gone when deleted."""
 
 import dataclasses
 import json
@@ -29,26 +29,26 @@ def ann(clips: int = 2) -> Profile:
     return empty_profile("Ann", SPEC).with_clips(VECTORS[:clips], ("a", "b", "c")[:clips])
 
 
-def names(folder: Path) -> list[str]:
+def suffixes(folder: Path) -> list[str]:
     return sorted(path.suffix for path in folder.iterdir())
 
 
 def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     path = save_profile(tmp_path / "new", ann())
     assert path == tmp_path / "new" / "Ann.json"
-    found = load_profile(tmp_path / "new", "Ann", SPEC)
-    assert found is not None
-    assert (found.name, found.spec, found.digests) == ("Ann", SPEC, ("a", "b"))
-    np.testing.assert_array_equal(found.vectors, VECTORS[:2])
-    assert found.created == found.updated != ""
+    loaded = load_profile(tmp_path / "new", "Ann", SPEC)
+    assert loaded is not None
+    assert (loaded.name, loaded.spec, loaded.digests) == ("Ann", SPEC, ("a", "b"))
+    np.testing.assert_array_equal(loaded.vectors, VECTORS[:2])
+    assert loaded.created == loaded.updated != ""
 
 
 def test_more_clips_replace_the_files_and_keep_the_first_date(tmp_path: Path) -> None:
     save_profile(tmp_path, dataclasses.replace(ann(), created="2020-01-01T00:00:00+00:00"))
-    found = load_profile(tmp_path, "Ann", SPEC)
-    assert found is not None
-    save_profile(tmp_path, found.with_clips(VECTORS[2:], ("c",)))
-    assert names(tmp_path) == [".json", ".npz"]
+    loaded = load_profile(tmp_path, "Ann", SPEC)
+    assert loaded is not None
+    save_profile(tmp_path, loaded.with_clips(VECTORS[2:], ("c",)))
+    assert suffixes(tmp_path) == [".json", ".npz"]
     again = load_profile(tmp_path, "Ann", SPEC)
     assert again is not None
     np.testing.assert_array_equal(again.vectors, VECTORS)
@@ -73,9 +73,9 @@ def test_a_crash_while_writing_leaves_the_old_profile(
     monkeypatch.setattr(files.os, "replace", replace)
     with pytest.raises(OSError, match="no space left"):
         save_profile(tmp_path, ann(3))
-    found = load_profile(tmp_path, "Ann", SPEC)
-    assert found is not None
-    np.testing.assert_array_equal(found.vectors, VECTORS[:2])
+    loaded = load_profile(tmp_path, "Ann", SPEC)
+    assert loaded is not None
+    np.testing.assert_array_equal(loaded.vectors, VECTORS[:2])
     assert not [path for path in tmp_path.iterdir() if ".tmp" in path.name]
 
 
@@ -87,40 +87,44 @@ def test_clips_can_be_left_out() -> None:
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../x", "a/b", "a\\b", "C:", "a.b", " a", "a ", "-a", "x" * 51, "a\n"])
 def test_a_name_cannot_lead_elsewhere(tmp_path: Path, name: str) -> None:
-    for refusing in (require_name, lambda text: delete_profile(tmp_path, text)):
+    (tmp_path / "inner").mkdir()
+    for folder in (tmp_path, tmp_path / "inner"):
+        for stem in ("x", "", " a", "a "):
+            (folder / f"{stem}.json").write_text("{}")
+    for check in (require_name, lambda text: delete_profile(tmp_path / "inner", text)):
         with pytest.raises(InputError, match="a profile's name has to be"):
-            refusing(name)
-    (tmp_path / "x.json").write_text("{}")
-    assert load_profile(tmp_path / "inner", name, SPEC) is None
+            check(name)
+    assert load_profile(tmp_path / "inner", name, SPEC) is None  # a file that was read would be damaged
+    assert len(list(tmp_path.rglob("*.json"))) == 8
 
 
 @pytest.mark.parametrize("name", ["Ann", "speaker 7", "Zoë", "Zoe\u0308", "हिन्दी", "maria_b-2", "x" * 50])
-def test_a_plain_name_is_taken(tmp_path: Path, name: str) -> None:
+def test_an_ordinary_name_is_accepted(tmp_path: Path, name: str) -> None:
     save_profile(tmp_path, dataclasses.replace(ann(), name=name))
     assert load_profile(tmp_path, name, SPEC) is not None
 
 
 def test_another_encoder_is_refused_by_name(tmp_path: Path) -> None:
     save_profile(tmp_path, ann())
-    for other, message in [
+    for spec, message in [
         (dataclasses.replace(SPEC, model="big", digest="d2"), "with model 'tiny', not 'big'"),
         (dataclasses.replace(SPEC, pooling="mean+std"), "with pooling 'mean', not 'mean\\+std'"),
     ]:
         with pytest.raises(InputError, match=f"the profile .*Ann.json holds vectors {message}"):
-            load_profile(tmp_path, "Ann", other)
+            load_profile(tmp_path, "Ann", spec)
 
 
-def test_damage_is_told_and_nothing_is_unpickled(tmp_path: Path) -> None:
+def test_a_damaged_profile_is_refused_and_nothing_is_unpickled(tmp_path: Path) -> None:
     path = save_profile(tmp_path, ann())
-    vectors = next(tmp_path.glob("*.npz"))
+    vectors_path = next(tmp_path.glob("*.npz"))
     for array in (VECTORS, VECTORS[:2].astype(np.float64), np.full_like(VECTORS[:2], np.nan), np.array([{}, {}])):
-        np.savez(vectors, vectors=array)
+        np.savez(vectors_path, vectors=array)
         with pytest.raises(InputError, match="is damaged"):
             load_profile(tmp_path, "Ann", SPEC)
-    vectors.write_bytes(b"none")
+    vectors_path.write_bytes(b"none")
     with pytest.raises(InputError, match="is damaged"):
         load_profile(tmp_path, "Ann", SPEC)
-    vectors.unlink()
+    vectors_path.unlink()
     with pytest.raises(InputError, match="is damaged"):
         load_profile(tmp_path, "Ann", SPEC)
     about = json.loads(path.read_text("utf-8"))
@@ -136,14 +140,14 @@ def test_damage_is_told_and_nothing_is_unpickled(tmp_path: Path) -> None:
             load_profile(tmp_path, "Ann", SPEC)
 
 
-def test_deleting_leaves_nothing_of_that_speaker_alone(tmp_path: Path) -> None:
+def test_deleting_removes_all_files_of_that_speaker_alone(tmp_path: Path) -> None:
     for name in ("Ann", "Ann B"):
         save_profile(tmp_path, dataclasses.replace(ann(), name=name))
     (tmp_path / "Ann.feed.npz").write_bytes(b"left over")
     (tmp_path / "Ann.feed.99.tmp").write_bytes(b"left over")
     (tmp_path / "Ann.json").write_text("damaged")
     delete_profile(tmp_path, "Ann")
-    assert [each["name"] for each in list_profiles(tmp_path)] == ["Ann B"]
-    assert names(tmp_path) == [".json", ".npz"]
+    assert [profile["name"] for profile in list_profiles(tmp_path)] == ["Ann B"]
+    assert suffixes(tmp_path) == [".json", ".npz"]
     with pytest.raises(InputError, match="expected a profile of 'Ann' in .*, found none"):
         delete_profile(tmp_path, "Ann")

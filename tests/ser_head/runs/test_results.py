@@ -1,4 +1,4 @@
-"""Results: what is read from a run folder, and what is missing from it is named."""
+"""Results of a run: what is read from its folder, and errors that name what is missing."""
 
 import json
 
@@ -17,14 +17,14 @@ def test_a_run_without_epochs_is_read(tmp_path, history):
     assert len(RunResults.load(run).history) == 0
 
 
-def test_kept_epochs_are_those_of_folds_that_have_some(tmp_path):
+def test_kept_epochs_leave_out_folds_without_epochs(tmp_path):
     run, _ = fabricate(tmp_path)
     folds = json.loads((run / "run.json").read_text())["folds"]
     edit_json(run / "run.json", folds=[{**folds[0], "best_epoch": None}, *folds[1:]])
     assert RunResults.load(run).kept_epochs == {2: 13, 3: 14, 4: 15}
 
 
-def test_answers_of_a_run_without_classes_are_numbers(tmp_path):
+def test_predictions_of_a_run_without_classes_are_numbers(tmp_path):
     run, _ = fabricate(tmp_path)
     make_numeric(run, Case())
     results = RunResults.load(run)
@@ -34,7 +34,7 @@ def test_answers_of_a_run_without_classes_are_numbers(tmp_path):
     assert results.shown_gain is None
 
 
-def test_answers_that_are_no_numbers_are_refused(tmp_path):
+def test_predictions_that_are_no_numbers_are_refused(tmp_path):
     run, _ = fabricate(tmp_path)
     make_numeric(run, Case())
     predictions = pd.read_csv(run / "predictions.csv").assign(prediction="loud")

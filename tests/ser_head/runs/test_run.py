@@ -1,4 +1,4 @@
-"""Run folders: written whole or not at all, never over another, and refused where they are damaged."""
+"""Run folders: written whole or not at all, never over another run, and refused if damaged."""
 
 import json
 from pathlib import Path
@@ -16,8 +16,8 @@ def _in_folder(tmp_path, monkeypatch):
     monkeypatch.setattr(runs, "RUNS", tmp_path / "runs")
 
 
-def write(wanted=None):
-    with RunWriter(wanted, "mlp") as writer:
+def write(destination=None):
+    with RunWriter(destination, "mlp") as writer:
         writer.write_json("run.json", {})
         return writer.commit()
 
@@ -27,14 +27,14 @@ def test_runs_of_one_name_are_numbered(tmp_path):
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["mlp", "mlp-2", "mlp-3"]
 
 
-def test_a_wanted_folder_may_be_there_if_it_is_empty(tmp_path):
+def test_a_requested_folder_may_exist_if_it_is_empty(tmp_path):
     (tmp_path / "mine").mkdir()
     assert write(tmp_path / "mine") == tmp_path / "mine"
     with pytest.raises(InputError, match="expected a new folder for the run, but .*mine exists"):
         write(tmp_path / "mine")
 
 
-def test_the_folder_one_is_in_is_no_new_one():
+def test_the_working_directory_is_no_new_folder():
     with pytest.raises(InputError, match="expected a new folder for the run"):
         write(Path("."))
 
@@ -60,7 +60,7 @@ def test_a_number_that_json_cannot_hold_is_an_error():
         (json.dumps({"format": "ser-run", "version": 1}), "is damaged: run.json cannot be used"),
     ],
 )
-def test_what_is_not_a_run_is_refused(tmp_path, text, message):
+def test_a_folder_that_is_no_run_is_refused(tmp_path, text, message):
     if text is not None:
         (tmp_path / "run.json").write_text(text)
     with pytest.raises(InputError, match=message):
