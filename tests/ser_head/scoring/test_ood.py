@@ -108,9 +108,8 @@ def music(random: np.random.Generator) -> np.ndarray:
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("model", ["egemaps", "mfcc"])
 def test_noise_music_and_another_corpus_are_told_from_the_speech_of_new_speakers(data_dir: Path, model: str):
-    if model == "egemaps":
-        if importlib.util.find_spec("opensmile") is None:  # its own import has to wait for the encoder
-            pytest.skip("openSMILE is not installed")
+    if model == "egemaps" and importlib.util.find_spec("opensmile") is None:  # its import has to wait for the encoder
+        pytest.skip("openSMILE is not installed")
     random = np.random.default_rng(0)
     emodb = sorted((data_dir / "emodb").glob("*.*"))[::2]
     speakers = np.array([path.name[:2] for path in emodb])
