@@ -1,4 +1,4 @@
-"""The notebooks: stored bare, calling the library only, and running one after the other on the demo corpus."""
+"""Notebooks: stored without outputs, calls of the library only, run one after another on the demo corpus."""
 
 import ast
 import base64
@@ -42,7 +42,7 @@ def test_these_are_all_the_notebooks() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-class TestAsStored:
+class TestStoredNotebook:
     def test_it_is_valid_and_has_no_outputs(self, name: str) -> None:
         notebook = read(name)
         nbformat.validate(notebook)
@@ -52,8 +52,10 @@ class TestAsStored:
             assert not cell.get("attachments"), cell.id
 
     def test_it_defines_nothing(self, name: str) -> None:
-        defined = [ast.unparse(node) for node in ast.walk(ast.parse(code_of(read(name)))) if type(node) in DEFINITIONS]
-        assert not defined
+        definitions = [
+            ast.unparse(node) for node in ast.walk(ast.parse(code_of(read(name)))) if type(node) in DEFINITIONS
+        ]
+        assert not definitions
 
     def test_it_imports_little_beside_the_library(self, name: str) -> None:
         packages = set(imported(code_of(read(name))))
@@ -67,33 +69,33 @@ class TestAsStored:
             assert earlier in text
 
     def test_they_all_work_in_the_same_folder(self, name: str) -> None:
-        def chosen(code: str) -> list[str]:
+        def folder_lines(code: str) -> list[str]:
             return [line for line in code.splitlines() if line.startswith(("folder", "os.chdir"))]
 
-        assert chosen(code_of(read(name))) == chosen(code_of(read(NAMES[0])))
+        assert folder_lines(code_of(read(name))) == folder_lines(code_of(read(NAMES[0])))
 
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """The folder the notebooks wrote to, and the notebooks with their outputs by name."""
+    """Run the notebooks; return the folder they wrote to, and the notebooks with their outputs by name."""
     folder = tmp_path_factory.mktemp("notebooks")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SER_NOTEBOOK_FOLDER", str(folder / "work"))
         patch.setenv("IPYTHONDIR", str(folder / "ipython"))  # no start-up files of whoever runs the tests
-        outcome = {name: read(name) for name in NAMES}
-        where = {"metadata": {"path": str(FOLDER)}}
-        for notebook in outcome.values():
-            NotebookClient(notebook, timeout=240, kernel_name="python3", resources=where).execute()
-        yield folder / "work", outcome
+        notebooks = {name: read(name) for name in NAMES}
+        resources = {"metadata": {"path": str(FOLDER)}}
+        for notebook in notebooks.values():
+            NotebookClient(notebook, timeout=240, kernel_name="python3", resources=resources).execute()
+        yield folder / "work", notebooks
 
 
 def outputs(notebook: Any, cell_id: str) -> dict[str, str]:
-    """What a cell showed, by kind: "stdout" or a MIME type."""
+    """Return the outputs of a cell by kind: "stdout" or a MIME type."""
     (cell,) = [cell for cell in notebook.cells if cell.id == cell_id]
-    shown: dict[str, str] = {}
+    by_kind: dict[str, str] = {}
     for output in cell.outputs:
-        shown |= {output.name: output.text} if output.output_type == "stream" else dict(output.data)
-    return shown
+        by_kind |= {output.name: output.text} if output.output_type == "stream" else dict(output.data)
+    return by_kind
 
 
 def test_extracting_a_second_time_does_nothing(ran: tuple[Path, dict[str, Any]]) -> None:
@@ -102,8 +104,8 @@ def test_extracting_a_second_time_does_nothing(ran: tuple[Path, dict[str, Any]])
     assert "0 extracted, 288 unchanged, 0 unreadable" in outputs(notebook, "again")["stdout"]
 
 
-def test_training_shows_what_it_tells_of(ran: tuple[Path, dict[str, Any]]) -> None:
-    """The text says that a random split flatters, and that the library warns of it; so it has to be seen."""
+def test_training_shows_the_leak_that_the_text_describes(ran: tuple[Path, dict[str, Any]]) -> None:
+    """The text says that a random split gives too good figures and that the library warns of it; both have to show."""
     folder, notebooks = ran
     runs = {path.parent.name: json.loads(path.read_text("utf-8")) for path in folder.glob("runs/*/metrics.json")}
     assert set(runs) == {"hubert-mini-mlp-speaker", "hubert-mini-mlp-personalized-speaker", "hubert-mini-mlp-random"}

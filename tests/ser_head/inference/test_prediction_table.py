@@ -1,4 +1,4 @@
-"""What is answered: an emotion where one can be, and the probabilities in any case."""
+"""Prediction table: an emotion, uncertain or silent for each window, with its probabilities, as text, JSON and CSV."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,7 @@ LABELS = ("angry", "happy", "sad")
 
 
 def predictions(rows: list[tuple[str, list[float], float]]) -> Predictions:
-    """One-second windows one after the other: file, probabilities, unfamiliarity."""
+    """Return predictions of consecutive one-second windows, given as (file, probabilities, out-of-domain score)."""
     probabilities = np.array([row[1] for row in rows])
     ood_score = np.array([row[2] for row in rows])
     table = pd.DataFrame(
@@ -26,7 +26,7 @@ def predictions(rows: list[tuple[str, list[float], float]]) -> Predictions:
             "emotion": emotions_of(probabilities, LABELS, ood_score, None),
             "confidence": probabilities.max(axis=1),
             "unfamiliarity": ood_score,
-            **{f"p_{label}": probabilities[:, place] for place, label in enumerate(LABELS)},
+            **{f"p_{label}": probabilities[:, column] for column, label in enumerate(LABELS)},
         }
     )
     return Predictions(table, ())
@@ -37,12 +37,12 @@ def predictions(rows: list[tuple[str, list[float], float]]) -> Predictions:
     st.floats(0, 3),
     st.none() | st.floats(0, 1),
 )
-def test_an_emotion_is_answered_where_one_is_probable_and_familiar(weights, ood_score, min_confidence):
+def test_an_emotion_is_predicted_where_it_is_probable_and_in_domain(weights, ood_score, min_confidence):
     probabilities = np.array(weights) / np.sum(weights, axis=1, keepdims=True)
     answers = emotions_of(probabilities, LABELS, np.full(len(weights), ood_score), min_confidence)
     for answer, row in zip(answers, probabilities, strict=True):
-        refused = (ood_score > 1 and min_confidence != 0) or row.max() < (min_confidence or 0)
-        assert answer == (UNCERTAIN if refused else LABELS[row.argmax()])
+        is_uncertain = (ood_score > 1 and min_confidence != 0) or row.max() < (min_confidence or 0)
+        assert answer == (UNCERTAIN if is_uncertain else LABELS[row.argmax()])
 
 
 def test_silence_is_neither_certain_nor_uncertain():
@@ -52,23 +52,23 @@ def test_silence_is_neither_certain_nor_uncertain():
 
 
 def test_a_file_is_a_line_that_keeps_the_probabilities():
-    heard = predictions([("a.wav", [0.1, 0.7, 0.2], 0.5), ("b.wav", [0.03, 0.95, 0.02], 2.0)])
-    assert heard.lines() == [
+    scored = predictions([("a.wav", [0.1, 0.7, 0.2], 0.5), ("b.wav", [0.03, 0.95, 0.02], 2.0)])
+    assert scored.lines() == [
         "a.wav: happy 0.70 (sad 0.20, angry 0.10)",
         f"b.wav: uncertain (happy 0.95, angry 0.03, sad 0.02), {OUT_OF_DOMAIN}",
     ]
 
 
-def test_a_timeline_tells_how_much_of_it_is_strange():
+def test_a_timeline_counts_its_out_of_domain_windows():
     rows = [("a.wav", [0.1, 0.7, 0.2], 0.5)] * 2 + [("a.wav", [0.1, 0.7, 0.2], 1.5)] * 2
     assert predictions(rows).lines() == [
         f"a.wav: 0:00.0-0:02.0 happy, 0:02.0-0:04.0 uncertain; 2 of 4 windows {OUT_OF_DOMAIN}"
     ]
 
 
-def test_json_says_what_is_unfamiliar_and_holds_no_nan(tmp_path: Path):
-    heard = predictions([("a.wav", [0.1, 0.7, 0.2], 1.5), ("a.wav", [np.nan] * 3, np.nan)])
-    heard.write(tmp_path / "OUT.JSON")
+def test_json_marks_out_of_domain_windows_and_has_no_nan(tmp_path: Path):
+    scored = predictions([("a.wav", [0.1, 0.7, 0.2], 1.5), ("a.wav", [np.nan] * 3, np.nan)])
+    scored.write(tmp_path / "OUT.JSON")
     document = json.loads((tmp_path / "OUT.JSON").read_text("utf-8"))
     first, second = document["files"][0]["windows"]
     assert (first["emotion"], first["unfamiliar"], first["p_happy"]) == (UNCERTAIN, True, 0.7)
@@ -78,6 +78,6 @@ def test_json_says_what_is_unfamiliar_and_holds_no_nan(tmp_path: Path):
 
 @pytest.mark.parametrize("name", ["out.csv", "OUT.CSV"])
 def test_a_table_is_written_by_its_suffix_in_any_case(tmp_path: Path, name: str):
-    heard = predictions([("a.wav", [0.1, 0.7, 0.2], 0.5)])
-    heard.write(tmp_path / name)
-    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / name), heard.table, check_dtype=False)
+    scored = predictions([("a.wav", [0.1, 0.7, 0.2], 0.5)])
+    scored.write(tmp_path / name)
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / name), scored.table, check_dtype=False)

@@ -1,4 +1,4 @@
-"""Predictor: one loading, many answers; arrays as files, batches as single calls, streams as windows; in threads."""
+"""Predictor: loaded once; equal results for arrays and files, batches and clips, streams and windows, in threads."""
 
 import shutil
 import sys
@@ -36,7 +36,7 @@ def scores(answer: list[dict]) -> dict[str, float]:
     return {entry["label"]: entry["score"] for entry in answer}
 
 
-def test_an_answer_is_that_of_a_pipeline(predictor: ser_head.Predictor) -> None:
+def test_an_answer_has_the_form_of_a_hugging_face_pipeline(predictor: ser_head.Predictor) -> None:
     answer = predictor(CLIP, rate=16_000)
     assert [set(entry) for entry in answer] == [{"label", "score"}] * len(predictor.labels)
     assert set(scores(answer)) == set(predictor.labels)
@@ -67,26 +67,29 @@ def test_samples_of_any_kind_are_brought_to_full_scale(predictor: ser_head.Predi
         info = np.iinfo(dtype)
         middle = 0 if info.min < 0 else 128
         samples = np.clip(np.round(CLIP * (info.max - middle)) + middle, info.min, info.max).astype(dtype)
-    back = AudioArray.of(samples, 16_000).samples[:, 0]
-    np.testing.assert_allclose(back, CLIP, atol=2 / 128 if dtype == "uint8" else 1e-4)
+    scaled = AudioArray.of(samples, 16_000).samples[:, 0]
+    np.testing.assert_allclose(scaled, CLIP, atol=2 / 128 if dtype == "uint8" else 1e-4)
 
 
 def test_a_batch_is_its_items_one_by_one(predictor: ser_head.Predictor, caplog: pytest.LogCaptureFixture) -> None:
     clips = [tone(8_000 + 999 * number, number) for number in range(40)]
-    together = predictor.predict_batch([*clips, np.zeros(16_000, np.float32)], rate=16_000)
-    assert together[-1] == []
+    batch = predictor.predict_batch([*clips, np.zeros(16_000, np.float32)], rate=16_000)
+    assert len(batch) == 41
+    assert batch[-1] == []
     assert "array 41: silent" in caplog.text
-    for clip, answer in zip(clips, together, strict=False):
+    for clip, answer in zip(clips, batch[:40], strict=True):
         assert scores(answer) == pytest.approx(scores(predictor(clip, rate=16_000)), abs=1e-5)
     assert predictor(clips[:2], rate=16_000) == predictor.predict_batch(clips[:2], rate=16_000)
 
 
 @pytest.mark.parametrize("block", [160, 4_001, 100_000])
 def test_a_stream_gives_the_windows_of_the_whole(predictor: ser_head.Predictor, block: int) -> None:
-    sound = np.concatenate([tone(32_000, 1), np.zeros(24_000, np.float32), tone(20_000, 2)])
-    table = predictor.predict(sound, rate=16_000, window=1.0, hop=0.5).table
+    samples = np.concatenate([tone(32_000, 1), np.zeros(24_000, np.float32), tone(20_000, 2)])
+    table = predictor.predict(samples, rate=16_000, window=1.0, hop=0.5).table
     stream = predictor.stream(rate=16_000, window=1.0, hop=0.5)
-    results = [result for start in range(0, len(sound), block) for result in stream.push(sound[start : start + block])]
+    results = [
+        result for start in range(0, len(samples), block) for result in stream.push(samples[start : start + block])
+    ]
     results += stream.finish()
     assert [(result["start_s"], result["end_s"]) for result in results] == list(
         zip(table["start_s"], table["end_s"], strict=True)
@@ -113,8 +116,7 @@ def test_threads_get_the_answers_of_single_calls(predictor: ser_head.Predictor) 
     start = threading.Barrier(8)
 
     def score(clip: np.ndarray) -> list[dict]:
-        if len(clips) >= 8:
-            start.wait(timeout=30)
+        start.wait(timeout=30)  # eight calls at once, twice
         return predictor(clip, rate=16_000)
 
     with ThreadPoolExecutor(8) as pool:
@@ -138,7 +140,7 @@ def test_nothing_is_read_from_disk_after_loading(run: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("head", ["svm", "mlp"])
-def test_a_personalised_predictor_knows_its_speaker_once(run: Path, tmp_path: Path, head: str) -> None:
+def test_a_personalised_predictor_reads_the_profile_once(run: Path, tmp_path: Path, head: str) -> None:
     data = run.parent / "data"
     personal = ser_head.train(
         store=run.parent / "mfcc.h5", head=head, personalized=True, protocol="random", epochs=2, out=tmp_path / "run"
@@ -153,7 +155,9 @@ def test_a_personalised_predictor_knows_its_speaker_once(run: Path, tmp_path: Pa
     assert np.abs(adapted.table.filter(like="p_") - plain.table.filter(like="p_")).to_numpy().max() > 1e-6
 
 
-def test_what_cannot_be_scored_is_one_line(predictor: ser_head.Predictor, tmp_path: Path) -> None:
+def test_audio_that_cannot_be_scored_raises_an_error_that_says_why(
+    predictor: ser_head.Predictor, tmp_path: Path
+) -> None:
     with pytest.raises(InputError, match="needs its sampling rate"):
         predictor(CLIP)
     with pytest.raises(InputError, match="the rate has to be a positive whole number of Hz, not -1"):
@@ -174,7 +178,7 @@ def test_what_cannot_be_scored_is_one_line(predictor: ser_head.Predictor, tmp_pa
         ser_head.Predictor(predictor.run, ser_head.PredictConfig(), window=3)
 
 
-def test_it_says_what_it_is(predictor: ser_head.Predictor) -> None:
+def test_predictor_and_predictions_have_a_repr(predictor: ser_head.Predictor) -> None:
     assert "mlp on mfcc" in repr(predictor)
     predictions = predictor.predict(CLIP, rate=16_000)
     assert repr(predictions).startswith("Predictions(1 rows, 0 unreadable)\narray: ")

@@ -1,4 +1,4 @@
-"""Controls: what is planted is caught, what is shuffled is worth nothing, no test clip has a say in its own answer."""
+"""Negative controls: planted leaks are detected, shuffled labels gain nothing, test clips have no influence."""
 
 import json
 from dataclasses import replace
@@ -36,12 +36,12 @@ pytestmark = pytest.mark.timeout(120)
 
 @pytest.fixture
 def unreported(monkeypatch):
-    """Train without drawing reports, which these tests do not look at and which take longer than their training."""
+    """Skip the reports, which these tests do not read and which take longer than the training."""
     monkeypatch.setattr(report, "write_report", lambda run, store: None)
 
 
 def rewrite(source, path, change):
-    """Write the store `source` again as `change` makes its clips and vectors, and return its path."""
+    """Write the store `source` again with clips and vectors changed by `change`, and return its path."""
     with Store(source) as opened:
         clips, vectors, spec = opened.utterances, opened.read(np.arange(len(opened))), opened.spec
     clips, vectors = change(clips, vectors)
@@ -52,7 +52,9 @@ def rewrite(source, path, change):
 
 
 class TestLeaks:
-    def test_shared_speakers_are_counted_and_no_protocol_may_deny_them(self, make_store, tmp_path, monkeypatch):
+    def test_shared_speakers_are_counted_and_refused_where_a_protocol_keeps_them_apart(
+        self, make_store, tmp_path, monkeypatch
+    ):
         store = make_store()
         leaky = ser_head.train(store=store, protocol="random", epochs=1, out=tmp_path / "random")
         assert leaky.metrics["speaker_disjoint"] is False
@@ -67,10 +69,10 @@ class TestLeaks:
         rows = [{**row, "digest": row["utterance_id"]} for row in rows_of(Recipe())]
         rows[0]["digest"] = rows[-1]["digest"] = "twice"
         trained = ser_head.train(store=make_store(rows=rows), protocol="kfold:3", epochs=1, out=tmp_path / "run")
-        found = json.loads((trained.run / "metrics.json").read_text())["leakage"]
+        leakage = json.loads((trained.run / "metrics.json").read_text())["leakage"]
         pair = [rows[0]["utterance_id"], rows[-1]["utterance_id"]]
-        assert (found["bytes"]["clips"], found["bytes"]["example"]) == (2, pair)  # each is tested once
-        assert found["duplicates"] == {"clips": 2, "example": pair}
+        assert (leakage["bytes"]["clips"], leakage["bytes"]["example"]) == (2, pair)  # each is tested once
+        assert leakage["duplicates"] == {"clips": 2, "example": pair}
         page = (trained.run / "report.html").read_text()
         assert "2 of 72 test clips" in page
         assert " and ".join(pair) in page
@@ -83,35 +85,35 @@ def test_shuffled_labels_are_learned_no_better_than_by_chance(make_store, tmp_pa
     store = make_store(**recipe)
     assert ser_head.train(store=store, **settings, out=tmp_path / "true").metrics["test"]["uar"] > 0.9
 
-    def shuffled(clips, vectors):
+    def shuffle(clips, vectors):
         return clips.assign(emotion=np.random.default_rng(1).permutation(clips["emotion"])), vectors
 
-    other = rewrite(store, tmp_path / "shuffled.h5", shuffled)
-    low, high = ser_head.train(store=other, **settings, out=tmp_path / "run").metrics["test"]["ci95"]["uar"]
+    shuffled_store = rewrite(store, tmp_path / "shuffled.h5", shuffle)
+    low, high = ser_head.train(store=shuffled_store, **settings, out=tmp_path / "run").metrics["test"]["ci95"]["uar"]
     assert low < 1 / 3 < high
 
 
 @pytest.mark.usefixtures("unreported")
 @pytest.mark.parametrize("head", ["mlp", "svm"])
-def test_test_clips_have_no_say_in_what_is_learned(make_store, tmp_path, head):
-    """Vectors a thousand times as large and other labels, where they are tested, leave a head as it was to the bit.
+def test_test_clips_have_no_influence_on_the_trained_head(make_store, tmp_path, head):
+    """Test clips with vectors a thousand times as large and other labels leave the head the same to the bit.
 
-    A scaler, a class weight, a prior or an epoch that looked at them would not.
+    A scaling, class weight, prior or choice of epoch that used test clips would change.
     """
-    able = ("normalize", "calibrate") if head == "svm" else [name for name in METHODS if name != "papt"]
-    settings = {"head": head, "personalized": able, "epochs": 3, "refit": "always"}
+    methods = ("normalize", "calibrate") if head == "svm" else [name for name in METHODS if name != "papt"]
+    settings = {"head": head, "personalized": methods, "epochs": 3, "refit": "always"}
     first = ser_head.train(store=make_store(), **settings, out=tmp_path / "first")
-    tested = Run.load(first.run).about["folds"][0]["speakers"]["test"]
+    test_speakers = Run.load(first.run).about["folds"][0]["speakers"]["test"]
 
-    def spoilt(clips, vectors):
-        inside = clips["speaker"].isin(tested).to_numpy()
-        swapped = clips["emotion"].where(~inside, clips["emotion"].map({"sad": "happy", "happy": "sad"}))
-        return clips.assign(emotion=swapped.fillna("sad")), np.where(inside[:, None, None], 1000 * vectors, vectors)
+    def spoil(clips, vectors):
+        is_test = clips["speaker"].isin(test_speakers).to_numpy()
+        swapped = clips["emotion"].where(~is_test, clips["emotion"].map({"sad": "happy", "happy": "sad"}))
+        return clips.assign(emotion=swapped.fillna("sad")), np.where(is_test[:, None, None], 1000 * vectors, vectors)
 
-    other = rewrite(tmp_path / "tiny.h5", tmp_path / "spoilt.h5", spoilt)
-    second = ser_head.train(store=other, **settings, out=tmp_path / "second")
-    learned, again = (Run.load(each.run) for each in (first, second))
-    assert learned.about["folds"] == again.about["folds"]
+    spoilt_store = rewrite(tmp_path / "tiny.h5", tmp_path / "spoilt.h5", spoil)
+    second = ser_head.train(store=spoilt_store, **settings, out=tmp_path / "second")
+    first_folds, second_folds = (Run.load(trained.run).about["folds"] for trained in (first, second))
+    assert first_folds == second_folds
     for file in ("history.csv", "validation.csv"):
         assert (first.run / file).read_bytes() == (second.run / file).read_bytes()
     for name, array in arrays_of(first.run).items():
@@ -120,37 +122,39 @@ def test_test_clips_have_no_say_in_what_is_learned(make_store, tmp_path, head):
 
 
 def arrays_of(run):
-    """All numbers that a run of one fold has learned."""
+    """Return all numbers that a run of one fold has learned, by name."""
     with np.load(run / "fold.npz") as file:
         arrays = dict(file)
     if (run / "head.keras").exists():
-        arrays |= {f"weights {place}": each for place, each in enumerate(load_head(run / "head.keras").get_weights())}
+        weights = load_head(run / "head.keras").get_weights()
+        arrays |= {f"weights {index}": array for index, array in enumerate(weights)}
     return arrays
 
 
 @pytest.mark.usefixtures("unreported")
 def test_no_scored_clip_is_in_its_own_enrolment_in_a_whole_run(make_store, tmp_path, monkeypatch):
-    """Every call of a run's scorers, and every session of its training, is listened to; clips are told by vectors."""
-    score, cast = Scorer.score, InputBuilder.__init__
+    """Check every call of a run's scorers and every session of its training; a clip is identified by its vectors."""
+    score, init_builder = Scorer.score, InputBuilder.__init__
     scored_with_itself = []
 
-    def listening_score(self, heard):
-        for each in heard:
-            own = {clip.tobytes() for clip in each.vectors}
-            enrolled = {clip.tobytes() for clip in (each.vectors[:0] if each.enrolled is None else each.enrolled)}
-            if each.vectors is each.enrolled:
-                continue  # what a head says of enrolled clips, to find a speaker's bias by; nothing is judged
-            if own & enrolled:
-                assert own <= enrolled  # nothing between apart and transductive
-                scored_with_itself.extend(own)
-        return score(self, heard)
+    def checked_score(self, requests):
+        for request in requests:
+            no_clips = request.vectors[:0]
+            scored = {clip.tobytes() for clip in request.vectors}
+            enrolled = {clip.tobytes() for clip in (no_clips if request.enrolled is None else request.enrolled)}
+            if request.vectors is request.enrolled:
+                continue  # outputs of the enrolled clips, from which a speaker's bias is fitted; not evaluated
+            if scored & enrolled:
+                assert scored <= enrolled  # a session is either apart or transductive
+                scored_with_itself.extend(scored)
+        return score(self, requests)
 
-    def listening_cast(self, data, fold, sessions, *rest, **options):
+    def checked_init(self, data, fold, sessions, *rest, **options):
         assert not any(np.isin(session.scored, session.enrolled).any() for session in sessions)
-        cast(self, data, fold, sessions, *rest, **options)
+        init_builder(self, data, fold, sessions, *rest, **options)
 
-    monkeypatch.setattr(Scorer, "score", listening_score)
-    monkeypatch.setattr(InputBuilder, "__init__", listening_cast)
+    monkeypatch.setattr(Scorer, "score", checked_score)
+    monkeypatch.setattr(InputBuilder, "__init__", checked_init)
     trained = ser_head.train(
         store=make_store(takes=8),
         personalized="normalize,calibrate",
@@ -162,14 +166,14 @@ def test_no_scored_clip_is_in_its_own_enrolment_in_a_whole_run(make_store, tmp_p
 
 
 @pytest.mark.usefixtures("unreported")
-def test_a_shuffled_speaker_table_brings_known_speakers_nothing(make_store, tmp_path):
+def test_a_shuffled_speaker_table_gains_nothing_for_training_speakers(make_store, tmp_path):
     """Each speaker mostly says one emotion; its own row of the table tells the head which, another's row does not."""
     recipe = Recipe(speakers=9, takes=20)
     favourite = {f"demo/{number}": recipe.emotions[number % 3] for number in range(1, 10)}
     rows = [
         row
-        for place, row in enumerate(rows_of(recipe))
-        if row["emotion"] == favourite[row["speaker"]] or place % recipe.takes < 3
+        for index, row in enumerate(rows_of(recipe))
+        if row["emotion"] == favourite[row["speaker"]] or index % recipe.takes < 3
     ]
     store = make_store(rows=rows, signal=0.4)
     settings = {"personalized": "embedding", "protocol": "random", "batch_size": 16, "learning_rate": 5e-3}
@@ -183,8 +187,8 @@ def test_a_shuffled_speaker_table_brings_known_speakers_nothing(make_store, tmp_
     training_speakers = scorer.personalizer.training_speakers
     shuffled = replace(training_speakers, names=(*training_speakers.names[1:], training_speakers.names[0]))
     uars = []
-    for known in (training_speakers, shuffled):
-        scorer.personalizer = Personalizer(scorer.personalizer.methods, known)
+    for speakers in (training_speakers, shuffled):
+        scorer.personalizer = Personalizer(scorer.personalizer.methods, speakers)
         with Store(store) as opened:
             ids = opened.utterances["utterance_id"].tolist()
             vectors = opened.read([ids.index(name) for name in rows["utterance_id"]])
@@ -195,41 +199,38 @@ def test_a_shuffled_speaker_table_brings_known_speakers_nothing(make_store, tmp_
 
 
 class TestBorrowing:
-    """Voices of four kinds, each with a favourite of four emotions; the head hears emotions, not voices."""
+    """Speakers of four kinds, each with a most frequent emotion; the head sees the emotion, not the voice."""
 
     KINDS = 4
-    TRAINED, HELD, NEW = 32, 12, 40
-    CLIPS = 20  # enrolled, and as many scored
+    NUM_TRAINING, NUM_VALIDATION, NUM_NEW = 32, 12, 40  # speakers
+    CLIPS = 20  # of a speaker enrolled, and as many scored
 
-    def test_those_of_a_like_voice_lend_what_random_ones_do_not(self):
-        speakers = [self.speaker(number) for number in range(self.TRAINED + self.HELD + self.NEW)]
-        trained, held, new = np.split(np.arange(len(speakers)), [self.TRAINED, self.TRAINED + self.HELD])
-        training_speakers = self.training_speakers([speakers[place] for place in trained])
-        order = np.random.default_rng(0).permutation(self.TRAINED)
-        strange = replace(
-            training_speakers, means=training_speakers.means[order]
-        )  # who sounds like the new speaker is then anybody
-        alone = self.accuracy(
-            OutputCalibration(1.0, self.prior()), training_speakers, [speakers[place] for place in new]
-        )
-        chosen = self.choose(training_speakers, [speakers[place] for place in held])
-        assert chosen is not None
-        lending = OutputCalibration(1.0, self.prior(), chosen)
-        assert self.accuracy(lending, training_speakers, [speakers[place] for place in new]) > alone + 0.05
-        assert self.accuracy(lending, strange, [speakers[place] for place in new]) < alone + 0.01
-        found = OutputCalibration(1.0, self.prior(), self.choose(strange, [speakers[place] for place in held]))
-        assert self.accuracy(found, strange, [speakers[place] for place in new]) < alone + 0.01
+    def test_borrowing_from_similar_speakers_helps_and_from_random_ones_does_not(self):
+        num_known = self.NUM_TRAINING + self.NUM_VALIDATION
+        speakers = [self.speaker(number) for number in range(num_known + self.NUM_NEW)]
+        validation, new = speakers[self.NUM_TRAINING : num_known], speakers[num_known:]
+        training_speakers = self.training_speakers(speakers[: self.NUM_TRAINING])
+        order = np.random.default_rng(0).permutation(self.NUM_TRAINING)
+        shuffled = replace(training_speakers, means=training_speakers.means[order])  # similarity is then chance
+        plain = self.accuracy(OutputCalibration(1.0, self.prior()), training_speakers, new)
+        prior_shift = self.choose(training_speakers, validation)
+        assert prior_shift is not None
+        borrowing = OutputCalibration(1.0, self.prior(), prior_shift)
+        assert self.accuracy(borrowing, training_speakers, new) > plain + 0.05
+        assert self.accuracy(borrowing, shuffled, new) < plain + 0.01
+        refitted = OutputCalibration(1.0, self.prior(), self.choose(shuffled, validation))
+        assert self.accuracy(refitted, shuffled, new) < plain + 0.01
 
     def prior(self):
         return np.full(self.KINDS, 1 / self.KINDS)
 
     def speaker(self, number):
-        """Clips (2 x CLIPS, 1, emotions + voice) and their emotions; a quarter of the speakers is of each kind."""
+        """Return clips (2 x CLIPS, 1, emotions + voice) and their emotions; the kinds are equally frequent."""
         random = np.random.default_rng([5, number])
         emotions = random.choice(self.KINDS, 2 * self.CLIPS, p=np.where(np.arange(self.KINDS) == number % 4, 0.7, 0.1))
-        heard = random.normal(size=(len(emotions), self.KINDS)) + 1.5 * np.eye(self.KINDS)[emotions]
+        content = random.normal(size=(len(emotions), self.KINDS)) + 1.5 * np.eye(self.KINDS)[emotions]
         voice = np.repeat(2 * np.eye(self.KINDS)[[number % self.KINDS]], len(emotions), axis=0)
-        return np.hstack([heard, voice + random.normal(size=voice.shape)])[:, None].astype(np.float32), emotions
+        return np.hstack([content, voice + random.normal(size=voice.shape)])[:, None].astype(np.float32), emotions
 
     def training_speakers(self, speakers):
         means = np.stack([clips.mean(axis=0) for clips, _ in speakers])
@@ -238,15 +239,15 @@ class TestBorrowing:
         return TrainingSpeakers(names, means, np.ones_like(means), counts, np.zeros((len(names), 2)))
 
     def answers(self, inputs):
-        """The exact answer where every emotion is as frequent: what a head without a view of voices would say."""
+        """Return the exact posterior for equally frequent emotions, the best that a head without voices can do."""
         return softmax(1.5 * inputs[0][:, 0, : self.KINDS], axis=1).astype(np.float32)
 
     def choose(self, training_speakers, speakers):
         sessions = []
         for clips, emotions in speakers:
-            known, scored = (safe_log(self.answers([part])) for part in (clips[: self.CLIPS], clips[self.CLIPS :]))
+            enrolled, scored = (safe_log(self.answers([part])) for part in (clips[: self.CLIPS], clips[self.CLIPS :]))
             order = most_similar(clips[: self.CLIPS], training_speakers.means, len(training_speakers.names))
-            sessions.append(ValidationSession(known, order, scored, emotions[self.CLIPS :]))
+            sessions.append(ValidationSession(enrolled, order, scored, emotions[self.CLIPS :]))
         return choose_prior_shift(sessions, training_speakers.counts, self.prior())
 
     def accuracy(self, output_calibration, training_speakers, speakers):
@@ -258,14 +259,14 @@ class TestBorrowing:
         return float(np.mean(scored.argmax(axis=1) == truth))
 
 
-def test_a_temperature_halves_the_calibration_error_of_a_head_that_is_too_sure():
+def test_a_temperature_halves_the_calibration_error_of_an_overconfident_head():
     random = np.random.default_rng(3)
     logits = random.normal(scale=2, size=(3000, 5))
-    right = softmax(logits, axis=1)
-    targets = (random.random((3000, 1)) > right.cumsum(axis=1)).sum(axis=1).clip(max=4)
-    sure = apply_temperature(right, 0.25)
-    held, tested = slice(0, 1000), slice(1000, 3000)
-    temperature = fit_temperature(sure[held], targets[held])
-    before = calibration_error(sure[tested], targets[tested])
+    calibrated = softmax(logits, axis=1)
+    targets = (random.random((3000, 1)) > calibrated.cumsum(axis=1)).sum(axis=1).clip(max=4)
+    overconfident = apply_temperature(calibrated, 0.25)
+    validation, test = slice(0, 1000), slice(1000, 3000)
+    temperature = fit_temperature(overconfident[validation], targets[validation])
+    before = calibration_error(overconfident[test], targets[test])
     assert before > 0.1
-    assert calibration_error(apply_temperature(sure[tested], temperature), targets[tested]) <= before / 2
+    assert calibration_error(apply_temperature(overconfident[test], temperature), targets[test]) <= before / 2

@@ -1,4 +1,4 @@
-"""The search: what it tries, that test clips have no say, and that it leaves an ordinary run of the chosen settings."""
+"""Random search: its candidates, no influence of test labels, and an ordinary run of the chosen settings at the end."""
 
 import dataclasses
 import json
@@ -20,23 +20,23 @@ CANDIDATES = 2
 
 
 def test_the_settings_given_are_tried_first_and_the_rest_is_drawn_from_the_space():
-    given = TrainConfig(search=30, protocol="kfold:3", dropout=0.25, seed=4)
-    first, *drawn = candidates(given)
-    assert first == dataclasses.replace(given, search=0)
+    config = TrainConfig(search=30, protocol="kfold:3", dropout=0.25, seed=4)
+    first, *drawn = candidates(config)
+    assert first == dataclasses.replace(config, search=0)
     assert len(drawn) == 29
-    for each in drawn:
-        assert dataclasses.replace(each, **searched_settings(first)) == first  # nothing else is varied
+    for candidate in drawn:
+        assert dataclasses.replace(candidate, **searched_settings(first)) == first  # nothing else is varied
         for name in ("learning_rate", "dropout", "weight_decay", "noise", "label_smoothing"):
             _, low, high = SPACE[name]
-            assert low <= getattr(each, name) <= high
-        assert each.batch_size in SPACE["batch_size"]
+            assert low <= getattr(candidate, name) <= high
+        assert candidate.batch_size in SPACE["batch_size"]
     for name in SPACE:
-        assert len({getattr(each, name) for each in drawn}) > 1
+        assert len({getattr(candidate, name) for candidate in drawn}) > 1
 
 
-def test_a_seed_always_searches_alike_and_a_longer_search_goes_on_where_a_shorter_one_ended():
+def test_a_seed_repeats_its_candidates_and_a_longer_search_appends_to_them():
     def draws(number, seed):
-        return [searched_settings(each) for each in candidates(TrainConfig(search=number, seed=seed))]
+        return [searched_settings(config) for config in candidates(TrainConfig(search=number, seed=seed))]
 
     assert draws(8, seed=1)[:5] == draws(5, seed=1)
     assert draws(5, seed=1)[1:] != draws(5, seed=2)[1:]
@@ -45,36 +45,36 @@ def test_a_seed_always_searches_alike_and_a_longer_search_goes_on_where_a_shorte
 
 def test_dropout_is_not_searched_where_there_is_nothing_to_drop():
     assert set(searched_settings(TrainConfig(head="linear"))) == set(SPACE) - {"dropout"}
-    assert len({each.dropout for each in candidates(TrainConfig(head="linear", search=9))}) == 1
+    assert len({candidate.dropout for candidate in candidates(TrainConfig(head="linear", search=9))}) == 1
 
 
-def test_what_is_drawn_has_the_distribution_it_is_named_for():
+def test_settings_are_drawn_from_their_distributions():
     drawn = candidates(TrainConfig(search=400))[1:]
     medians = {"dropout": 0.35, "noise": 0.5, "learning_rate": 1e-3, "weight_decay": 0.316}  # log-uniform: geometric
     for name, median in medians.items():
-        assert np.median([getattr(each, name) for each in drawn]) == pytest.approx(median, rel=0.3)
-    sizes = [each.batch_size for each in drawn]
+        assert np.median([getattr(candidate, name) for candidate in drawn]) == pytest.approx(median, rel=0.3)
+    sizes = [candidate.batch_size for candidate in drawn]
     assert {size: sizes.count(size) > 70 for size in sizes} == dict.fromkeys(SPACE["batch_size"], True)
 
 
-def test_the_labels_of_test_clips_have_no_say_in_any_fold(make_store):
-    """In folds, they are validation clips elsewhere."""
+def test_the_labels_of_test_clips_have_no_influence_in_any_fold(make_store):
+    """With several folds, test clips of one fold are validation clips of another."""
     settings = TrainConfig(protocol="kfold:3", search=CANDIDATES, epochs=2, refit="never")
     with Store(make_store(signal=1.0)) as store:
         data = choose_clips(store, settings)
         splits = make_plan(data, settings).splits
-        rounds = FoldRunner(data, settings, 6)
-        true = data.targets
+        runner = FoldRunner(data, settings, 6)
+        targets = data.targets
         for split in splits:
 
-            def tried(wrong, split=split):
-                data.targets = true.copy()
-                data.targets[wrong] = (true[wrong] + 1) % len(data.labels)
-                return rounds.run(split, 0, None, lambda: None).candidates
+            def search_with_wrong_labels(clips, split=split):
+                data.targets = targets.copy()
+                data.targets[clips] = (targets[clips] + 1) % len(data.labels)
+                return runner.run(split, 0, None, lambda: None).candidates
 
-            honest = tried([])
-            pd.testing.assert_frame_equal(tried(split.test), honest)
-            assert not tried(split.validation).equals(honest)  # these have
+            expected = search_with_wrong_labels([])
+            pd.testing.assert_frame_equal(search_with_wrong_labels(split.test), expected)
+            assert not search_with_wrong_labels(split.validation).equals(expected)
 
 
 def test_a_search_is_recorded_and_leaves_an_ordinary_run_of_what_it_chose(make_store, tmp_path, capsys):
