@@ -14,7 +14,7 @@ from ser_head.personalization.methods import DEFAULT_METHODS, METHODS, parse_met
 
 # Brown's 20 epochs on CREMA-D are 600 steps: 4465 training clips in batches of 150. Smaller corpora get as many.
 STEPS = 600
-# A step on frames costs some thirty times one on vectors or more. On RAVDESS the validation loss of
+# A step on frames takes at least thirty times as long as one on vectors. On RAVDESS the validation loss of
 # `attention` is lowest after 245 to 364 of them, depending on the fold: more may still gain a little.
 FRAME_STEPS = 360
 EPOCHS = 20
@@ -31,7 +31,7 @@ def parse_shares(text: str) -> tuple[float, ...]:
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
-    """Every choice behind a run.
+    """Settings of a training run.
 
     The fields are the command's flags; see their help. Paths and shares may come as text, a layer as a number, and
     lists as any sequence.

@@ -18,6 +18,7 @@ from ser_head.data.power_transform import YeoJohnson
 from ser_head.data.scaling import OUTLIER, Scaling
 from ser_head.heads.backend import keras
 from ser_head.heads.layers import WeightedLayerSum
+from ser_head.heads.numpy_network import DenseLayer, DenseNetwork, HiddenLayer
 from ser_head.personalization.methods import METHODS
 from ser_head.scoring.temperature import SMALLEST_PROBABILITY
 
@@ -30,6 +31,7 @@ SPEAKER_WIDTH = 16  # numbers per row of the speaker table, before its dense lay
 # those of half-initialised statistics.
 BATCH_NORM_MOMENTUM = 0.9
 _SCORED_AT_ONCE = 1024  # clips per forward pass
+_COMPARED, _AGREEMENT = 16, 1e-5  # random clips on which NumPy has to agree with Keras, and how closely
 
 
 @dataclass(frozen=True)
@@ -193,7 +195,56 @@ def load_network(path: Path) -> Callable[[list[np.ndarray]], np.ndarray]:
             outputs.append(keras.ops.convert_to_numpy(network(unwrap_single(batch), training=False)))
         return np.concatenate(outputs)
 
-    return predict
+    if network.inputs[0].shape.count(None) > 1:  # a network on frames, of any number
+        return predict
+    dense = to_numpy(network)
+    random = np.random.default_rng(0)
+    examples = [random.normal(size=(_COMPARED, *tensor.shape[1:])).astype(np.float32) for tensor in network.inputs]
+    return dense if np.allclose(dense(examples), predict(examples), rtol=0, atol=_AGREEMENT) else predict
+
+
+def to_numpy(network: keras.Model) -> DenseNetwork:
+    """Return a trained network on vectors in NumPy.
+
+    Args:
+        network: of `build_network`, without frame pooling.
+    """
+    speaker_layers = {name: _speaker_layers(network, name) for name in [tensor.name for tensor in network.inputs[1:]]}
+    of_speakers = {id(layer) for layers in speaker_layers.values() for layer in layers}
+    dense = [layer for layer in _layers(network, keras.layers.Dense) if id(layer) not in of_speakers]
+    norms = _layers(network, keras.layers.BatchNormalization)
+    transforms, sums = _layers(network, PowerTransform), _layers(network, WeightedLayerSum)
+    return DenseNetwork(
+        YeoJohnson(*transforms[0].get_weights()) if transforms else None,
+        keras.ops.convert_to_numpy(sums[0].layer_weights()) if sums else None,
+        tuple(tuple(map(_dense_layer, layers)) for layers in speaker_layers.values()),
+        tuple(_hidden_layer(*pair) for pair in zip(dense[:-1], norms, strict=True)),
+        _dense_layer(dense[-1]),
+        has_classes=dense[-1].activation is keras.activations.softmax,
+    )
+
+
+def _layers(network: keras.Model, kind: type) -> list[Any]:
+    return [layer for layer in network.layers if isinstance(layer, kind)]
+
+
+def _speaker_layers(network: keras.Model, name: str) -> list[Any]:
+    """Return the layers that one input beside the vectors goes through, in their order; see `_speaker_term`."""
+    names = {layer.name for layer in network.layers}
+    tables = [table for table in (f"{name}_table", "voice") if table in names]  # "voice": before version 0.2
+    uses_table = METHODS[name].uses_speaker_table
+    return [network.get_layer(layer) for layer in [*(tables[:1] if uses_table else []), f"{name}_dense"]]
+
+
+def _dense_layer(layer: Any) -> DenseLayer:
+    kernel, *bias = layer.get_weights()
+    return DenseLayer(kernel, bias[0] if bias else np.zeros(kernel.shape[1], np.float32))
+
+
+def _hidden_layer(dense: Any, norm: Any) -> HiddenLayer:
+    gamma, beta, mean, variance = norm.get_weights()
+    scale = gamma / np.sqrt(variance + norm.epsilon)
+    return HiddenLayer(_dense_layer(dense), scale, beta - mean * scale)
 
 
 def load_head(path: Path) -> keras.Model:

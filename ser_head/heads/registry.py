@@ -1,8 +1,8 @@
-"""Head registry: what stands between vectors and emotions, by name.
+"""Head registry: the models that turn vectors into emotions, by name.
 
-A head is one `HeadSpec` in `HEADS`: it knows how an untrained head is built, who trains it, what it takes and what may
-be done with it. Nothing here imports a framework before a head is built or loaded. A new network is a line here; a new
-estimator of scikit-learn's, an entry in `ser_head.heads.sklearn_heads` and a line here.
+A head is one `HeadSpec` in `HEADS`, which says how an untrained head is built, which trainer trains it, what it takes
+and which options apply to it. Nothing here imports a framework before a head is built or loaded. A new network is a
+line here; a new scikit-learn estimator is an entry in `ser_head.heads.sklearn_heads` and a line here.
 """
 
 from collections.abc import Callable, Iterator
@@ -29,7 +29,7 @@ class HeadSpec:
     Attributes:
         summary: what it is, in a few words.
         trainer: entry of `ser_head.training.registry.TRAINERS` that trains it; "" for a head that is not trained.
-        takes_frames: whether it wants a store of frames, not of one vector per clip.
+        takes_frames: whether it needs a store of frames, not of one vector per clip.
         power_transformed: whether vectors are power-transformed first; see `ser_head.data.power_transform`.
         personalizable: whether personalisation methods apply to it.
         takes_speaker_inputs: whether it can take inputs beside the vectors, which some methods add.

@@ -1,4 +1,4 @@
-"""Heads of scikit-learn's on standardised vectors: a support vector machine, a discriminant analysis, a forest.
+"""scikit-learn heads on standardised vectors: a support vector machine, a discriminant analysis, a forest.
 
 Vectors are float32 (clips, layers, width). The layers lie side by side, so that a head may use any of them, except for
 the linear discriminant analysis, whose covariance would not fit in memory: it takes their mean. A head is saved by
@@ -165,7 +165,7 @@ class SklearnHead:
         """
         if self._estimator is None:
             raise ValueError("a head has to be trained before it can score clips")
-        if not len(vectors):  # nobody is enrolled, say; scikit-learn takes no empty array
+        if not len(vectors):  # without enrolled clips, for example; scikit-learn takes no empty array
             return np.zeros((0, len(self._estimator.classes_)), np.float32)
         return self.kind.probabilities(self._estimator, self._dimensions(vectors)).astype(np.float32)
 
@@ -202,8 +202,8 @@ class SklearnHead:
     def _dimensions(self, vectors: np.ndarray) -> np.ndarray:
         """Return what the estimator takes, (clips, numbers), with outliers cut as networks cut them.
 
-        That costs the machine no UAR and lowers its calibrated log-loss on validation clips from 1.11 to 0.88 (EmoDB)
-        and from 1.40 to 1.32 (RAVDESS, both with eGeMAPS); a forest splits by order and takes little notice.
+        That costs the support vector machine no UAR and lowers its calibrated log-loss on validation clips from 1.11 to
+        0.88 (EmoDB) and from 1.40 to 1.32 (RAVDESS, both with eGeMAPS); a forest splits by order, so it hardly changes.
         """
         transformed = self._power_transform.apply(vectors) if self._power_transform else vectors
         clipped = np.clip(transformed, -OUTLIER, OUTLIER)

@@ -59,7 +59,7 @@ class Predictions:
         return {"files": files, "unreadable": list(self.unreadable), "enrolled": self.enrolled}
 
     def write(self, path: Path) -> None:
-        """Write to a file, whole or not at all, in the format of its suffix: see `output_formats`."""
+        """Write to a file, whole or not at all, in the format of its suffix (`ser_head.inference.output_formats`)."""
         write_output(self, path)
 
     def __repr__(self) -> str:
@@ -145,9 +145,9 @@ class Scores:
 def emotions_of(
     probabilities: np.ndarray, labels: Sequence[str], ood_scores: np.ndarray, min_confidence: float | None
 ) -> np.ndarray:
-    """Return an emotion where there is a clear one.
+    """Return the most probable emotion of each segment, where it is probable enough.
 
-    Audio unlike anything in training is uncertain, however sure the head is of it.
+    Audio unlike anything in training is uncertain, however confident the head is.
 
     Args:
         probabilities: (segments, classes); NaN for a silent segment.

@@ -176,12 +176,12 @@ class Predictor:
         segments: list[Segment] = []
         for item in items:
             unreadable: list[dict[str, str]] = []
-            found = list(read_segments([item], None, None, self._longest_s, unreadable))
-            if not found:
+            item_segments = list(read_segments([item], None, None, self._longest_s, unreadable))
+            if not item_segments:
                 if strict:
                     raise ClipError(f"{unreadable[0]['file']}: {unreadable[0]['reason']}")
                 logger.warning("%s: %s", unreadable[0]["file"], unreadable[0]["reason"])
-            segments += found or [Segment(unreadable[0]["file"], 0.0, 0.0, None)]
+            segments += item_segments or [Segment(unreadable[0]["file"], 0.0, 0.0, None)]
         scores = self._score_all(iter(segments), speaker)
         answers += [scores.ranked(row, self._target, top_k) for row in range(len(segments))]
         return answers
@@ -197,8 +197,8 @@ class Predictor:
         if not groups:
             return Scores([], self.labels, np.zeros((0, max(1, len(self.labels)))), np.zeros(0))
         parts, outputs, ood_scores = zip(*groups, strict=True)
-        together = [segment for part in parts for segment in part]
-        return Scores(together, self.labels, np.concatenate(outputs), np.concatenate(ood_scores))
+        all_segments = [segment for part in parts for segment in part]
+        return Scores(all_segments, self.labels, np.concatenate(outputs), np.concatenate(ood_scores))
 
     def _score_stream(self, segments: Sequence[Segment]) -> Scores:
         return self._score(segments, self._speaker)

@@ -84,7 +84,7 @@ def add_clips(profile: Profile, embedder: Any, paths: Iterable[Path]) -> tuple[P
 
 
 def resolve_speaker(run: Run, embedder: Any, config: PredictConfig) -> SpeakerContext:
-    """Find out who speaks.
+    """Resolve who speaks by the config: a profile, clips to enrol, or a training speaker.
 
     Args:
         run: scores the audio.

@@ -1,4 +1,4 @@
-"""Conditions: what is known of the speaker when a clip is scored.
+"""Test conditions: how much is known of the speaker when a clip is scored.
 
 closed         the speaker was in training, and the head is told who it is
 unknown        nothing

@@ -1,4 +1,4 @@
-"""Personalisation methods: what a head makes of the enrolled clips of a speaker.
+"""Personalisation methods: ways for a head to use the enrolled clips of a speaker.
 
 Each method is one object in `METHODS`, and everything that depends on a method is an attribute or a function of that
 object. Methods see the enrolled clips alone, never their labels; without enrolled clips the speaker is unknown.

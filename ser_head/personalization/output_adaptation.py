@@ -33,11 +33,13 @@ from ser_head.personalization.similarity import most_similar
 from ser_head.personalization.speakers import TrainingSpeakers
 
 LENDERS = 5  # similar training speakers that a new speaker borrows the deviation of its numbers from
-# Largest component of the gradient: aimed at, with an allowance per clip for rounding, and promised.
+# Largest component of the gradient: the target, an allowance per clip for rounding, and the guaranteed bound.
 _TOLERANCE, _TOLERANCE_PER_CLIP, _PROMISE = 1e-9, 1e-10, 1e-6
 _ITERATIONS = 200  # of Newton's method, which needs about ten
 _TRIALS = 100  # of a step's length
-_EASY_SPREAD = 50.0  # of a clip's logits, in nats; beyond it predictions are so sure that the objective has corners
+_EASY_SPREAD = (
+    50.0  # of a clip's logits, in nats; beyond it predictions are so close to 0 or 1 that the objective has corners
+)
 
 
 class PriorShift(NamedTuple):
@@ -45,8 +47,8 @@ class PriorShift(NamedTuple):
 
     Attributes:
         k: number of similar training speakers borrowed from.
-        alpha: clips' worth of trust in the prior of training.
-        tau: penalty on leaving the correction of the prior alone.
+        alpha: number of clips that the prior of training counts as.
+        tau: penalty on deviating from the correction of the prior alone.
     """
 
     k: int
@@ -59,10 +61,10 @@ GRID = tuple(PriorShift(*values) for values in product((1, 5, 20), (10.0, 100.0,
 
 @dataclass(frozen=True)
 class OutputCalibration:
-    """What is done to the outputs of a fold's head.
+    """Calibration and adaptation of the outputs of a fold's head.
 
     Attributes:
-        temperature: divides the logits; above 1 the head was too sure.
+        temperature: divides the logits; above 1 for an overconfident head.
         prior: effective share of each class in training, (classes,): with weighted classes, not that of the clips.
         prior_shift: how label shares are borrowed from similar speakers; None where that does not help.
         numbers: mean and deviation of the training labels, for a head that answers with a number; then nothing else
@@ -164,7 +166,7 @@ def borrowed_prior(counts: np.ndarray, nearest: np.ndarray, train_prior: np.ndar
         counts: clips of each training speaker by class, (speakers, classes).
         nearest: positions of the speakers borrowed from.
         train_prior: share of each class in training, (classes,).
-        alpha: clips' worth of trust in `train_prior`, above 0.
+        alpha: number of clips that `train_prior` counts as, above 0.
     """
     borrowed = counts[nearest].sum(axis=0)
     return (alpha * train_prior + borrowed) / (alpha + borrowed.sum())
@@ -272,7 +274,7 @@ def _log_loss(session: ValidationSession, bias: np.ndarray) -> float:
 class _Objective:
     """The objective of `find_bias`, a function of b - b0, with s logsumexp(z / s) in place of logsumexp(z).
 
-    The solution for a smoothing s is a good start for s / 2, and so leads to that for s = 1 from however far away.
+    The solution for a smoothing s is a good start for s / 2, and so leads to that for s = 1 from any distance.
     """
 
     logits: np.ndarray
@@ -301,8 +303,8 @@ def _maximise(objective: _Objective, start: np.ndarray) -> np.ndarray:
         steepest = float(np.abs(gradient).max())
         if steepest < tolerance:
             break
-        # Where all predictions are sure the curvature is 0 in floating point; a ridge that fades towards the solution
-        # leaves a direction to climb and does not slow the end.
+        # Where all predictions are 0 or 1 the curvature is 0 in floating point; a ridge that vanishes towards the
+        # solution keeps the step defined and does not slow the last steps.
         ridge = 1e-3 * steepest / objective.smoothing * np.eye(len(offset))
         step = np.linalg.solve(objective.curvature(offset) + ridge, gradient)
         step -= step.mean()  # 0 but for rounding

@@ -16,7 +16,7 @@ from ser_head.personalization.enrollment import (
 from ser_head.personalization.personalizer import Personalizer, SpeakerState
 from ser_head.training.fold import Fold
 
-VALIDATION_SIZES = (0, *SIZES, ALL)  # clips enrolled: an epoch is chosen by the mean over what tests will ask
+VALIDATION_SIZES = (0, *SIZES, ALL)  # clips enrolled: an epoch is chosen by the mean over the conditions of the test
 
 
 class InputBuilder:

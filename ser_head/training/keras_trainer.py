@@ -33,7 +33,7 @@ from ser_head.training.inputs import InputBuilder, training_inputs, validation_i
 
 HEAD_FILE = "head.keras"
 _SCORED_AT_ONCE = 1024  # clips per forward pass outside training
-_SMALLEST_PROBABILITY = 1e-7  # float32's resolution; keeps one sure mistake from making a loss infinite
+_SMALLEST_PROBABILITY = 1e-7  # float32's resolution; keeps one confident mistake from making the loss infinite
 
 
 class KerasTrainer:
@@ -168,8 +168,8 @@ class KerasTrainer:
         probabilities = np.concatenate([builder.outputs(self.predict, fold.split.validation) for builder in validation])
         if not self._data.labels:
             return {"val_loss": float(ccc_loss(self._desired(fold, clips), probabilities)[0])}
-        right = np.maximum(probabilities[np.arange(len(clips)), targets], _SMALLEST_PROBABILITY)
-        loss = np.average(-np.log(right), weights=fold.class_weights[targets])
+        target_probabilities = np.maximum(probabilities[np.arange(len(clips)), targets], _SMALLEST_PROBABILITY)
+        loss = np.average(-np.log(target_probabilities), weights=fold.class_weights[targets])
         return {"val_loss": float(loss), "val_accuracy": float(np.mean(probabilities.argmax(axis=1) == targets))}
 
     def _untrained(self, seed: int) -> keras.Model:

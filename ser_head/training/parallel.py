@@ -1,4 +1,4 @@
-"""Folds of a run, one after another in this process or side by side in several.
+"""Parallel training: the folds of a run, one after another in this process, or at the same time in several.
 
 In either case a process compiles one network and trains its folds on it.
 """

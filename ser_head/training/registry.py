@@ -1,4 +1,4 @@
-"""Trainer registry: the ways to train a head, by the name that a `HeadSpec` gives."""
+"""Trainer registry: the ways to train a head, by the name that `ser_head.heads.registry.HeadSpec` gives."""
 
 from collections.abc import Callable
 from typing import Any

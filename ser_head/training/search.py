@@ -123,9 +123,9 @@ def candidates(config: TrainConfig) -> list[TrainConfig]:
     Args:
         config: the run's; its seed draws, and its `search` is their number.
     """
-    given = replace(config, search=0)
+    first = replace(config, search=0)
     if config.search < 2:
-        return [given]
+        return [first]
     from sklearn.model_selection import ParameterSampler
 
     # Folds count from 1, so no fold draws from this sequence.
@@ -133,7 +133,7 @@ def candidates(config: TrainConfig) -> list[TrainConfig]:
     random = np.random.RandomState(np.random.MT19937(sequence))
     space = {name: _distribution(values) for name, values in _space(config.head).items()}
     drawn = ParameterSampler(space, config.search - 1, random_state=random)
-    return [given, *(replace(given, **{name: _rounded(value) for name, value in draw.items()}) for draw in drawn)]
+    return [first, *(replace(first, **{name: _rounded(value) for name, value in draw.items()}) for draw in drawn)]
 
 
 def searched_settings(config: TrainConfig) -> dict[str, Any]:
