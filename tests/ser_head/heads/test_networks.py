@@ -1,5 +1,7 @@
 """Networks: scaling inside a saved head, frames padded without effect, averaged weights, no code run on loading."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -15,6 +17,7 @@ from ser_head.heads.networks import (
     load_head,
     load_network,
     to_inference_model,
+    to_numpy,
 )
 from ser_head.heads.registry import HEADS
 from ser_head.scoring.temperature import apply_temperature
@@ -57,6 +60,20 @@ def test_a_saved_head_turns_raw_vectors_into_the_trained_networks_probabilities(
     scored = score(load_head(tmp_path / "head.keras"), inputs_for(shape, vectors))
     assert scored == pytest.approx(apply_temperature(expected, 2.0), abs=1e-5)
     assert scored.sum(axis=1) == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("classes", [3, 0])
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_network_in_numpy_gives_the_answers_of_keras(shape, name, classes):
+    random = np.random.default_rng(0)
+    shape = dataclasses.replace(shape, classes=classes)
+    network = HEADS[name].build(shape, REGULARIZATION, seed=1)
+    network.set_weights([np.abs(random.normal(1, 0.3, weights.shape)) for weights in network.get_weights()])
+    vectors = random.normal(0, 3, (50, shape.layers, shape.width)).astype(np.float32)
+    expected = score(network, inputs_for(shape, vectors))
+    assert to_numpy(network)(inputs_for(shape, vectors)) == pytest.approx(expected, rel=1e-4, abs=1e-5)
+    assert to_numpy(network)([inputs[:0] for inputs in inputs_for(shape, vectors)]).shape == (0, classes or 1)
 
 
 @pytest.mark.parametrize("name", FRAMEWISE)
