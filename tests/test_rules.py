@@ -1,4 +1,4 @@
-"""The rules of the house: which way imports go, what may not be written, what commands and documents owe readers."""
+"""Project rules: direction of imports, forbidden code, documented public names, commands, documents, dependencies."""
 
 import ast
 import collections
@@ -28,8 +28,8 @@ from ser_head.personalization.methods import METHODS
 
 ROOT = Path(__file__).parents[1]
 
-# The way the data goes: rooms in order, each a folder or a module at the top of its package. A module may import what
-# stands in its own room or in one before it.
+# Rooms in the order of the data flow, each a folder or a module at the top of its package. A module may import from its
+# own room and from those before it.
 ROOMS = {
     "ser_embed": """
         errors cli files manifest spec
@@ -46,18 +46,19 @@ LAZY = {*PACKAGES, "ser_head.__main__"}  # load commands on first use
 ORDER = [
     name for package, rooms in ROOMS.items() for name in (package, *(f"{package}.{room}" for room in rooms.split()))
 ]
-MOST_MODULES = 15  # of one folder, `__init__` aside
+MAX_MODULES = 15  # in one folder, without `__init__`
 
-# What of stage 1 needs no torch, and the module of stage 2 that may reach for more, when it is called.
+# Rooms of stage 1 that need no torch, and the module of stage 2 that may import others inside its functions.
 SHARED = {"errors", "cli", "files", "manifest", "spec", "store", "__version__"}
-LISTENERS = {"ser_head.inference.audio"}
+AUDIO_MODULES = {"ser_head.inference.audio"}
 STAGE_1_ONLY = {"torch", "torchaudio", "transformers", "safetensors", "soundfile", "soxr", "librosa", "opensmile"}
-CLUSTERING = "ser_embed.pretraining.targets"  # may reach for scikit-learn, when it is called
+CLUSTERING = "ser_embed.pretraining.targets"  # may import scikit-learn inside its functions
 STAGE_2_ONLY = {"ser_head", "keras", "tensorflow", "sklearn", "matplotlib", "jinja2"}
-NOWHERE = {"tensorflow", "pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
+FORBIDDEN = {"tensorflow", "pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
 HEAVY = {"torch", "tensorflow", "keras", "transformers", "librosa", "pandas"}
 
-NAMERS = {"ser_head.heads.registry", "ser_head.heads.sklearn_heads", "ser_head.personalization.methods"}
+# Modules that may name a head or a method: those that define or register them.
+DEFINING_MODULES = {"ser_head.heads.registry", "ser_head.heads.sklearn_heads", "ser_head.personalization.methods"}
 
 HELP_WITHIN_S = 0.5
 README_LINES = 150
@@ -65,7 +66,7 @@ README_LINES = 150
 
 @dataclasses.dataclass(frozen=True)
 class Import:
-    """One imported name: `target` is a module of ours, `name` something in it; or `target` is a foreign package."""
+    """One imported name: `target` is a module of ours and `name` an object in it, or `target` is a dependency."""
 
     module: str
     target: str
@@ -83,23 +84,23 @@ def module_name(path: Path) -> str:
 
 
 def paths() -> list[Path]:
-    """Every source file of the packages."""
+    """Return every source file of the packages."""
     return sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 
 
 @functools.cache
 def modules() -> dict[str, ast.Module]:
-    """The syntax tree of every module of the two packages, by name."""
+    """Return the syntax tree of every module of the two packages, by name."""
     return {module_name(path): ast.parse(path.read_text("utf-8"), path) for path in paths()}
 
 
 def room_of(module: str) -> str:
-    """The room a module is in: the first two names of its path."""
+    """Return the room of a module: the first two names of its path."""
     return ".".join(module.split(".")[:2])
 
 
 def nodes(tree: ast.AST, nested: bool = False, type_only: bool = False) -> Iterator[tuple[ast.AST, bool, bool]]:
-    """Yield every node, whether it stands inside a function, and whether it is there for type checkers only."""
+    """Yield every node, whether it is inside a function, and whether it is for type checkers only."""
     for child in ast.iter_child_nodes(tree):
         yield child, nested, type_only
         inside = nested or isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
@@ -109,8 +110,8 @@ def nodes(tree: ast.AST, nested: bool = False, type_only: bool = False) -> Itera
 
 @functools.cache
 def imports() -> list[Import]:
-    """Every import statement of the two packages, wherever it stands."""
-    found = []
+    """Return every imported name of the two packages, also inside functions."""
+    imported = []
     for module, tree in modules().items():
         for node, nested, type_only in nodes(tree):
             if isinstance(node, ast.Import):
@@ -120,14 +121,14 @@ def imports() -> list[Import]:
             else:
                 continue
             for target, name in pairs:
-                inside = f"{target}.{name}"
-                split = (inside, "") if inside in modules() else (target, name)
-                found.append(Import(module, *split, nested, type_only, node.lineno))
-    return found
+                submodule = f"{target}.{name}"
+                split = (submodule, "") if submodule in modules() else (target, name)
+                imported.append(Import(module, *split, nested, type_only, node.lineno))
+    return imported
 
 
 def calls(tree: ast.AST) -> Iterator[tuple[str, ast.Call]]:
-    """Yield every call with what is called, as it is written."""
+    """Yield the source of every called expression, with its call."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
             yield ast.unparse(node.func), node
@@ -140,31 +141,32 @@ class TestImports:
 
     def test_no_folder_is_too_full(self) -> None:
         folders = collections.Counter(path.parent for path in paths() if path.name != "__init__.py")
-        assert not {str(folder): count for folder, count in folders.items() if count > MOST_MODULES}
+        assert not {str(folder): count for folder, count in folders.items() if count > MAX_MODULES}
 
-    def test_a_room_is_introduced_and_nothing_else(self) -> None:
+    def test_the_init_of_a_room_holds_a_docstring_only(self) -> None:
         for module, tree in modules().items():
             if module not in PACKAGES and (ROOT / module.replace(".", "/")).is_dir():
                 assert len(tree.body) == 1, module
                 assert ast.get_docstring(tree), module
 
     def test_data_flows_one_way(self) -> None:
-        place = {room: position for position, room in enumerate(ORDER)}
-        shown = [each for each in imports() if each.type_only and each.module in PACKAGES]  # the public faces' types
-        ours = [each for each in imports() if each.target in modules() and each not in shown]
-        assert len(ours) > 150  # the walk sees them
-        assert not [str(each) for each in ours if place[room_of(each.target)] > place[room_of(each.module)]]
+        position = {room: index for index, room in enumerate(ORDER)}
+        public_types = [item for item in imports() if item.type_only and item.module in PACKAGES]
+        internal = [item for item in imports() if item.target in modules() and item not in public_types]
+        assert len(internal) > 150  # the walk finds them
+        assert not [str(item) for item in internal if position[room_of(item.target)] > position[room_of(item.module)]]
 
     def test_no_import_leads_back(self) -> None:
         graph: dict[str, set[str]] = {module: set() for module in modules()}
-        for each in imports():
-            if each.target in graph and not each.type_only:
-                graph[each.module].add(each.target)
-        assert list(graphlib.TopologicalSorter(graph).static_order())  # raises CycleError, which names the circle
+        for item in imports():
+            if item.target in graph and not item.type_only:
+                graph[item.module].add(item.target)
+        order = list(graphlib.TopologicalSorter(graph).static_order())  # raises CycleError, which names the cycle
+        assert set(order) == set(modules())
 
     def test_imports_are_written_so_that_this_file_can_read_them(self) -> None:
-        relative = [str(each) for each in imports() if each.target.startswith(".")]
-        strange = [str(each) for each in imports() if each.target.startswith("ser_") and each.target not in modules()]
+        relative = [str(item) for item in imports() if item.target.startswith(".")]
+        unknown = [str(item) for item in imports() if item.target.startswith("ser_") and item.target not in modules()]
         hidden = [
             f"{module}: {ast.unparse(call)}"
             for module, tree in modules().items()
@@ -172,45 +174,47 @@ class TestImports:
             for name, call in calls(tree)
             if name.endswith(("import_module", "__import__"))
         ]
-        assert not relative + strange + hidden
+        assert not relative + unknown + hidden
 
     def test_stage_1_knows_nothing_of_stage_2(self) -> None:
-        allowed = [each for each in imports() if each.module == CLUSTERING and each.nested]
-        embed = [each for each in imports() if each.module.startswith("ser_embed") and each not in allowed]
-        assert not [str(each) for each in embed if each.target.partition(".")[0] in STAGE_2_ONLY]
+        allowed = [item for item in imports() if item.module == CLUSTERING and item.nested]
+        embed = [item for item in imports() if item.module.startswith("ser_embed") and item not in allowed]
+        assert not [str(item) for item in embed if item.target.partition(".")[0] in STAGE_2_ONLY]
 
     def test_stage_2_takes_from_stage_1_only_what_needs_no_torch(self) -> None:
-        taken = [each for each in imports() if each.module.startswith("ser_head") and each.target[:9] == "ser_embed"]
-        more = [each for each in taken if f"{each.target}.{each.name}".split(".")[1] not in SHARED]
-        assert more  # predicting on audio needs the encoder
-        assert not [str(each) for each in more if each.module not in LISTENERS or not each.nested]
+        from_embed = [
+            item for item in imports() if item.module.startswith("ser_head") and item.target[:9] == "ser_embed"
+        ]
+        not_shared = [item for item in from_embed if f"{item.target}.{item.name}".split(".")[1] not in SHARED]
+        assert not_shared  # prediction on audio needs the encoder
+        assert not [str(item) for item in not_shared if item.module not in AUDIO_MODULES or not item.nested]
 
     def test_stage_2_imports_nothing_that_only_stage_1_installs(self) -> None:
-        head = [each for each in imports() if each.module.startswith("ser_head")]
-        assert not [str(each) for each in head if each.target.partition(".")[0] in STAGE_1_ONLY]
+        head = [item for item in imports() if item.module.startswith("ser_head")]
+        assert not [str(item) for item in head if item.target.partition(".")[0] in STAGE_1_ONLY]
 
     def test_both_packages_are_light(self) -> None:
         code = "import sys, json, ser_embed, ser_head; print(json.dumps(sorted(sys.modules)))"
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
-        loaded = set(json.loads(done.stdout))
+        process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+        loaded = set(json.loads(process.stdout))
         assert set(PACKAGES) <= loaded
         assert not loaded & HEAVY
 
 
 @pytest.mark.parametrize("module", sorted(modules()))
 class TestCode:
-    def test_it_runs_nothing_it_read(self, module: str) -> None:
-        foreign = {each.target.partition(".")[0] for each in imports() if each.module == module}
-        assert not foreign & NOWHERE
+    def test_it_runs_no_code_from_files(self, module: str) -> None:
+        packages = {item.target.partition(".")[0] for item in imports() if item.module == module}
+        assert not packages & FORBIDDEN
         for name, call in calls(modules()[module]):
             assert name not in {"eval", "exec", "compile", "torch.load"}, ast.unparse(call)
             for keyword in call.keywords:
                 assert keyword.arg != "trust_remote_code", ast.unparse(call)
                 if keyword.arg in {"allow_pickle", "safe_mode", "weights_only"}:
-                    safe = keyword.arg != "allow_pickle"
-                    assert ast.unparse(keyword.value) == str(safe), ast.unparse(call)
+                    safe_value = keyword.arg != "allow_pickle"
+                    assert ast.unparse(keyword.value) == str(safe_value), ast.unparse(call)
 
-    def test_it_is_neutral_to_the_backend_and_asserts_nothing(self, module: str) -> None:
+    def test_it_uses_no_backend_directly_and_asserts_nothing(self, module: str) -> None:
         for node in ast.walk(modules()[module]):
             assert not (isinstance(node, ast.Name) and node.id == "tf"), f"tf in line {node.lineno}"
             assert not isinstance(node, ast.Assert), f"assert in line {node.lineno}"
@@ -232,45 +236,46 @@ def public(tree: Any, name: str) -> Iterator[tuple[str, Any]]:
 
 
 def test_no_module_asks_for_a_head_or_a_method_by_name() -> None:
-    """What depends on which one it is, is an attribute of its object in the registry."""
+    """Whatever depends on the head or method has to be an attribute of its object in the registry."""
     names = {*HEADS, *METHODS}
-    asked = []
+    comparisons = []
     for module, tree in modules().items():
-        if not module.startswith("ser_head") or module in NAMERS:
+        if not module.startswith("ser_head") or module in DEFINING_MODULES:
             continue
         for node in ast.walk(tree):
             if isinstance(node, (ast.Compare, ast.MatchValue)):
                 constants = [part.value for part in ast.walk(node) if isinstance(part, ast.Constant)]
-                asked += [f"{module}, line {node.lineno}: {value!r}" for value in constants if value in names]
-    assert not asked
+                comparisons += [f"{module}, line {node.lineno}: {value!r}" for value in constants if value in names]
+    assert not comparisons
 
 
 @functools.cache
 def commands() -> list[str]:
-    """Every module that can be run."""
+    """Return every module that can be run as a command."""
     runnable = [name for name, tree in modules().items() if "if __name__ == '__main__'" in ast.unparse(tree)]
     return [name for name in runnable if not name.endswith(".__main__")]
 
 
 def actions(command: str) -> list[Any]:
-    """The arguments of a command, as argparse has them."""
+    """Return the arguments of a command, as argparse actions."""
     return list(importlib.import_module(command).build_parser()._actions)
 
 
 @functools.cache
 def flags(command: str) -> set[str]:
+    """Return the long flags of a command."""
     return {flag for action in actions(command) for flag in action.option_strings if flag.startswith("--")}
 
 
 def run_help(command: str, *python: str) -> tuple[subprocess.CompletedProcess[str], float]:
-    """Run `command --help`; return what came of it and the seconds of processor time it took."""
+    """Run `command --help`; return the finished process and its processor time in seconds."""
     before = os.times()
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, *python, "-m", command, "--help"], capture_output=True, text=True, cwd=ROOT, timeout=60
     )
     after = os.times()
     user_s, system_s = after.children_user - before.children_user, after.children_system - before.children_system
-    return done, user_s + system_s
+    return process, user_s + system_s
 
 
 def test_the_promised_commands_are_there() -> None:
@@ -290,26 +295,26 @@ class TestCommands:
         assert callable(importlib.import_module(command))
         assert callable(getattr(importlib.import_module(command), name))
 
-    def test_a_notebook_can_complete_what_it_takes(self, command: str) -> None:
-        taken = inspect.signature(importlib.import_module(command)).parameters
-        assert taken
-        assert not {"args", "kwargs", "settings"} & set(taken)
+    def test_its_parameters_are_named_for_completion_in_notebooks(self, command: str) -> None:
+        parameters = inspect.signature(importlib.import_module(command)).parameters
+        assert parameters
+        assert not {"args", "kwargs", "settings"} & set(parameters)
 
-    def test_help_tells_every_flag_and_loads_nothing_heavy(self, command: str) -> None:
-        done, _ = run_help(command, "-X", "importtime")
-        assert done.returncode == 0
-        assert done.stdout.startswith(f"usage: python -m {command} ")
+    def test_help_explains_every_flag_and_loads_nothing_heavy(self, command: str) -> None:
+        process, _ = run_help(command, "-X", "importtime")
+        assert process.returncode == 0
+        assert process.stdout.startswith(f"usage: python -m {command} ")
         for action in actions(command):
             assert action.help, f"{command}: {action.dest} has no help"
             assert action.help != "==SUPPRESS=="
             for name in action.option_strings or [action.metavar or action.dest]:
-                assert name in done.stdout
-        loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+                assert name in process.stdout
+        loaded = {line.rpartition("|")[2].strip() for line in process.stderr.splitlines()}
         assert "argparse" in loaded
         assert not loaded & HEAVY
 
-    def test_help_comes_at_once(self, command: str) -> None:
-        """In processor time, which a busy machine hardly stretches, and by the best of three."""
+    def test_help_is_fast(self, command: str) -> None:
+        """Processor time, the best of three, depends little on how busy the machine is."""
         best = float("inf")
         for _ in range(3):
             best = min(best, run_help(command)[1])
@@ -333,7 +338,7 @@ class TestCommands:
 
 
 def snippets(text: str) -> Iterator[str]:
-    """Yield the lines of the code blocks of a Markdown text, comments cut off, and what stands between backticks."""
+    """Yield the lines of the code blocks of a Markdown text without comments, and its code spans in backticks."""
     blocks = re.compile(r"^```.*?\n(.*?)^```", re.MULTILINE | re.DOTALL)
     for block in blocks.findall(text):
         for line in block.replace("\\\n", " ").splitlines():
@@ -343,18 +348,18 @@ def snippets(text: str) -> Iterator[str]:
 
 
 def unknown_commands(text: str) -> list[str]:
-    """Return each `-m ser_x.command --flag` in a text that names a command or flag that is not there."""
+    """Return each `-m ser_x.command --flag` in a text whose command or flag does not exist."""
     wrong = []
     for line in text.replace("\\\n", " ").splitlines():
         for command, rest in re.findall(r"-m (ser_[\w.]*\w)((?:(?![,;] )[^`'\"#])*)", line):
-            known = flags(command) if command in commands() else set()
-            if not known or set(re.findall(r"(?<![\w-])--[a-z][\w-]*", rest)) - known:
+            existing = flags(command) if command in commands() else set()
+            if not existing or set(re.findall(r"(?<![\w-])--[a-z][\w-]*", rest)) - existing:
                 wrong.append(line.strip())
     return wrong
 
 
-def unreal(text: str) -> list[str]:
-    """Return each snippet of a Markdown text that names a command, a flag, a target or a function that is not there."""
+def wrong_snippets(text: str) -> list[str]:
+    """Return each snippet of a Markdown text whose command, flag, make target or function does not exist."""
     every_flag = {flag for command in commands() for flag in flags(command)}
     targets = set(re.findall(r"^([a-z][\w-]*):(?!=)", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
     wrong = unknown_commands(text)
@@ -377,10 +382,10 @@ class TestDocuments:
         assert text.count("python -m ser_") >= 3
 
     @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "data/README.md"])
-    def test_documents_name_only_what_is_there(self, name: str) -> None:
-        assert not unreal((ROOT / name).read_text("utf-8"))
+    def test_documents_name_only_what_exists(self, name: str) -> None:
+        assert not wrong_snippets((ROOT / name).read_text("utf-8"))
 
-    def test_messages_and_recipes_name_only_commands_that_are_there(self) -> None:
+    def test_messages_and_recipes_name_only_commands_that_exist(self) -> None:
         sources = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
         for path in [ROOT / "Makefile", *sources]:
             assert not unknown_commands(path.read_text("utf-8")), path
@@ -398,8 +403,8 @@ class TestDocuments:
             "```python\nser_head.trian(seed=1)\n```",
         ],
     )
-    def test_what_is_not_there_is_found(self, text: str) -> None:
-        assert unreal(text)
+    def test_wrong_snippets_are_found(self, text: str) -> None:
+        assert wrong_snippets(text)
 
     def test_everything_that_is_required_is_pinned(self) -> None:
         project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
@@ -408,7 +413,7 @@ class TestDocuments:
         lines = (ROOT / "constraints.txt").read_text("utf-8").splitlines()
         pins = dict(line.split("==") for line in lines if line and not line.startswith("#"))
         pinned = {canonicalize_name(name): version for name, version in pins.items()}
-        named = [each for each in required if each.name != project["name"]]
-        assert len(named) > 20
-        assert not [str(each) for each in named if canonicalize_name(each.name) not in pinned]
-        assert not [str(each) for each in named if not each.specifier.contains(pinned[canonicalize_name(each.name)])]
+        external = [item for item in required if item.name != project["name"]]
+        assert len(external) > 20
+        assert not [str(item) for item in external if canonicalize_name(item.name) not in pinned]
+        assert not [str(item) for item in external if not item.specifier.contains(pinned[canonicalize_name(item.name)])]

@@ -1,4 +1,4 @@
-"""Tiny stores of random vectors that know something of the emotion and of the speaker."""
+"""Fixtures of stage 2: tiny stores of random vectors that depend on the emotion and on the speaker."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,16 +13,16 @@ from ser_embed.store.writer import StoreWriter
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let Keras' own use of NumPy pass; every other warning is still an error."""
+    """Ignore a warning that Keras' own use of NumPy causes; every other warning is still an error."""
     config.addinivalue_line("filterwarnings", "ignore:__array__ implementation doesn't accept:DeprecationWarning")
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a store is made of: every speaker of every corpus says every emotion `takes` times.
+    """Content of a store: every speaker of every corpus says every emotion `takes` times.
 
-    `signal` is how far apart the emotions lie, in standard deviations of the noise, in the layers `informative`
-    (None: all); `voice` the same for the speakers.
+    `signal` is the distance between emotions, in standard deviations of the noise, in the layers `informative`
+    (None: all); `voice` is the distance between speakers, in all layers.
     """
 
     corpora: Sequence[str] = ("demo",)
@@ -39,7 +39,7 @@ class Recipe:
 
 
 def rows_of(recipe: Recipe) -> list[dict[str, str]]:
-    """The clips of a recipe, as rows for `build_manifest`."""
+    """Return the clips of a recipe as rows for `build_manifest`."""
     return [
         {
             "utterance_id": f"{corpus}/{speaker}-{emotion}-{take}",
@@ -56,20 +56,22 @@ def rows_of(recipe: Recipe) -> list[dict[str, str]]:
 
 
 def write_store(path: Path, recipe: Recipe, rows: list[dict[str, str]] | None = None) -> Path:
-    """Write the store of a recipe, or of other rows with its vectors, and return its path."""
+    """Write the store of a recipe, with its own rows or those given, and return its path."""
     clips = build_manifest(rows_of(recipe) if rows is None else rows)
     random = np.random.default_rng(recipe.seed)
     shape = (len(recipe.layers), recipe.width)
-    places = {
+    centres = {
         name: random.normal(size=shape)
         for name in dict.fromkeys([*sorted(clips["emotion"]), *sorted(clips["speaker"])])
     }
-    heard = np.array([recipe.informative is None or name in recipe.informative for name in recipe.layers])[:, None]
+    is_informative = np.array([recipe.informative is None or name in recipe.informative for name in recipe.layers])[
+        :, None
+    ]
     vectors = [
         (
             10.0
-            + heard * recipe.signal * places[clip.emotion]
-            + recipe.voice * places[clip.speaker]
+            + is_informative * recipe.signal * centres[clip.emotion]
+            + recipe.voice * centres[clip.speaker]
             + random.normal(size=shape)
         ).astype(np.float32)
         for clip in clips.itertuples()

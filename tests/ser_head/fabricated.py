@@ -1,4 +1,4 @@
-"""A run folder and its store made from random numbers, in the form the contracts fix, without training anything."""
+"""Fabricated runs: a run folder and its store with random content in the right format, made without training."""
 
 import json
 from dataclasses import asdict, dataclass, replace
@@ -41,7 +41,7 @@ SPEC = EmbeddingSpec(
 
 @dataclass(frozen=True)
 class Case:
-    """What to fabricate. `skill` is how much the probabilities know of the truth."""
+    """Properties of a fabricated run. `skill` is added to the score of the true class before the softmax."""
 
     corpus: str = "ravdess"
     speakers: tuple[str, ...] = tuple(f"ravdess/{number:02}" for number in range(1, 9))
@@ -75,8 +75,8 @@ def fabricate(folder: Path, case: Case | None = None, **changes) -> tuple[Path, 
 
 
 def personalize(run: Path, store: Path, case: Case, methods: tuple[str, ...]) -> None:
-    """Make a fabricated run one that was personalised: scored under every condition, the better the more is known."""
-    conditions = {
+    """Turn a fabricated run into a personalised one, scored under every condition, better with more enrolled clips."""
+    extra_skill = {
         "unknown": 0.0,
         "plain": 0.1,
         "enrolled:1": 0.2,
@@ -85,8 +85,8 @@ def personalize(run: Path, store: Path, case: Case, methods: tuple[str, ...]) ->
         "transductive": 2,
     }
     tables = [
-        predict(replace(case, skill=case.skill + more), manifest(case)).assign(condition=name)
-        for name, more in conditions.items()
+        predict(replace(case, skill=case.skill + extra), manifest(case)).assign(condition=name)
+        for name, extra in extra_skill.items()
     ]
     predictions = pd.concat(tables, ignore_index=True)
     predictions.to_csv(run / "predictions.csv", index=False)
@@ -98,29 +98,30 @@ def personalize(run: Path, store: Path, case: Case, methods: tuple[str, ...]) ->
 
 
 def write_fold(run: Path, store: Store, case: Case, methods: tuple[str, ...], fold: dict) -> dict:
-    """Write what a personalised fold knows of its training speakers; return its entry of run.json."""
-    tested = [name for place, name in enumerate(case.speakers) if place % case.folds == fold["fold"] - 1]
-    known = tuple(name for name in case.speakers if name not in tested)
+    """Write head and scorer of a personalised fold; return its entry of run.json."""
+    test = [name for index, name in enumerate(case.speakers) if index % case.folds == fold["fold"] - 1]
+    train = tuple(name for name in case.speakers if name not in test)
     vectors = store.read(np.arange(len(store)), [len(case.spec.layers) - 1]).astype(np.float64)
     speakers = store.utterances["speaker"].to_numpy()
-    scaling = Alignment(vectors[np.isin(speakers, known)].mean(axis=0), vectors[np.isin(speakers, known)].var(axis=0))
+    train_vectors = vectors[np.isin(speakers, train)]
+    scaling = Alignment(train_vectors.mean(axis=0), train_vectors.var(axis=0))
     scaled = scaling.apply(vectors)
-    means = np.stack([scaled[speakers == name].mean(axis=0) for name in known]).astype(np.float32)
-    counts, numbers = np.ones((len(known), len(case.labels)), np.int64), np.zeros((len(known), 2), np.float32)
-    training_speakers = TrainingSpeakers(known, means, np.ones_like(means), counts, numbers)
+    means = np.stack([scaled[speakers == name].mean(axis=0) for name in train]).astype(np.float32)
+    counts, numbers = np.ones((len(train), len(case.labels)), np.int64), np.zeros((len(train), 2), np.float32)
+    training_speakers = TrainingSpeakers(train, means, np.ones_like(means), counts, numbers)
     prior = np.full(len(case.labels), 1 / len(case.labels))
     scorer = Scorer(
-        lambda inputs: inputs[0], scaling, Personalizer(methods, training_speakers), OutputCalibration(1.0, prior)
+        lambda inputs: inputs[0], scaling, Personalizer(methods, training_speakers), OutputCalibration((1.0,), prior)
     )
     folder = Path(f"fold_{fold['fold']}")
     (run / folder).mkdir()
     (run / folder / "head.keras").touch()
-    kept = save_scorer(scorer, run / folder / SCORER_FILE)
-    return {**fold, **kept, "head": f"{folder}/head.keras", "speakers": {"test": tested, "train": list(known)}}
+    entry = save_scorer(scorer, run / folder / SCORER_FILE)
+    return {**fold, **entry, "head": f"{folder}/head.keras", "speakers": {"test": test, "train": list(train)}}
 
 
 def make_numeric(run: Path, case: Case) -> None:
-    """Make a fabricated run one whose head answers with a number: as if how long clips last were a rating."""
+    """Turn a fabricated run into one whose head predicts a number."""
     random = np.random.default_rng(case.seed)
     clips = predict(case, manifest(case))[["utterance_id", "speaker", "fold", "condition"]]
     truth = random.uniform(1, 5, len(clips))
@@ -151,7 +152,7 @@ def about(case: Case) -> dict:
 
 
 def manifest(case: Case) -> pd.DataFrame:
-    """Return the clips: every speaker says every emotion `clips_each` times."""
+    """Return the manifest: every speaker says every emotion `clips_each` times."""
     rows = [
         {
             "utterance_id": f"{case.corpus}/{number:02}_{emotion}_{take}",
@@ -173,11 +174,11 @@ def write_store(path: Path, case: Case, clips: pd.DataFrame) -> None:
     """Write vectors that differ by emotion and by speaker."""
     random = np.random.default_rng(case.seed)
     shape = (len(case.spec.layers), case.spec.width)
-    places = {name: random.normal(0, 2, shape) for name in sorted({*clips["emotion"], *clips["speaker"]})}
+    centres = {name: random.normal(0, 2, shape) for name in sorted({*clips["emotion"], *clips["speaker"]})}
     frames = 3 if case.spec.pooling == "frames" else None
     with StoreWriter(path, case.spec, {"python": "3.11.0"}) as writer:
         vectors = [
-            (places[clip.emotion] + places[clip.speaker] + random.normal(size=shape)).astype(np.float32)
+            (centres[clip.emotion] + centres[clip.speaker] + random.normal(size=shape)).astype(np.float32)
             for clip in clips.itertuples()
         ]
         writer.add(clips, [np.stack([vector] * frames) for vector in vectors] if frames else vectors)
@@ -185,7 +186,7 @@ def write_store(path: Path, case: Case, clips: pd.DataFrame) -> None:
 
 
 def predict(case: Case, clips: pd.DataFrame) -> pd.DataFrame:
-    """Return predictions.csv of a head with some skill."""
+    """Return predictions.csv of a head of the case's skill."""
     random = np.random.default_rng(case.seed + 1)
     truth = np.array([case.labels.index(emotion) for emotion in clips["emotion"]])
     scores = random.normal(size=(len(clips), len(case.labels))) + case.skill * np.eye(len(case.labels))[truth]
@@ -200,15 +201,15 @@ def predict(case: Case, clips: pd.DataFrame) -> pd.DataFrame:
 
 
 def measure(case: Case, predictions: pd.DataFrame) -> dict:
-    """Return metrics.json, computed by scikit-learn."""
-    truth, said, labels = predictions["label"], predictions["prediction"], list(case.labels)
-    uar = float(balanced_accuracy_score(truth, said))
-    scores = precision_recall_fscore_support(truth, said, labels=labels, zero_division=0)
+    """Return metrics.json, its scalar metrics computed by scikit-learn."""
+    truth, predicted, labels = predictions["label"], predictions["prediction"], list(case.labels)
+    uar = float(balanced_accuracy_score(truth, predicted))
+    scores = precision_recall_fscore_support(truth, predicted, labels=labels, zero_division=0)
     probabilities, targets = probability_matrix(predictions, labels), truth.map(labels.index).to_numpy(int)
     test = {
-        "accuracy": float((truth == said).mean()),
+        "accuracy": float((truth == predicted).mean()),
         "uar": uar,
-        "macro_f1": float(f1_score(truth, said, labels=labels, average="macro", zero_division=0)),
+        "macro_f1": float(f1_score(truth, predicted, labels=labels, average="macro", zero_division=0)),
         "log_loss": 1.0,
         "ece": calibration_error(probabilities, targets),
         "reliability": reliability_table(probabilities, targets),
@@ -218,7 +219,7 @@ def measure(case: Case, predictions: pd.DataFrame) -> dict:
             label: dict(zip(("precision", "recall", "f1", "support"), map(float, values), strict=True))
             for label, values in zip(labels, zip(*scores, strict=True), strict=True)
         },
-        "confusion": confusion_matrix(truth, said, labels=labels).tolist(),
+        "confusion": confusion_matrix(truth, predicted, labels=labels).tolist(),
     }
     return {
         "protocol": case.protocol,
@@ -254,6 +255,6 @@ def write_json(path: Path, document: dict) -> None:
 
 
 def edit_json(path: Path, **changes) -> None:
-    """Change entries of a JSON file; None removes one."""
+    """Change entries of a JSON file; None removes an entry."""
     document = {**json.loads(path.read_text("utf-8")), **changes}
     write_json(path, {name: value for name, value in document.items() if value is not None})

@@ -1,4 +1,4 @@
-"""Settings: one line for each impossible value, a round trip through JSON, epochs by steps, the only store."""
+"""Training configuration: errors for impossible values, a round trip through JSON, epochs by steps, default store."""
 
 import json
 from pathlib import Path
@@ -61,10 +61,10 @@ def test_settings_survive_json():
     assert TrainConfig(**json.loads(json.dumps(settings.to_dict()))) == settings
 
 
-def test_values_may_come_as_a_notebook_has_them():
+def test_values_may_have_the_types_of_a_notebook():
     settings = TrainConfig(layer=3, split="0.8,0.1,0.1", seed=np.int64(2), dropout=0)
     assert (settings.layer, settings.split, settings.dropout) == ("3", (0.8, 0.1, 0.1), 0)
-    json.dumps(settings.to_dict())
+    assert TrainConfig(**json.loads(json.dumps(settings.to_dict()))) == settings
 
 
 def test_one_corpus_may_be_given_as_text():
@@ -76,7 +76,7 @@ def test_small_corpora_get_as_many_steps_as_crema_d(num_clips, epochs):
     assert TrainConfig().epochs_for(num_clips) == epochs
 
 
-def test_epochs_that_are_given_are_taken_literally():
+def test_a_configured_number_of_epochs_is_used_as_it_is():
     assert TrainConfig(epochs=3).epochs_for(10) == 3
 
 

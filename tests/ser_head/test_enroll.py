@@ -1,4 +1,4 @@
-"""Profiles written by the command and used by predictions: `mfcc` vectors of tones, heads of two epochs."""
+"""Enrolment: profiles written by the command and used by predictions, on `mfcc` vectors of tones."""
 
 import json
 import shutil
@@ -19,7 +19,7 @@ from tests.ser_embed.conftest import write_corpus
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a personalised run, a plain one, the store, and the clips in data/tones."""
+    """Return a folder with a personalised run, a plain one, the store, and the clips in data/tones."""
     folder = tmp_path_factory.mktemp("trained")
     data = write_corpus(folder / "data" / "tones", 24)
     ser_embed.extract("mfcc", data=data, store=folder / "mfcc.h5")
@@ -31,7 +31,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def run(trained: Path, tmp_path: Path) -> Path:
-    """A copy of the personalised run, without profiles."""
+    """Return a copy of the personalised run, without profiles."""
     return Path(shutil.copytree(trained / "run", tmp_path / "run"))
 
 
@@ -50,17 +50,18 @@ def probabilities(predictions) -> np.ndarray:
 
 
 def test_a_profile_adapts_as_its_stored_vectors_do(trained: Path, run: Path) -> None:
-    done = ser_head.enroll([clip(trained, number) for number in (1, 5, 9)], "Ann", run=run)
-    assert (done.clips, done.added, done.unreadable, done.profile) == (3, 3, (), run / "profiles" / "Ann.json")
-    heard = ser_head.predict([clip(trained, 13), clip(trained, 17)], run=run, speaker="Ann")
+    enrollment = ser_head.enroll([clip(trained, number) for number in (1, 5, 9)], "Ann", run=run)
+    assert (enrollment.clips, enrollment.added, enrollment.unreadable) == (3, 3, ())
+    assert enrollment.profile == run / "profiles" / "Ann.json"
+    predictions = ser_head.predict([clip(trained, 13), clip(trained, 17)], run=run, speaker="Ann")
     loaded, vectors = Run.load(run), stored(trained, 13, 17)
     expected = loaded.probabilities(vectors, ["x", "x"], enrolled={"x": stored(trained, 1, 5, 9)})
-    np.testing.assert_allclose(probabilities(heard), expected, atol=1e-5)
+    np.testing.assert_allclose(probabilities(predictions), expected, atol=1e-5)
     assert np.abs(expected - loaded.probabilities(vectors)).max() > 1e-3
-    assert heard.enrolled == 3
+    assert predictions.enrolled == 3
 
 
-def test_no_scored_clip_is_enrolled_with_itself(
+def test_no_clip_is_scored_with_itself_enrolled(
     trained: Path, run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
@@ -68,19 +69,19 @@ def test_no_scored_clip_is_enrolled_with_itself(
     (tmp_path / "more").mkdir()
     shutil.copy(clip(trained, 9), tmp_path / "more" / "copy.wav")
     shutil.copy(clip(trained, 1), tmp_path / "more" / "known already.wav")
-    heard = ser_head.predict(
+    predictions = ser_head.predict(
         [clip(trained, number) for number in (9, 13, 1)], run=run, speaker="Ann", enroll=tmp_path / "more"
     )
     loaded = Run.load(run)
-    for row, scored, enrolled in zip(probabilities(heard), (9, 13, 1), [(1, 5), (1, 5, 9), (5, 9)], strict=True):
+    for row, scored, enrolled in zip(probabilities(predictions), (9, 13, 1), [(1, 5), (1, 5, 9), (5, 9)], strict=True):
         expected = loaded.probabilities(stored(trained, scored), ["x"], enrolled={"x": stored(trained, *enrolled)})
         np.testing.assert_allclose(row, expected[0], atol=1e-5)
-    assert heard.enrolled == 2
+    assert predictions.enrolled == 2
     assert "enrolled clips of Ann: 3" in caplog.messages
     assert "files that are enrolled themselves: 2, each scored with the others alone" in caplog.messages
 
 
-def test_enrolling_for_one_call_is_as_good_as_a_profile(trained: Path, run: Path, tmp_path: Path) -> None:
+def test_enrolling_for_one_call_equals_a_profile(trained: Path, run: Path, tmp_path: Path) -> None:
     folder = tmp_path / "clips"
     folder.mkdir()
     for number in (1, 5):
@@ -88,25 +89,25 @@ def test_enrolling_for_one_call_is_as_good_as_a_profile(trained: Path, run: Path
     once = ser_head.predict(clip(trained, 13), run=run, enroll=folder)
     assert not (run / "profiles").exists()
     ser_head.enroll(folder, "Ann", run=run, profiles=tmp_path / "elsewhere")
-    kept = ser_head.predict(clip(trained, 13), run=run, speaker="Ann", profiles=tmp_path / "elsewhere")
-    np.testing.assert_array_equal(probabilities(once), probabilities(kept))
-    assert once.enrolled == kept.enrolled == 2
+    from_profile = ser_head.predict(clip(trained, 13), run=run, speaker="Ann", profiles=tmp_path / "elsewhere")
+    np.testing.assert_array_equal(probabilities(once), probabilities(from_profile))
+    assert once.enrolled == from_profile.enrolled == 2
 
 
-def test_a_speaker_is_a_profile_or_of_the_training_or_unknown(
+def test_a_speaker_has_a_profile_or_was_in_training_or_is_unknown(
     trained: Path, run: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    known = Run.load(run).about["folds"][0]["known"][0]
-    heard = ser_head.predict(clip(trained, 13), run=run, speaker=known)
-    expected = Run.load(run).probabilities(stored(trained, 13), [known])
-    np.testing.assert_allclose(probabilities(heard), expected, atol=1e-5)
+    training_speaker = Run.load(run).about["folds"][0]["known"][0]
+    predictions = ser_head.predict(clip(trained, 13), run=run, speaker=training_speaker)
+    expected = Run.load(run).probabilities(stored(trained, 13), [training_speaker])
+    np.testing.assert_allclose(probabilities(predictions), expected, atol=1e-5)
     assert not caplog.messages
     stranger = ser_head.predict(clip(trained, 13), run=run, speaker="../nobody")
     np.testing.assert_allclose(probabilities(stranger), Run.load(run).probabilities(stored(trained, 13)), atol=1e-5)
     assert caplog.messages == ["../nobody has no profile and was not in training: scored as an unknown speaker"]
     plain = trained / "plain"
-    for how in ({"speaker": "Ann"}, {"enroll": clip(trained, 1)}):
-        assert ser_head.predict(clip(trained, 13), run=plain, **how).enrolled == 0
+    for options in ({"speaker": "Ann"}, {"enroll": clip(trained, 1)}):
+        assert ser_head.predict(clip(trained, 13), run=plain, **options).enrolled == 0
         assert caplog.messages[-1] == f"the run {plain} is not personalised: who speaks makes no difference"
 
 
@@ -116,28 +117,28 @@ def test_the_command_adds_lists_and_deletes(
     broken = tmp_path / "broken.wav"
     broken.write_bytes(b"words" * 50)
     first, second = str(clip(trained, 1)), str(clip(trained, 5))
-    where = ["--run", str(run), "--json"]
-    assert main([first, first, str(broken), "--speaker", "Ann", *where]) == 3
+    flags = ["--run", str(run), "--json"]
+    assert main([first, first, str(broken), "--speaker", "Ann", *flags]) == 3
     printed = capsys.readouterr()
     document = json.loads(printed.out)
     assert (document["clips"], document["added"]) == (1, 1)
-    assert [each["file"] for each in document["unreadable"]] == [str(broken)]
+    assert [entry["file"] for entry in document["unreadable"]] == [str(broken)]
     assert printed.err == f"unreadable: {broken}: not audio: Format not recognised.\n"
-    assert predict_main([first, str(broken), "--enroll", str(tmp_path), *where]) == 2  # nothing but the broken clip
+    assert predict_main([first, str(broken), "--enroll", str(tmp_path), *flags]) == 2  # nothing but the broken clip
     assert "none of 1 can be read" in capsys.readouterr().err
     shutil.copy(second, tmp_path)
-    assert predict_main([first, str(broken), "--enroll", str(tmp_path), *where]) == 3
+    assert predict_main([first, str(broken), "--enroll", str(tmp_path), *flags]) == 3
     document = json.loads(capsys.readouterr().out)
     assert (len(document["files"]), len(document["unreadable"]), document["enrolled"]) == (1, 1, 1)
     before = (run / "profiles" / "Ann.json").read_bytes()
     assert main([first, "--speaker", "Ann", "--run", str(run)]) == 0
     assert capsys.readouterr().out == f"Ann: 0 added, 1 in all, in {run / 'profiles' / 'Ann.json'}\n"
     assert (run / "profiles" / "Ann.json").read_bytes() == before
-    assert main([second, "--speaker", "Ann", *where]) == 0
+    assert main([second, "--speaker", "Ann", *flags]) == 0
     assert json.loads(capsys.readouterr().out)["clips"] == 2
-    assert main(["--list", *where]) == 0
-    assert [(each["name"], each["clips"]) for each in json.loads(capsys.readouterr().out)["profiles"]] == [("Ann", 2)]
-    assert main(["--delete", "Ann", *where]) == 0
+    assert main(["--list", *flags]) == 0
+    assert [(row["name"], row["clips"]) for row in json.loads(capsys.readouterr().out)["profiles"]] == [("Ann", 2)]
+    assert main(["--delete", "Ann", *flags]) == 0
     assert json.loads(capsys.readouterr().out) == {"deleted": "Ann"}
     assert not list((run / "profiles").iterdir())
     assert main(["--list", "--run", str(run)]) == 0
@@ -148,15 +149,15 @@ def test_bad_input_is_one_line_and_changes_nothing(
     trained: Path, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     (tmp_path / "empty").mkdir()
-    good, where = str(clip(trained, 1)), ["--run", str(run)]
+    good, flags = str(clip(trained, 1)), ["--run", str(run)]
     for arguments, expected in [
-        ([good, "--speaker", "../x", *where], "a profile's name has to be"),
-        (["nofile.wav", "--speaker", "Ann", *where], "none of 1 can be read; nofile.wav: missing"),
-        ([str(tmp_path / "empty"), "--speaker", "Ann", *where], "expected audio"),
-        ([good, *where], "expected --speaker NAME with clips"),
-        (["--speaker", "Ann", *where], "expected --speaker NAME with clips"),
-        ([good, "--list", *where], "--list and --delete take no clips"),
-        (["--delete", "Ann", *where], "expected a profile of 'Ann'"),
+        ([good, "--speaker", "../x", *flags], "a profile's name has to be"),
+        (["nofile.wav", "--speaker", "Ann", *flags], "none of 1 can be read; nofile.wav: missing"),
+        ([str(tmp_path / "empty"), "--speaker", "Ann", *flags], "expected audio"),
+        ([good, *flags], "expected --speaker NAME with clips"),
+        (["--speaker", "Ann", *flags], "expected --speaker NAME with clips"),
+        ([good, "--list", *flags], "--list and --delete take no clips"),
+        (["--delete", "Ann", *flags], "expected a profile of 'Ann'"),
         (["--list", "--run", str(tmp_path)], "expected a run folder"),
     ]:
         assert main(arguments) == 2
@@ -164,7 +165,7 @@ def test_bad_input_is_one_line_and_changes_nothing(
         assert printed.out == ""
         assert len(printed.err.splitlines()) == 1
         assert expected in printed.err
-    assert predict_main([good, *where, "--enroll", "nofile.wav"]) == 2
+    assert predict_main([good, *flags, "--enroll", "nofile.wav"]) == 2
     assert "none of 1 can be read; nofile.wav: missing" in capsys.readouterr().err
     assert not (run / "profiles").exists()
 

@@ -1,6 +1,5 @@
 """Extension points of stage 2: heads, methods, protocols, output formats registered from outside, used end to end."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +17,12 @@ from ser_head.heads.sklearn_heads import KINDS, SklearnKind
 from ser_head.inference.output_formats import WRITERS
 from ser_head.personalization.methods import METHODS, Method
 from ser_head.personalization.speakers import SpeakerDescription
+from ser_head.scoring.calibrators import CALIBRATORS, Calibrator
 from tests.ser_embed.conftest import write_corpus
 
 
 def score_again(run: Path, store: Path, condition: str) -> tuple[np.ndarray, np.ndarray]:
-    """The probabilities a run wrote for the clips of a condition, and those it gives their vectors when loaded."""
+    """Return the probabilities that a run wrote for the clips of a condition, and those of the loaded run."""
     table = read_predictions(run / "predictions.csv")
     rows = table[table["condition"] == condition]
     loaded = ser_head.Run.load(run)
@@ -48,7 +48,7 @@ def test_an_estimator_is_one_entry_and_its_kind(make_store, tmp_path, monkeypatc
     kind = SklearnKind(
         "knn",
         KNeighborsClassifier,
-        lambda problem: KNeighborsClassifier(3),
+        lambda problem: KNeighborsClassifier(3, algorithm="brute"),  # a tree would be one more type to trust
         lambda estimator, dimensions: np.maximum(estimator.predict_proba(dimensions), 1e-3),
     )
     monkeypatch.setitem(KINDS, "knn", kind)
@@ -64,7 +64,7 @@ def test_an_estimator_is_one_entry_and_its_kind(make_store, tmp_path, monkeypatc
 
 
 class CountClips(Method):
-    """Tells the network how many clips are enrolled, and halves the vectors of nobody known."""
+    """Method that feeds the network the number of enrolled clips, and halves the vectors of unknown speakers."""
 
     summary = "counts the clips of a voice"
 
@@ -93,6 +93,27 @@ def test_a_personalisation_method_is_one_entry(make_store, tmp_path, monkeypatch
     enrolled = loaded.probabilities(vectors, ["x"] * 6, enrolled={"x": vectors})
     assert np.abs(enrolled - loaded.probabilities(vectors)).max() > 1e-4
     assert "counts the clips of a voice (count)" in (result.run / "report.html").read_text("utf-8")
+
+
+def test_a_calibrator_is_one_entry(make_store, tmp_path, monkeypatch):
+    class Halfway(Calibrator):
+        """Half of the head's answer, half of the classes' shares among the validation clips."""
+
+        def fit(self, probabilities, targets):
+            return (np.bincount(targets, minlength=probabilities.shape[1]) / len(targets)).tolist()
+
+        def apply(self, probabilities, parameters):
+            return (0.5 * probabilities + 0.5 * np.array(parameters)).astype(np.float32)
+
+    monkeypatch.setitem(CALIBRATORS, "halfway", Halfway())
+    store = make_store(signal=3.0)
+    runs = {
+        name: ser_head.train(store=store, calibration=name, epochs=10, out=tmp_path / name).run
+        for name in ("halfway", "none")
+    }
+    written, again = score_again(runs["halfway"], store, "unknown")
+    assert again == pytest.approx(written, abs=1e-5)
+    assert written.max() < 0.5 + 0.5 / 3 + 1e-3 < score_again(runs["none"], store, "unknown")[1].max()
 
 
 def test_a_protocol_is_one_entry(make_store, tmp_path, monkeypatch):
@@ -124,4 +145,5 @@ def test_an_output_format_is_one_entry(tmp_path, monkeypatch):
 
 def test_the_registries_are_plain_dicts():
     for registry in (HEADS, METHODS, PROTOCOLS, WRITERS, KINDS):
-        assert isinstance(registry, Mapping)
+        assert type(registry) is dict
+        assert all(isinstance(name, str) for name in registry)

@@ -1,4 +1,4 @@
-"""The console script: every command as a subcommand."""
+"""Console script `ser`: every command as a subcommand."""
 
 import pytest
 

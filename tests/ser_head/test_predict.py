@@ -1,4 +1,4 @@
-"""New audio through a run that was trained on tones: `mfcc` vectors, two epochs."""
+"""Prediction on new audio, by runs trained on `mfcc` vectors of tones."""
 
 import json
 import os
@@ -36,23 +36,23 @@ def test_a_file_scores_as_its_stored_vector_does(run: Path) -> None:
     with Store(run.parent / "mfcc.h5") as store:
         row = store.utterances["utterance_id"].tolist().index("tones/003")
         expected = Run.load(run).probabilities(store.read([row]))[0]
-    found = table.filter(like="p_").to_numpy()[0]
-    np.testing.assert_allclose(found, expected, atol=1e-6)
+    probabilities = table.filter(like="p_").to_numpy()[0]
+    np.testing.assert_allclose(probabilities, expected, atol=1e-6)
     assert table["emotion"].tolist() == [Run.load(run).labels[expected.argmax()]]
     assert table["end_s"].iloc[0] == pytest.approx(soundfile.info(clip).duration, abs=1e-3)
 
 
 def test_a_timeline_scores_each_window_alone(run: Path, tmp_path: Path) -> None:
-    sound = np.concatenate([tone(32_000, 1), np.zeros(24_000, np.float32), tone(20_000, 2)])
-    soundfile.write(tmp_path / "long.wav", sound, 16_000, subtype="FLOAT")
+    samples = np.concatenate([tone(32_000, 1), np.zeros(24_000, np.float32), tone(20_000, 2)])
+    soundfile.write(tmp_path / "long.wav", samples, 16_000, subtype="FLOAT")
     table = ser_head.predict(tmp_path / "long.wav", run=run, window=1.0, hop=0.5).table
     np.testing.assert_allclose(table["start_s"], np.arange(len(table)) * 0.5)
     assert (table["end_s"] - table["start_s"]).max() <= 1.0
-    assert table["end_s"].iloc[-1] == pytest.approx(len(sound) / 16_000, abs=1e-3)
+    assert table["end_s"].iloc[-1] == pytest.approx(len(samples) / 16_000, abs=1e-3)
     silent = table[table["emotion"] == SILENT]
     assert silent["start_s"].tolist() == [2.0, 2.5]
     assert silent.filter(like="p_").isna().all(axis=None)
-    soundfile.write(tmp_path / "cut.wav", sound[8_000:24_000], 16_000, subtype="FLOAT")
+    soundfile.write(tmp_path / "cut.wav", samples[8_000:24_000], 16_000, subtype="FLOAT")
     alone = ser_head.predict(tmp_path / "cut.wav", run=run).table
     np.testing.assert_allclose(alone.filter(like="p_").iloc[0], table.filter(like="p_").iloc[1], atol=1e-6)
 
@@ -71,8 +71,8 @@ def test_the_command_writes_lines_csv_and_json(run: Path, tmp_path: Path, capsys
     assert printed.err.splitlines()[-1] == f"unreadable: {tmp_path / 'c.wav'}: not audio: Format not recognised."
     labels = Run.load(run).labels
     table = pd.read_csv(out)
-    of_a_window = ["file", "start_s", "end_s", "emotion", "confidence", "unfamiliarity"]
-    assert table.columns.tolist() == [*of_a_window, *(f"p_{label}" for label in labels)]
+    common_columns = ["file", "start_s", "end_s", "emotion", "confidence", "unfamiliarity"]
+    assert table.columns.tolist() == [*common_columns, *(f"p_{label}" for label in labels)]
     assert set(table["emotion"]) <= set(labels)
     np.testing.assert_allclose(table.filter(like="p_").sum(axis=1), 1, atol=1e-5)
     assert main(["--run", str(run), str(tmp_path / "a.flac"), "--json", "--window", "0.2"]) == 0
@@ -80,7 +80,7 @@ def test_the_command_writes_lines_csv_and_json(run: Path, tmp_path: Path, capsys
     assert [window["start_s"] for window in document["files"][0]["windows"]][:3] == [0.0, 0.1, 0.2]
 
 
-def test_an_output_that_cannot_be_written_is_told_before_anything_is_heard(
+def test_an_output_that_cannot_be_written_is_refused_before_audio_is_read(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     monkeypatch.setattr(prediction, "load_embedder", None)
@@ -188,13 +188,13 @@ def test_a_run_on_frames_scores_files_and_windows_of_any_length(run: Path, tmp_p
     together = ser_head.predict(clips, run=framewise, enroll=clips[0]).table
     tested = read_predictions(framewise / "predictions.csv")
     names = [f"tones/{clip.stem}" for clip in clips] + tested["utterance_id"].tolist()
-    with Store(store) as kept:
-        rows = [kept.utterances["utterance_id"].tolist().index(name) for name in names]
-        heard = np.empty(len(rows), dtype=object)
-        heard[:] = [kept.read_clip(row) for row in rows]
-    frames, scored = heard[: len(clips)], heard[len(clips) :]
+    with Store(store) as opened:
+        rows = [opened.utterances["utterance_id"].tolist().index(name) for name in names]
+        stored_frames = np.empty(len(rows), dtype=object)
+        stored_frames[:] = [opened.read_clip(row) for row in rows]
+    frames, test_frames = stored_frames[: len(clips)], stored_frames[len(clips) :]
     loaded = Run.load(framewise)
-    np.testing.assert_allclose(probability_matrix(tested, loaded.labels), loaded.probabilities(scored), atol=1e-5)
+    np.testing.assert_allclose(probability_matrix(tested, loaded.labels), loaded.probabilities(test_frames), atol=1e-5)
     np.testing.assert_allclose(together.filter(regex="^p_"), loaded.probabilities(frames), atol=1e-5)
     np.testing.assert_allclose(together["unfamiliarity"], loaded.ood_score(frames), atol=1e-4)
     alone = ser_head.predict(clips[0], run=framewise, window=10).table
@@ -207,18 +207,20 @@ def test_a_run_on_frames_scores_files_and_windows_of_any_length(run: Path, tmp_p
 def test_audio_is_standardised_like_the_corpus_it_is_said_to_be_from(run: Path, tmp_path: Path) -> None:
     data = write_corpus(tmp_path / "data" / "tones", 12)
     for file in write_corpus(tmp_path / "data" / "quiet", 12).glob("quiet/*.wav"):
-        sound, rate = soundfile.read(file)
-        soundfile.write(file, sound / 10, rate)
+        samples, rate_hz = soundfile.read(file)
+        soundfile.write(file, samples / 10, rate_hz)
     ser_embed.extract("mfcc", data=data, store=tmp_path / "two.h5")
     flags = {"protocol": "random", "head": "svm", "normalization": "corpus"}
     both = ser_head.train(store=tmp_path / "two.h5", out=tmp_path / "run", **flags).run
     clip = data / "quiet" / "003.wav"
-    told, untold = (ser_head.predict(clip, run=both, corpus=name).table.filter(like="p_") for name in ("quiet", None))
+    with_corpus, without_corpus = (
+        ser_head.predict(clip, run=both, corpus=name).table.filter(like="p_") for name in ("quiet", None)
+    )
     with Store(tmp_path / "two.h5") as store:
         vectors = store.read([store.utterances["utterance_id"].tolist().index("quiet/003")])
-    np.testing.assert_allclose(told, Run.load(both).probabilities(vectors, corpora=["quiet"]), atol=1e-6)
-    np.testing.assert_allclose(untold, Run.load(both).probabilities(vectors), atol=1e-6)
-    assert np.abs(told.to_numpy() - untold.to_numpy()).max() > 0.01
+    np.testing.assert_allclose(with_corpus, Run.load(both).probabilities(vectors, corpora=["quiet"]), atol=1e-6)
+    np.testing.assert_allclose(without_corpus, Run.load(both).probabilities(vectors), atol=1e-6)
+    assert np.abs(with_corpus.to_numpy() - without_corpus.to_numpy()).max() > 0.01
     with pytest.raises(InputError, match="--corpus has to be one of quiet, tones, not 'loud'"):
         ser_head.predict(clip, run=both, corpus="loud")
     with pytest.raises(InputError, match="--corpus has to be left out, as all corpora are standardised alike"):

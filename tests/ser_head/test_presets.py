@@ -1,4 +1,4 @@
-"""Presets: what the systems reported, whatever the defaults become, and that what is asked for wins."""
+"""Presets: the reported settings, independent of the library's defaults, overridden by what the user gives."""
 
 import dataclasses
 import json
@@ -11,9 +11,9 @@ from ser_head.config.training import TrainConfig
 from ser_head.train import build_parser, main
 from tests.ser_head.conftest import Recipe, write_store
 
-# What is trained on, how often, and where it goes. A new setting takes its place here or in every preset.
-NOT_REPORTED = {"preset", "store", "corpus", "members", "by", "search", "seed", "seeds", "jobs", "out"}
-KNOBS = {field.name for field in dataclasses.fields(TrainConfig)} - NOT_REPORTED
+# Settings of the data, the repetitions and the output. A new setting belongs either here or in every preset.
+NOT_IN_PRESETS = {"preset", "store", "corpus", "members", "by", "search", "seed", "seeds", "jobs", "out"}
+PRESET_FIELDS = {field.name for field in dataclasses.fields(TrainConfig)} - NOT_IN_PRESETS
 
 
 @pytest.fixture(scope="module")
@@ -22,10 +22,10 @@ def store(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_a_preset_fixes_all_that_bears_on_the_training_so_that_defaults_may_move(name):
-    assert set(PRESETS[name].settings) == KNOBS
+def test_a_preset_fixes_all_settings_that_affect_the_training(name):
+    assert set(PRESETS[name].settings) == PRESET_FIELDS
     settings = TrainConfig(**with_preset({"preset": name}))
-    assert {knob: getattr(settings, knob) for knob in KNOBS} == PRESETS[name].settings
+    assert {field: getattr(settings, field) for field in PRESET_FIELDS} == PRESETS[name].settings
     assert settings.preset == name
     assert TrainConfig(**json.loads(json.dumps(settings.to_dict()))) == settings
 
@@ -41,13 +41,13 @@ def test_a_preset_fixes_all_that_bears_on_the_training_so_that_defaults_may_move
     ],
 )
 def test_a_preset_has_what_was_reported(name, reported):
-    assert {knob: PRESETS[name].settings[knob] for knob in reported} == reported
+    assert {field: PRESETS[name].settings[field] for field in reported} == reported
 
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_random_split_comes_with_its_trap(name):
-    shared = PRESETS[name].settings["protocol"] == "random"
-    assert ("tests speakers it was trained on" in PRESETS[name].trap) is shared
+    shares_speakers = PRESETS[name].settings["protocol"] == "random"
+    assert ("tests speakers it was trained on" in PRESETS[name].trap) is shares_speakers
 
 
 def test_a_preset_cannot_be_changed():
@@ -57,10 +57,9 @@ def test_a_preset_cannot_be_changed():
         PRESETS["mine"] = PRESETS["brown-2023"]
 
 
-def test_what_is_given_wins_and_what_is_not_comes_from_the_preset():
-    given = {"preset": "brown-2023", "epochs": 3, "protocol": "speaker"}
-    settings = with_preset(given)
-    assert settings == {**PRESETS["brown-2023"].settings, **given}
+def test_flags_override_the_settings_of_the_preset():
+    flags = {"preset": "brown-2023", "epochs": 3, "protocol": "speaker"}
+    assert with_preset(flags) == {**PRESETS["brown-2023"].settings, **flags}
     assert with_preset({"epochs": 3}) == {"epochs": 3}
     with pytest.raises(InputError, match="--preset has to be one of brown-2023, .*, not 'brown'"):
         with_preset({"preset": "brown"})
@@ -77,14 +76,14 @@ def test_the_command_records_the_preset_and_every_setting(store, tmp_path, capsy
     )
 
 
-def test_a_preset_that_is_not_there_is_one_line(capsys):
+def test_an_unknown_preset_is_one_line(capsys):
     assert main(["--preset", "brown"]) == EXIT_BAD_INPUT
     out, err = capsys.readouterr()
     assert (out, err.count("\n")) == ("", 1)
     assert err.startswith("error: --preset has to be one of")
 
 
-def test_help_tells_each_preset_with_its_source_and_trap():
+def test_help_lists_each_preset_with_its_source_and_trap():
     text = build_parser().format_help()
     for name, preset in PRESETS.items():
         assert f"  {name}: {preset.summary} ({preset.source})\n" in text

@@ -1,4 +1,4 @@
-"""The figures of a run come out of its predictions again, to the last digit; what is no such table is refused."""
+"""Scoring of predictions: the figures of a run computed again from its table, exactly; damaged tables are refused."""
 
 import errno
 import json
@@ -16,10 +16,11 @@ from ser_head.evaluation.regression import numeric_figures
 from ser_head.score import main
 from tests.ser_head.conftest import Recipe, write_store
 
-LABELS = ("sad", "angry", "happy")  # in no canonical order: that of the columns counts
+LABELS = ("sad", "angry", "happy")  # not sorted: classes keep the order of the columns
 
 
 def table_of(num_clips=60, seed=0):
+    """Return predictions under two conditions, the second for every second clip."""
     random = np.random.default_rng(seed)
     probabilities = random.dirichlet(np.full(len(LABELS), 0.7), num_clips).astype(np.float32)
     table = pd.DataFrame(
@@ -30,11 +31,11 @@ def table_of(num_clips=60, seed=0):
             "prediction": np.array(LABELS)[probabilities.argmax(axis=1)],
         }
     )
-    for place, label in enumerate(LABELS):
-        table[f"p_{label}"] = probabilities[:, place]
+    for column, label in enumerate(LABELS):
+        table[f"p_{label}"] = probabilities[:, column]
     table = table.assign(fold=1, condition="unknown")
-    again = table[::2].assign(condition="enrolled:5", prediction="sad")
-    return pd.concat([table, again], ignore_index=True)
+    enrolled = table[::2].assign(condition="enrolled:5", prediction="sad")
+    return pd.concat([table, enrolled], ignore_index=True)
 
 
 @pytest.fixture
@@ -55,7 +56,7 @@ def predictions(tmp_path):
     ],
     ids=["folds", "personalised"],
 )
-def test_metrics_json_comes_out_of_predictions_csv_again(tmp_path, changes, parts):
+def test_metrics_json_is_computed_again_from_predictions_csv(tmp_path, changes, parts):
     store = write_store(tmp_path / "tiny.h5", Recipe(voice=1.0))
     trained = ser_head.train(store=store, epochs=2, out=tmp_path / "run", **changes)
     metrics = json.loads((trained.run / "metrics.json").read_text("utf-8"))
@@ -71,7 +72,7 @@ def test_a_run_folder_stands_for_its_predictions(predictions):
     assert ser_head.score(predictions.parent) == ser_head.score(predictions)
 
 
-def test_a_table_that_may_not_be_read_says_so(predictions, monkeypatch):
+def test_a_table_without_read_permission_is_refused(predictions, monkeypatch):
     def refuse(*_, **__):
         raise PermissionError(errno.EACCES, "Permission denied", str(predictions))
 
@@ -80,7 +81,7 @@ def test_a_table_that_may_not_be_read_says_so(predictions, monkeypatch):
         ser_head.score(predictions)
 
 
-def test_what_was_asked_for_at_training_is_given_again(predictions):
+def test_the_groups_chosen_in_training_are_reported_again(predictions):
     document = ser_head.score(predictions)
     assert document["labels"] == list(LABELS)
     assert (document["n_test"], document["conditions"]["enrolled:5"]["n"]) == (60, 30)
@@ -89,7 +90,7 @@ def test_what_was_asked_for_at_training_is_given_again(predictions):
     assert document == {"labels": list(LABELS), **scored_figures(table_of(), LABELS), "by": document["by"]}
 
 
-def test_other_groups_may_be_asked_for(predictions):
+def test_other_groups_can_be_chosen(predictions):
     assert list(ser_head.score(predictions, by="speaker")["by"]["speaker"]) == [f"c/{number}" for number in range(5)]
     assert "by" not in ser_head.score(predictions, by=())
     with pytest.raises(InputError, match=r"\(code, age, speaker, label, fold, condition\), not 'gender'"):
@@ -129,9 +130,9 @@ def test_a_metric_registered_from_outside_is_in_metrics_json_and_in_the_table(tm
     assert metrics["test"]["kappa"] == pytest.approx(cohen_kappa_score(table["label"], table["prediction"]))
     assert set(metrics["conditions"]["unknown"]) == set(metrics["validation"]) == set(metrics["test"])
     assert main([str(run)]) == EXIT_DONE
-    heading, test, *_ = capsys.readouterr().out.splitlines()
+    heading, test_line, *_ = capsys.readouterr().out.splitlines()
     assert heading.endswith("  Cohen's kappa")
-    assert test[heading.index("Cohen's kappa") :] == f"{metrics['test']['kappa']:.3f}"
+    assert test_line[heading.index("Cohen's kappa") :] == f"{metrics['test']['kappa']:.3f}"
 
 
 def without(column):
@@ -158,7 +159,7 @@ def with_value(column, value):
         (without(["p_sad", "p_angry", "p_happy"]), "expected a number, as there are no p_ columns, in column label"),
     ],
 )
-def test_what_is_no_table_of_predictions_is_one_line_and_exit_code_2(tmp_path, capsys, spoil, message):
+def test_a_damaged_table_is_one_line_and_exit_code_2(tmp_path, capsys, spoil, message):
     path = tmp_path / "predictions.csv"
     spoil(table_of()).to_csv(path, index=False)
     with pytest.raises(InputError, match=message):

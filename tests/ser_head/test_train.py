@@ -1,4 +1,4 @@
-"""Training end to end on tiny stores: what is in a run, that its figures are honest, and what is refused."""
+"""Training end to end on tiny stores: content of a run, honesty of its figures, errors for what cannot be trained."""
 
 import hashlib
 import json
@@ -93,9 +93,9 @@ def test_the_scaling_is_that_of_the_training_clips(trained, store):
         vectors, speakers = opened.read(range(len(opened))), opened.column("speaker")
     for fold in run.about["folds"]:
         mean, variance = load_head(trained.run / fold["head"]).get_layer("scaling").get_weights()[:2]
-        inside = vectors[np.isin(speakers, fold["speakers"]["train"])].astype(np.float64)
-        assert mean == pytest.approx(inside.mean(axis=0), rel=1e-6)
-        assert variance == pytest.approx(inside.var(axis=0), rel=1e-5)
+        train_vectors = vectors[np.isin(speakers, fold["speakers"]["train"])].astype(np.float64)
+        assert mean == pytest.approx(train_vectors.mean(axis=0), rel=1e-6)
+        assert variance == pytest.approx(train_vectors.var(axis=0), rel=1e-5)
         assert not set(fold["speakers"]["train"]) & set(fold["speakers"]["test"])
 
 
@@ -119,7 +119,7 @@ def test_a_run_scores_by_the_mean_of_its_folds(trained, store):
     run = Run.load(trained.run)
     with Store(store) as opened:
         vectors = opened.read(range(10))
-        expected = np.mean([load_head(trained.run / each["head"])(vectors) for each in run.about["folds"]], axis=0)
+        expected = np.mean([load_head(trained.run / fold["head"])(vectors) for fold in run.about["folds"]], axis=0)
         assert run.probabilities(vectors, spec=opened.spec) == pytest.approx(expected, abs=1e-6)
         assert run.probabilities(vectors[:0]).shape == (0, 3)
         with pytest.raises(InputError, match="holds vectors with digest 'd1', not 'd2'"):
@@ -146,8 +146,8 @@ def test_a_personalised_head_is_scored_with_and_without_the_speaker(personalized
             assert run.probabilities(vectors, names) == pytest.approx(probability_matrix(rows, run.labels), abs=1e-5)
         strangers = run.probabilities(vectors)
         assert strangers == pytest.approx(run.probabilities(vectors, ["nobody"] * len(vectors)))
-        known = run.probabilities(vectors, rows["speaker"].tolist())
-        assert np.abs(known - strangers).max() > 1e-3
+        training_speakers = run.probabilities(vectors, rows["speaker"].tolist())
+        assert np.abs(training_speakers - strangers).max() > 1e-3
 
 
 @pytest.mark.parametrize("method", ["normalize", "features", "calibrate", "embedding,normalize,features,calibrate"])
@@ -172,7 +172,7 @@ def test_a_run_scores_an_enrolled_speaker_as_its_training_did(store, tmp_path, m
         ({"personalized": "calibrate", "head": "svm"}, 1),
         ({"personalized": "normalize", "augment": "none"}, 2),
         ({"personalized": "features"}, 2),
-        ({"personalized": "normalize", "protocol": "random"}, 2),  # validation speakers train
+        ({"personalized": "normalize", "protocol": "random"}, 2),  # validation speakers are training speakers
     ],
 )
 def test_one_training_serves_a_personalised_head_and_the_plain_one_where_they_are_the_same(
@@ -182,7 +182,7 @@ def test_one_training_serves_a_personalised_head_and_the_plain_one_where_they_ar
     fits = []
     for trainer in (KerasTrainer, SklearnTrainer):
         fit = trainer.fit
-        monkeypatch.setattr(trainer, "fit", lambda *given, fit=fit: fits.append(1) or fit(*given))
+        monkeypatch.setattr(trainer, "fit", lambda *args, fit=fit: fits.append(1) or fit(*args))
     once = ser_head.train(store=store, **settings, out=tmp_path / "once")
     assert len(fits) == trainings
     monkeypatch.setattr(fold_runner, "trains_identically", lambda *_: False)
@@ -192,30 +192,30 @@ def test_one_training_serves_a_personalised_head_and_the_plain_one_where_they_ar
 
 
 def test_a_shuffled_speaker_table_gains_nothing(make_store, tmp_path):
-    """With voices far apart, enrolment helps; enrolled with another's clips, it does not."""
+    """Where voices differ much, a speaker's own clips help as an enrolment, and another speaker's do not."""
     path = make_store(speakers=10, takes=10, voice=4.0, signal=0.7, width=12)
     trained = ser_head.train(store=path, personalized="normalize", protocol="kfold:5", epochs=40, out=tmp_path / "run")
     conditions = trained.metrics["conditions"]
     assert conditions["enrolled:20"]["uar"] > conditions["plain"]["uar"] + 0.05
     table = read_predictions(trained.run / "predictions.csv")
     rows = table[(table["condition"] == "transductive") & (table["fold"] == 1)]
-    (own, other) = sorted(set(rows["speaker"]))
+    (speaker, other_speaker) = sorted(set(rows["speaker"]))
     run = Run.load(trained.run)
     with Store(path) as opened:
         ids = opened.utterances["utterance_id"].tolist()
         clips = {
-            name: opened.read([ids.index(each) for each in rows["utterance_id"][rows["speaker"] == name]])
-            for name in (own, other)
+            name: opened.read([ids.index(clip) for clip in rows["utterance_id"][rows["speaker"] == name]])
+            for name in (speaker, other_speaker)
         }
-    labels = rows["label"][rows["speaker"] == own].to_numpy()
+    labels = rows["label"][rows["speaker"] == speaker].to_numpy()
     (first, *_) = run.scorers
-    right = first.score([ScoringRequest(clips[own], clips[own])])
-    wrong = first.score([ScoringRequest(clips[own], clips[other])])
+    matched = first.score([ScoringRequest(clips[speaker], clips[speaker])])
+    mismatched = first.score([ScoringRequest(clips[speaker], clips[other_speaker])])
     names = np.array(run.labels)
-    assert np.mean(names[right.argmax(axis=1)] == labels) > np.mean(names[wrong.argmax(axis=1)] == labels)
+    assert np.mean(names[matched.argmax(axis=1)] == labels) > np.mean(names[mismatched.argmax(axis=1)] == labels)
 
 
-def test_the_mix_finds_the_layer_that_knows(make_store, tmp_path):
+def test_the_weighted_layer_sum_finds_the_informative_layer(make_store, tmp_path):
     path = make_store(layers=("0", "1", "2"), informative=("1",), signal=1.0, takes=20)
     trained = ser_head.train(store=path, epochs=60, patience=1.0, dropout=0.0, out=tmp_path / "run")
     weights = Run.load(trained.run).about["folds"][0]["layer_weights"]
@@ -223,7 +223,7 @@ def test_the_mix_finds_the_layer_that_knows(make_store, tmp_path):
     assert weights[1] > 0.4
 
 
-def test_a_store_left_on_disk_trains_as_well(make_store):
+def test_a_store_that_stays_on_disk_can_be_trained_on(make_store):
     settings = TrainConfig(epochs=10)
     with Store(make_store(takes=20, signal=3.0)) as opened:
         data = Dataset(opened, memory_bytes=0)
@@ -236,7 +236,7 @@ def test_a_store_left_on_disk_trains_as_well(make_store):
     assert np.mean(scored.argmax(axis=1) == data.targets[split.test]) > 0.8
 
 
-def test_a_head_with_smoothed_labels_grows_no_surer_than_they_are(make_store):
+def test_a_head_trained_on_smoothed_labels_has_their_confidence(make_store):
     settings = TrainConfig(epochs=60, dropout=0.0, noise=0.0, weight_decay=0.0, label_smoothing=0.3)
     with Store(make_store(takes=20, signal=10.0)) as opened:
         data = Dataset(opened)
@@ -281,7 +281,9 @@ def test_cross_corpus_is_scored_on_the_shared_emotions(make_store, tmp_path):
         ({}, ["--store", "nowhere.h5"], "no store at nowhere.h5"),
     ],
 )
-def test_what_cannot_be_done_is_one_line_and_leaves_nothing(make_store, tmp_path, capsys, recipe, flags, message):
+def test_a_training_that_is_impossible_is_one_line_and_leaves_nothing(
+    make_store, tmp_path, capsys, recipe, flags, message
+):
     store, out = make_store(**recipe), tmp_path / "runs" / "run"
     try:
         code = main(["--store", str(store), "--out", str(out), *flags])
@@ -330,22 +332,22 @@ def test_the_command_by_itself_uses_the_only_store_and_prints_one_object(tmp_pat
     (tmp_path / "embeddings").mkdir()
     write_store(tmp_path / "embeddings" / "tiny.h5", Recipe())
     command = [sys.executable, "-m", "ser_head.train", "--epochs", "1", "--json"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (EXIT_DONE, "")
-    document = json.loads(done.stdout)
+    process = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (process.returncode, process.stderr) == (EXIT_DONE, "")
+    document = json.loads(process.stdout)
     assert document["run"] == "runs/tiny-mlp-speaker"
     assert document["test"]["n"] == document["n_test"]
     assert Run.load(tmp_path / document["run"]).labels == ("angry", "happy", "sad")
 
 
 def test_the_summary_says_whether_speakers_were_apart(trained, personalized):
-    for each, words in ((trained, "no speaker in both training and test"), (personalized, "SPEAKERS SHARED")):
-        assert words in summary(each)
-        assert f"UAR {each.metrics['test']['uar']:.3f}" in summary(each)
-        assert str(each.run) in summary(each)
+    for result, words in ((trained, "no speaker in both training and test"), (personalized, "SPEAKERS SHARED")):
+        assert words in summary(result)
+        assert f"UAR {result.metrics['test']['uar']:.3f}" in summary(result)
+        assert str(result.run) in summary(result)
 
 
-def test_the_summary_tells_of_copies_among_the_clips(trained):
+def test_the_summary_counts_copies_among_the_clips(trained):
     assert len(summary(trained).splitlines()) == 3
     copied = {"clips": 2, "unknown": 0, "example": ["a", "b"]}
     leakage = {**trained.metrics["leakage"], "audio": copied, "duplicates": {"clips": 4, "example": ["a", "b"]}}
@@ -357,20 +359,20 @@ def test_the_summary_tells_of_copies_among_the_clips(trained):
     assert lines[4].startswith("run ")
 
 
-def test_seeds_are_trained_each_and_their_spread_is_told(make_store, tmp_path):
+def test_every_seed_is_trained_and_their_spread_is_reported(make_store, tmp_path):
     settings = {"store": make_store(speakers=8), "epochs": 3, "protocol": "kfold:4", "seeds": 2}
-    trained = ser_head.train(**settings, out=tmp_path / "here")
-    aside = ser_head.train(**settings, jobs=2, out=tmp_path / "aside")
-    assert aside.metrics == trained.metrics
+    trained = ser_head.train(**settings, out=tmp_path / "sequential")
+    parallel = ser_head.train(**settings, jobs=2, out=tmp_path / "parallel")
+    assert parallel.metrics == trained.metrics
     seeds = trained.metrics["seeds"]
     assert seeds["n"] == 2
     assert seeds["uar"]["values"][0] == trained.metrics["test"]["uar"]
-    alone = ser_head.train(**{**settings, "seeds": 1, "seed": 1}, out=tmp_path / "alone")
-    assert seeds["uar"]["values"][1] == alone.metrics["test"]["uar"]
+    second_seed = ser_head.train(**{**settings, "seeds": 1, "seed": 1}, out=tmp_path / "second")
+    assert seeds["uar"]["values"][1] == second_seed.metrics["test"]["uar"]
     assert ser_head.score(trained.run / "predictions.csv")["seeds"] == seeds
 
 
-def test_what_leaks_is_counted_in_the_folds_the_run_is_judged_by(make_store, tmp_path):
+def test_leaks_are_counted_in_the_folds_of_the_first_seed(make_store, tmp_path):
     settings = {"store": make_store(), "epochs": 1, "protocol": "random"}
     one, two = (
         ser_head.train(**settings, seeds=seeds, out=tmp_path / str(seeds)).metrics["leakage"] for seeds in (1, 2)
@@ -387,16 +389,17 @@ def test_validation_of_a_plain_head_knows_no_speaker(store):
         split = make_splits(Protocol.parse("random"), clips, settings.split, settings.seed)[0]
         fold = prepare_fold(data, split, settings)
         unknown = validation_inputs(data, fold, fold.training_personalizer, fold.generator())[0]
-        given = unknown.inputs(split.validation)[0]
-        np.testing.assert_array_equal(given, fold.scaling.read(data, split.validation))
+        vectors = unknown.inputs(split.validation)[0]
+        np.testing.assert_array_equal(vectors, fold.scaling.read(data, split.validation))
 
 
 def numbered_rows(recipe):
-    """Rows whose emotions have a number, and whose votes lean to them."""
+    """Return rows with a rating and votes: eight votes for the emotion of the row, one for each other."""
     numbers = {"angry": 4.0, "happy": 3.0, "sad": 1.0}
     votes = [{f"votes_{name}": 8 if name == row["emotion"] else 1 for name in numbers} for row in rows_of(recipe)]
     return [
-        {**row, "rating": numbers[row["emotion"]], **each} for row, each in zip(rows_of(recipe), votes, strict=True)
+        {**row, "rating": numbers[row["emotion"]], **row_votes}
+        for row, row_votes in zip(rows_of(recipe), votes, strict=True)
     ]
 
 
@@ -442,7 +445,7 @@ def test_votes_are_learned_as_shares(make_store, tmp_path):
         ({"target": "rating", "search": 2}, "--search compares heads on classes"),
     ],
 )
-def test_what_cannot_be_a_target_is_said(make_store, tmp_path, settings, message):
+def test_an_impossible_target_is_refused(make_store, tmp_path, settings, message):
     with pytest.raises(InputError, match=message):
         ser_head.train(store=make_store(rows=numbered_rows(Recipe())), **settings, out=tmp_path / "run")
 
@@ -462,17 +465,18 @@ def test_an_ensemble_averages_its_members_log_probabilities(make_store, tmp_path
         for run in (*members, trained.run)
     ]
     labels = trained.metrics["labels"]
-    each = [safe_log(probability_matrix(table.loc[tables[0].index], labels)) for table in tables]
+    log_probabilities = [safe_log(probability_matrix(table.loc[tables[0].index], labels)) for table in tables]
     temperature = tables[2].loc[tables[0].index, "temperature"].to_numpy()[:, None]
-    logits = (each[0] + each[1]) / 2 / temperature
-    assert np.exp(each[2]) == pytest.approx(np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True), abs=1e-4)
+    logits = (log_probabilities[0] + log_probabilities[1]) / 2 / temperature
+    expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    assert np.exp(log_probabilities[2]) == pytest.approx(expected, abs=1e-4)
     run = Run.load(trained.run)
     assert [member.config.head for member in run.members] == ["mlp", "svm"]
     with pytest.raises(InputError, match="needs at least two runs"):
         ser_head.train(head="ensemble", members=members[:1], out=tmp_path / "one")
-    other = ser_head.train(store=path, epochs=1, out=tmp_path / "other").run
+    other_protocol = ser_head.train(store=path, epochs=1, out=tmp_path / "other").run
     with pytest.raises(InputError, match="differ in protocol"):
-        ser_head.train(head="ensemble", members=[members[0], other], out=tmp_path / "mixed")
+        ser_head.train(head="ensemble", members=[members[0], other_protocol], out=tmp_path / "mixed")
     with pytest.raises(InputError, match="both is an ensemble; name its members"):
         ser_head.train(head="ensemble", members=[members[0], trained.run], out=tmp_path / "nested")
     with pytest.raises(InputError, match="--protocol of an ensemble is that of its members, kfold:4, not loso"):
@@ -486,5 +490,5 @@ def test_an_ensemble_whose_store_has_moved_is_written_whole_or_not_at_all(make_s
     with pytest.raises(InputError, match="no store at"):
         ser_head.train(head="ensemble", members=members, out=tmp_path / "lost")
     assert not (tmp_path / "lost").exists()
-    found = ser_head.train(head="ensemble", members=members, store=tmp_path / "moved.h5", out=tmp_path / "found")
-    assert (found.run / "report.html").is_file()
+    ensemble = ser_head.train(head="ensemble", members=members, store=tmp_path / "moved.h5", out=tmp_path / "found")
+    assert (ensemble.run / "report.html").is_file()
