@@ -15,7 +15,7 @@ import math
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from numbers import Integral, Real
 from types import ModuleType
 from typing import Any, NoReturn, TypeVar
@@ -184,7 +184,7 @@ def option(
     gt: float | None = None,
     le: float | None = None,
     lt: float | None = None,
-    one_of: Sequence[str] | None = None,
+    one_of: Collection[str] | None = None,
     **flag: Any,
 ) -> Any:
     """Declare a config field that is also a command-line flag.

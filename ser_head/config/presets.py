@@ -55,6 +55,7 @@ def _settings(**reported: Any) -> Mapping[str, Any]:
         "averaging": 0.0,
         "augment": "none",
         "transform": "none",
+        "calibration": "temperature",
         "balance": 0.0,
         "refit": "never",
     }

@@ -11,6 +11,7 @@ from ser_head.config.presets import PRESETS, find_preset
 from ser_head.data.splits import Protocol
 from ser_head.heads.registry import HEADS
 from ser_head.personalization.methods import DEFAULT_METHODS, METHODS, parse_methods
+from ser_head.scoring.calibrators import CALIBRATORS, DEFAULT_CALIBRATOR
 
 # Brown's 20 epochs on CREMA-D are 600 steps: 4465 training clips in batches of 150. Smaller corpora get as many.
 STEPS = 600
@@ -153,6 +154,12 @@ class TrainConfig:
         metavar="HOW",
         help="power transform that makes each dimension of standardised vectors more normal, for networks on "
         "vectors and lda: yeo-johnson, or none",
+    )
+    calibration: str = option(
+        DEFAULT_CALIBRATOR,
+        one_of=CALIBRATORS,
+        metavar="HOW",
+        help=f"how probabilities are calibrated on validation clips: {', '.join(CALIBRATORS)}",
     )
     balance: float = option(
         1.0,

@@ -61,20 +61,22 @@ GRID = tuple(PriorShift(*values) for values in product((1, 5, 20), (10.0, 100.0,
 
 @dataclass(frozen=True)
 class OutputCalibration:
-    """Calibration and adaptation of the outputs of a fold's head.
+    """What is done to the outputs of a fold's head.
 
     Attributes:
-        temperature: divides the logits; above 1 for an overconfident head.
+        parameters: of the calibrator; that of temperature scaling divides the logits.
         prior: effective share of each class in training, (classes,): with weighted classes, not that of the clips.
         prior_shift: how label shares are borrowed from similar speakers; None where that does not help.
         numbers: mean and deviation of the training labels, for a head that answers with a number; then nothing else
             applies.
+        calibrator: entry of `ser_head.scoring.calibrators.CALIBRATORS`.
     """
 
-    temperature: float
+    parameters: tuple[float, ...]
     prior: np.ndarray
     prior_shift: PriorShift | None = None
     numbers: tuple[float, float] | None = None
+    calibrator: str = "temperature"
 
 
 class ValidationSession(NamedTuple):

@@ -18,8 +18,9 @@ from ser_head.personalization.methods import METHODS
 from ser_head.personalization.output_adaptation import OutputCalibration, PriorShift
 from ser_head.personalization.personalizer import Personalizer, SpeakerState
 from ser_head.personalization.speakers import TrainingSpeakers
+from ser_head.scoring.calibrators import CALIBRATORS, DEFAULT_CALIBRATOR
 from ser_head.scoring.ood import KnnOodDetector
-from ser_head.scoring.temperature import apply_temperature, safe_log
+from ser_head.scoring.temperature import safe_log
 
 SCORER_FILE = "fold.npz"
 # Keys of the file, as they have been since its first version.
@@ -112,6 +113,12 @@ class Scorer:
         return self.ood_detector.score(self.scaling.apply(clip_means(vectors), corpora)) / self.ood_detector.threshold
 
     @property
+    def temperature(self) -> float:
+        """What the logits of the head are divided by."""
+        calibration = self.output_calibration
+        return CALIBRATORS[calibration.calibrator].temperature(calibration.parameters)
+
+    @property
     def _adapts_outputs(self) -> bool:
         has_statistics = bool(self.output_calibration.prior_shift or self.output_calibration.numbers)
         return has_statistics and any(METHODS[name].adapts_outputs for name in self.personalizer.methods)
@@ -127,7 +134,8 @@ class Scorer:
         inputs = self.personalizer.inputs(np.concatenate(groups), states, np.repeat(np.arange(len(groups)), sizes))
         outputs, numbers = self._predict(inputs), self.output_calibration.numbers
         if numbers is None:
-            outputs = apply_temperature(outputs, self.output_calibration.temperature)
+            calibration = self.output_calibration
+            outputs = CALIBRATORS[calibration.calibrator].apply(outputs, calibration.parameters)
         else:
             outputs = outputs * np.float32(numbers[1]) + np.float32(numbers[0])
         return np.split(outputs, np.cumsum(sizes)[:-1])
@@ -174,7 +182,8 @@ def save_scorer(scorer: Scorer, path: Path) -> dict[str, Any]:
         "known": list(speakers.names),
         "pretrained": list(pretrained),
         "corpora": scorer.scaling.measured(),
-        "temperature": calibration.temperature,
+        "temperature": scorer.temperature,
+        "calibration": [calibration.calibrator, *calibration.parameters],
         "numbers": calibration.numbers,
         "borrowing": _to_json(calibration.prior_shift),
         "table_rows": scorer.personalizer.table_rows,
@@ -199,9 +208,10 @@ def load_scorer(path: Path, fold: dict[str, Any], methods: Sequence[str], predic
         training_speakers = TrainingSpeakers(tuple(fold["known"]), *(arrays[key] for key in _SPEAKER_KEYS))
         pretrained = dict(zip(fold.get("pretrained", []), arrays.get("pretrained", ()), strict=True))
         numbers = fold["numbers"] and tuple(fold["numbers"])
-        calibration = OutputCalibration(
-            fold["temperature"], arrays["prior"], _prior_shift_from_json(fold["borrowing"]), numbers
-        )
+        # Version 0.1 had temperatures alone.
+        calibrator, *parameters = fold.get("calibration", [DEFAULT_CALIBRATOR, fold["temperature"]])
+        prior_shift = _prior_shift_from_json(fold["borrowing"])
+        calibration = OutputCalibration(tuple(parameters), arrays["prior"], prior_shift, numbers, calibrator)
         ood_arrays = {
             key.removeprefix(_OOD_PREFIX): array for key, array in arrays.items() if key.startswith(_OOD_PREFIX)
         }

@@ -87,7 +87,7 @@ def score_condition(data: Dataset, fold: Fold, scorer: Scorer, condition: Condit
         np.concatenate(outputs)[order],
         fold.split.fold,
         name,
-        scorer.output_calibration.temperature,
+        scorer.temperature,
     )
 
 

@@ -19,9 +19,10 @@ from ser_head.personalization.enrollment import SIZES, enrollment_sessions
 from ser_head.personalization.methods import METHODS
 from ser_head.personalization.output_adaptation import OutputCalibration, ValidationSession
 from ser_head.personalization.similarity import most_similar
+from ser_head.scoring.calibrators import CALIBRATORS, DEFAULT_CALIBRATOR
 from ser_head.scoring.ood import KnnOodDetector, fit_ood_detector
 from ser_head.scoring.scorer import SCORER_FILE, Scorer, ScoringRequest, save_scorer
-from ser_head.scoring.temperature import apply_temperature, fit_temperature, safe_log
+from ser_head.scoring.temperature import safe_log
 from ser_head.training.base import FitResult, Trainer
 from ser_head.training.conditions import ENROLLMENT_DRAWS, conditions_of, score_condition, unknown_sessions
 from ser_head.training.fold import Fold, prepare_fold, trains_identically, without_personalization
@@ -122,7 +123,7 @@ class FoldRunner:
     def _save(self, fold: Fold, scorer: Scorer, folder: Path) -> dict[str, Any]:
         """Write head and scorer; return what run.json says of them."""
         folder.mkdir(exist_ok=True)
-        head = self._trainer.save(folder, fold, scorer.output_calibration.temperature)
+        head = self._trainer.save(folder, fold, scorer.temperature)
         return {"head": head, **save_scorer(scorer, folder / SCORER_FILE)}
 
     def _train(
@@ -150,14 +151,18 @@ class FoldRunner:
         clips = fold.split.validation
         builders = validation_inputs(self._data, fold, fold.personalizer, fold.generator(ENROLLMENT_DRAWS))
         outputs = np.stack([builder.outputs(trainer.predict, clips) for builder in builders])
-        temperature = 1.0
+        name = DEFAULT_CALIBRATOR
+        parameters: tuple[float, ...] = (1.0,)
         if fold.numbers is None:
+            name = self.config.calibration
+            calibrator = CALIBRATORS[name]
             targets = np.tile(self._data.targets[clips], len(builders))
-            temperature = fit_temperature(np.concatenate(outputs), targets)
-            outputs = apply_temperature(np.concatenate(outputs), temperature).reshape(outputs.shape)
+            parameters = tuple(calibrator.fit(np.concatenate(outputs), targets))
+            outputs = calibrator.apply(np.concatenate(outputs), parameters).reshape(outputs.shape)
         else:
             outputs = outputs * fold.numbers[1] + fold.numbers[0]
-        calibration = OutputCalibration(temperature, _effective_prior(fold, self._data), numbers=fold.numbers)
+        prior = _effective_prior(fold, self._data)
+        calibration = OutputCalibration(parameters, prior, numbers=fold.numbers, calibrator=name)
         scorer = Scorer(trainer.predict, fold.scaling, fold.personalizer, calibration)
         adapting = [name for name in fold.personalizer.methods if METHODS[name].adapts_outputs]
         if adapting and fold.numbers is None:
@@ -166,7 +171,8 @@ class FoldRunner:
                 prior_shift = METHODS[name].fit_output(sessions, fold.personalizer.training_speakers, calibration.prior)
                 scorer.output_calibration = replace(calibration, prior_shift=prior_shift)
         scorer.ood_detector = self._fit_ood_detector(fold)
-        return scorer, prediction_rows(self._data, clips, outputs[0], fold.split.fold, VALIDATION, temperature)
+        rows = prediction_rows(self._data, clips, outputs[0], fold.split.fold, VALIDATION, scorer.temperature)
+        return scorer, rows
 
     def _validation_sessions(self, fold: Fold, scorer: Scorer) -> list[ValidationSession]:
         """Score the validation speakers as if they were enrolled, for methods that adapt outputs to learn from."""

@@ -212,13 +212,13 @@ class TestBorrowing:
         training_speakers = self.training_speakers(speakers[: self.NUM_TRAINING])
         order = np.random.default_rng(0).permutation(self.NUM_TRAINING)
         shuffled = replace(training_speakers, means=training_speakers.means[order])  # similarity is then chance
-        plain = self.accuracy(OutputCalibration(1.0, self.prior()), training_speakers, new)
+        plain = self.accuracy(OutputCalibration((1.0,), self.prior()), training_speakers, new)
         prior_shift = self.choose(training_speakers, validation)
         assert prior_shift is not None
-        borrowing = OutputCalibration(1.0, self.prior(), prior_shift)
+        borrowing = OutputCalibration((1.0,), self.prior(), prior_shift)
         assert self.accuracy(borrowing, training_speakers, new) > plain + 0.05
         assert self.accuracy(borrowing, shuffled, new) < plain + 0.01
-        refitted = OutputCalibration(1.0, self.prior(), self.choose(shuffled, validation))
+        refitted = OutputCalibration((1.0,), self.prior(), self.choose(shuffled, validation))
         assert self.accuracy(refitted, shuffled, new) < plain + 0.01
 
     def prior(self):
