@@ -13,6 +13,7 @@ are faster than `cdist` on thousands of clips, and this module needs NumPy alone
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -47,7 +48,12 @@ class KnnOodDetector:
         Returns:
             Mean distance to the nearest examples, in standard deviations per dimension, float64 (clips,).
         """
-        return _knn_distances(_bounded_means(vectors), self.examples)
+        return _knn_distances(_bounded_means(vectors), *self._prepared)
+
+    @cached_property
+    def _prepared(self) -> tuple[np.ndarray, np.ndarray]:
+        """The examples in float64, and their squared norms."""
+        return _prepare(self.examples)
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Return the detector as arrays for `numpy.savez`; `from_arrays` reads them back."""
@@ -68,8 +74,14 @@ def fit_ood_detector(vectors: np.ndarray, validation_vectors: np.ndarray) -> Knn
     """
     drawn = np.random.default_rng(0).permutation(len(vectors))[:_EXAMPLES]
     examples = _bounded_means(vectors[np.sort(drawn)])
-    distances = _knn_distances(_bounded_means(validation_vectors), examples)
+    distances = _knn_distances(_bounded_means(validation_vectors), *_prepare(examples))
     return KnnOodDetector(examples, _MARGIN * float(np.percentile(distances, _PERCENTILE)))
+
+
+def _prepare(examples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return examples in float64, (examples, width), and their squared norms, (examples,)."""
+    exact = examples.astype(np.float64)
+    return exact, (exact**2).sum(axis=1)
 
 
 def _bounded_means(vectors: np.ndarray) -> np.ndarray:
@@ -77,9 +89,15 @@ def _bounded_means(vectors: np.ndarray) -> np.ndarray:
     return np.clip(vectors, -_BOUND, _BOUND).mean(axis=1, dtype=np.float32)
 
 
-def _knn_distances(clips: np.ndarray, examples: np.ndarray) -> np.ndarray:
-    """Return the mean distance of each clip to its nearest examples over the root of the width, float64 (clips,)."""
-    first, second = clips.astype(np.float64), examples.astype(np.float64)
-    squares = (first**2).sum(axis=1)[:, None] + (second**2).sum(axis=1) - 2 * first @ second.T  # (clips, examples)
+def _knn_distances(clips: np.ndarray, examples: np.ndarray, squared_norms: np.ndarray) -> np.ndarray:
+    """Return the mean distance of each clip to its nearest examples over the root of the width, float64 (clips,).
+
+    Args:
+        clips: (clips, width).
+        examples: float64 (examples, width).
+        squared_norms: of the examples, float64 (examples,).
+    """
+    clips = clips.astype(np.float64)
+    squares = (clips**2).sum(axis=1)[:, None] + squared_norms - 2 * clips @ examples.T  # (clips, examples)
     nearest = np.sort(squares, axis=1)[:, :_NEIGHBOURS].clip(min=0)
     return np.sqrt(nearest).mean(axis=1) / np.sqrt(examples.shape[1])
