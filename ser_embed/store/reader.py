@@ -15,7 +15,6 @@ Layout (see also the README):
 float32 values, and rows of an uncompressed chunk can be read one by one.
 """
 
-import io
 import json
 import os
 import zlib
@@ -32,6 +31,7 @@ from ser_embed.errors import InputError
 from ser_embed.manifest import UNREADABLE_COLUMNS, tidy
 from ser_embed.spec import EmbeddingSpec
 
+FileIdentity = tuple[int, int]  # device and inode
 FORMAT = "ser-embeddings"
 VERSION = 1
 # Up to this many chunks, asking HDF5 for each offset (0.3 ms) is faster than iterating over all (60 ms for 10 000).
@@ -51,11 +51,15 @@ class Store:
     ...     vectors = store.read(range(10))
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, identity: FileIdentity | None = None) -> None:
         """Open the store at `path`.
 
+        Args:
+            path: the file.
+            identity: of the store that is expected there; None for any.
+
         Raises:
-            InputError: the file does not exist, may not be read, or is not a store of this version.
+            InputError: the file does not exist, may not be read, is not a store of this version or not that one.
         """
         self.path = Path(path)
         self._file = _open(self.path)
@@ -65,6 +69,8 @@ class Store:
             self.software: dict[str, Any] = json.loads(str(self._file.attrs["software"]))
             self.layers = tuple(str(name) for name in self._file["layers"].asstr()[:])
             self._chunk_offsets: dict[int, int] = {}
+            if identity not in (None, self.identity):
+                raise InputError(f"the store {self.path} was replaced by another while it was in use; start again")
         except (KeyError, OSError, ValueError) as error:
             self._file.close()
             if isinstance(error, InputError):
@@ -120,16 +126,23 @@ class Store:
         """
         vectors = self.vectors
         return (
-            vectors.chunks is not None
+            hasattr(os, "pread")
+            and vectors.chunks is not None
             and vectors.chunks[1:] == vectors.shape[1:]
             and vectors.dtype == np.dtype("<f4")
             and vectors.id.get_create_plist().get_nfilters() == 0
         )
 
-    @cached_property
-    def _raw(self) -> io.FileIO:
-        """The file opened without HDF5, to read bytes at the offsets that HDF5 gives."""
-        return io.FileIO(self.path)
+    @property
+    def identity(self) -> FileIdentity:
+        """Device and inode of the open file, which a store that replaces it does not share."""
+        status = os.fstat(self._handle)
+        return status.st_dev, status.st_ino
+
+    @property
+    def _handle(self) -> int:
+        """The descriptor of the open file. Opened by its path again, it might be another store by now."""
+        return self._file.id.get_vfd_handle()
 
     @property
     def checksums(self) -> np.ndarray:
@@ -200,12 +213,12 @@ class Store:
         chunks, rows_in_chunk = np.divmod(first_rows, self._rows_per_chunk)
         offsets = (self._chunk_offsets_of(chunks) + rows_in_chunk * row_bytes).tolist()
         sizes = (counts * row_bytes).tolist()
+        handle = self._handle
         if hasattr(os, "posix_fadvise") and len(offsets) > 1:
             for offset, size in zip(offsets, sizes, strict=True):
-                os.posix_fadvise(self._raw.fileno(), offset, size, os.POSIX_FADV_WILLNEED)
+                os.posix_fadvise(handle, offset, size, os.POSIX_FADV_WILLNEED)
         for offset, size in zip(offsets, sizes, strict=True):
-            self._raw.seek(offset)
-            yield np.frombuffer(self._raw.read(size), "<f4").reshape(shape)
+            yield np.frombuffer(os.pread(handle, size, offset), "<f4").reshape(shape)
 
     def _chunk_offsets_of(self, chunks: np.ndarray) -> np.ndarray:
         """Return the offsets of chunks in the file, in bytes, int64 (chunks,); HDF5 is asked only once for each."""
@@ -232,8 +245,6 @@ class Store:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
-        if "_raw" in vars(self):
-            self._raw.close()
 
     def __enter__(self) -> "Store":
         return self

@@ -3,16 +3,17 @@
 In either case a process compiles one network and trains its folds on it.
 """
 
+import functools
 import multiprocessing
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
 from tqdm import tqdm
 
-from ser_embed.store.reader import Store
+from ser_embed.store.reader import FileIdentity, Store
 from ser_head.config.training import TrainConfig
 from ser_head.data.dataset import Dataset
 from ser_head.data.splits import Split
@@ -81,7 +82,10 @@ def _run_side_by_side(
 ) -> Iterator[tuple[int, FoldResult]]:
     # Spawned: a framework with threads does not survive a fork.
     pool = ProcessPoolExecutor(
-        min(config.jobs, len(jobs)), multiprocessing.get_context("spawn"), _start_worker, (config, most_speakers)
+        min(config.jobs, len(jobs)),
+        multiprocessing.get_context("spawn"),
+        _start_worker,
+        (config, data.store.identity, most_speakers),
     )
     bar.set_description(f"{len(jobs)} folds, {config.jobs} at a time")
     with pool:
@@ -96,17 +100,23 @@ def _run_side_by_side(
             raise
 
 
-_runner: FoldRunner  # of a worker process
+_runner: Callable[[], FoldRunner]  # of a worker process
 
 
-def _start_worker(config: TrainConfig, most_speakers: int) -> None:
-    """Prepare a new process: read the clips, build the network, and keep to a share of the cores."""
+def _start_worker(config: TrainConfig, identity: FileIdentity, most_speakers: int) -> None:
+    """Prepare a new process: keep to a share of the cores; its first fold reads the clips and builds the network."""
     global _runner
     threads = max(1, (os.cpu_count() or 1) // config.jobs)
     for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
         os.environ[name] = str(threads)
-    _runner = FoldRunner(choose_clips(Store(config.store or Path()), config), config, most_speakers)
+
+    @functools.cache
+    def make_runner() -> FoldRunner:  # not before the first fold: an error here would only be "a process ended"
+        store = Store(config.store or Path(), identity)
+        return FoldRunner(choose_clips(store, config), config, most_speakers)
+
+    _runner = make_runner
 
 
 def _run_job(job: FoldJob) -> FoldResult:
-    return _runner.run(job.split, job.seed, job.folder, lambda: None)
+    return _runner().run(job.split, job.seed, job.folder, lambda: None)

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import h5py
 import pytest
 import soundfile
 from filelock import FileLock
@@ -55,18 +56,29 @@ def test_another_corpus_is_added_to_the_store(data: Path, extract: Callable) -> 
     assert names == sorted(names)
 
 
+def test_a_damaged_vector_is_not_merged_under_a_fresh_checksum(data: Path, extract: Callable) -> None:
+    extract(data)
+    with h5py.File(data.parent / "s.h5", "r+") as file:
+        file["vectors"][4, 0, 1] += 1
+    before = vector_bytes(data.parent / "s.h5")
+    write_corpus(data / "more", 4)
+    with pytest.raises(InputError, match=r"the vectors of 1 clips in .*s\.h5 are not those .* such as tones/004;"):
+        extract(data)
+    assert vector_bytes(data.parent / "s.h5") == before
+    assert extract(data, force=True).extracted == NUM_CLIPS + 4
+
+
 def test_clips_removed_from_a_corpus_stay_in_the_store_and_are_reported(
-    data: Path, extract: Callable, capfd: pytest.CaptureFixture
+    data: Path, extract: Callable, caplog: pytest.LogCaptureFixture
 ) -> None:
     extract(data)
     manifest = data / "tones" / "manifest.csv"
     lines = manifest.read_text().splitlines(keepends=True)
     manifest.write_text("".join(line for line in lines if not line.startswith("003")))
     assert extract(data).clips == NUM_CLIPS
-    expected = (
-        f"1 stored clips are no longer in {data}, such as tones/003; they are kept in the store; --prune drops them\n"
-    )
-    assert capfd.readouterr().err == expected
+    assert caplog.messages == [
+        f"1 stored clips are no longer in {data}, such as tones/003; they are kept in the store; --prune drops them"
+    ]
 
 
 @pytest.mark.parametrize("force", [False, True])
@@ -168,12 +180,16 @@ def test_a_store_path_below_a_file_is_bad_input(data: Path, extract: Callable, t
 
 
 def test_notes_are_printed_after_the_checks(
-    data: Path, tmp_path: Path, capfd: pytest.CaptureFixture, models: dict[str, Path]
+    data: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture,
+    models: dict[str, Path],
 ) -> None:
     (data / "empty").mkdir()
     (data / "empty" / "manifest.csv").write_text("path,emotion,speaker\n")
     ser_embed.extract("mfcc", data=data, store=tmp_path / "mfcc.h5", limit=1)
-    assert capfd.readouterr().err.startswith("empty left out: ")
+    assert caplog.messages[0].startswith("empty left out: ")
     command = ["--model", str(models["hubert-base"]), "--data", str(data), "--layers", "1", "--limit", "1"]
     assert main([*command, "--store", str(tmp_path / "mfcc.h5")]) == 2
     (error,) = capfd.readouterr().err.splitlines()

@@ -234,13 +234,13 @@ def test_continuing_starts_with_the_network_clusters_and_heads_of_the_model(
 
 
 def test_a_base_model_is_continued_on_one_of_its_layers(
-    models: dict[str, Path], speech: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    models: dict[str, Path], speech: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     source = models["hubert-base"]
     arguments = {**SMALL, "targets": f"{source}@2=5", "epochs": 1}
     report = ser_embed.pretrain(tmp_path / "out", data=speech, model=str(source), **arguments)
     assert report.steps == json.loads((tmp_path / "out" / "pretraining.json").read_text())["report"]["steps"]
-    assert "waveforms are normalised" in capsys.readouterr().err
+    assert "waveforms are normalised" in caplog.text
     before, after = (load_file(folder / "model.safetensors") for folder in (source, tmp_path / "out"))
     assert any(not torch.equal(before[name], after[name]) for name in before)
     with pytest.raises(InputError, match="expected a HuBERT to continue from, but .* is wavlm"):

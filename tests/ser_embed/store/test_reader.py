@@ -69,6 +69,19 @@ def test_a_store_of_frames_gives_each_clip_its_own_frames(tmp_path: Path) -> Non
             np.testing.assert_array_equal(store.read_clip(row), clip_frames)
 
 
+def test_a_store_replaced_while_it_is_open_still_gives_its_own_vectors(
+    large_store: tuple[Path, np.ndarray], tmp_path: Path
+) -> None:
+    path, vectors = tmp_path / "s.h5", large_store[1]
+    write_store(path, make_manifest(250), list(vectors))
+    with Store(path) as store:
+        write_store(tmp_path / "other.h5", make_manifest(3), list(np.zeros((3, 2, 5), np.float32)))
+        os.replace(tmp_path / "other.h5", path)
+        np.testing.assert_array_equal(store.read(range(0, 250, 2)), vectors[::2])
+        with pytest.raises(InputError, match="was replaced by another"):
+            Store(path, store.identity)
+
+
 def test_a_file_that_is_not_a_store_is_bad_input(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no store at"):
         Store(tmp_path / "none.h5")
