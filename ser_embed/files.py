@@ -81,13 +81,14 @@ def flush_to_disk(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def exclusive_lock(path: Path, work: str = "extraction", flag: str = "--store") -> Iterator[None]:
+def exclusive_lock(path: Path, work: str = "extraction", flag: str = "--store", wait_s: float = 0) -> Iterator[None]:
     """Hold the lock of a store or folder while writing to it; a killed process lets go of it by dying.
 
     Args:
         path: the store or folder.
         work: what another process that holds it is doing, for the message.
         flag: the option that chooses another place, for the message.
+        wait_s: how long to wait for another process that holds it, in seconds.
 
     Raises:
         InputError: another process holds the lock, or the folder cannot be written to.
@@ -96,7 +97,7 @@ def exclusive_lock(path: Path, work: str = "extraction", flag: str = "--store") 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(lock_path)
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=wait_s)
     except Timeout as error:
         raise InputError(f"another {work} is writing to {path}; wait for it or choose another {flag}") from error
     except OSError as error:

@@ -52,7 +52,7 @@ def enroll(clips: str | Path | Sequence[str | Path], speaker: str, **config: Any
     from ser_embed.files import require_writable_folder
     from ser_head.inference.audio import load_embedder
     from ser_head.inference.speaker_context import add_clips
-    from ser_head.personalization.profiles import empty_profile, load_profile, require_name, save_profile
+    from ser_head.personalization.profiles import empty_profile, extend_profile, load_profile, require_name
     from ser_head.runs.run import Run, newest_run
 
     options = EnrollConfig(**config)
@@ -68,9 +68,9 @@ def enroll(clips: str | Path | Sequence[str | Path], speaker: str, **config: Any
     embedder = load_embedder(run.spec, options.model, options.device)
     paths = [clips] if isinstance(clips, (str, Path)) else clips
     extended, unreadable = add_clips(profile, embedder, [Path(path) for path in paths])
-    num_added = len(extended.digests) - len(profile.digests)
-    path = save_profile(folder, extended) if num_added else folder / f"{speaker}.json"
-    return EnrollResult(speaker, path, len(extended.digests), num_added, unreadable)
+    added = extended.without(profile.digests)
+    profile = extend_profile(folder, added)
+    return EnrollResult(speaker, folder / f"{speaker}.json", len(profile.digests), len(added.digests), unreadable)
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:

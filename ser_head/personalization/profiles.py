@@ -4,9 +4,11 @@
     NAME.<key>.npz     vectors, float32 (clips, layers, width); the key is a hash of the digests
 
 The .json file is the profile. It is replaced in one rename, after its vectors have been written beside it, so that at
-any moment either the old profile or the new one can be read.
+any moment either the old profile or the new one can be read. Processes that add clips at the same time take turns. A
+voice is private: the files can be read by their owner only.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import io
@@ -20,12 +22,14 @@ from typing import Any
 import numpy as np
 
 from ser_embed.errors import InputError
-from ser_embed.files import atomic_write, input_error_on_write
+from ser_embed.files import atomic_write, exclusive_lock, input_error_on_write
 from ser_embed.spec import EmbeddingSpec
 
 FORMAT = "ser-profile"
 VERSION = 1
 _LONGEST_NAME = 50
+_LONGEST_WAIT_S = 60  # for other processes that add clips, which takes each of them milliseconds
+_OWNER_ONLY = 0o600
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,19 +119,65 @@ def load_profile(folder: Path, name: str, spec: EmbeddingSpec) -> Profile | None
     if not _is_name(name) or not path.is_file():
         return None
     about = _read(path)
-    stored_spec, digests = EmbeddingSpec.from_json(json.dumps(about["spec"])), tuple(about["digests"])
+    try:
+        return _with_vectors(folder, about, spec)
+    except FileNotFoundError as error:
+        if _read(path)["digests"] != about["digests"]:  # another process has added clips since
+            return load_profile(folder, name, spec)
+        raise InputError(f"the profile {path} is damaged ({error})") from error
+
+
+def _with_vectors(folder: Path, about: dict[str, Any], spec: EmbeddingSpec) -> Profile:
+    """Read the vectors of the profile that `about` describes, and check them.
+
+    Raises:
+        InputError: they are damaged, or come from another encoder.
+        FileNotFoundError: there are none.
+    """
+    path, digests = folder / f"{about['name']}.json", tuple(about["digests"])
+    stored_spec = EmbeddingSpec.from_json(json.dumps(about["spec"]))
     stored_spec.require_same(spec, f"the profile {path}")
     try:
-        with np.load(_vectors_path(folder, name, digests), allow_pickle=False) as file:
+        with np.load(_vectors_path(folder, about["name"], digests), allow_pickle=False) as file:
             vectors = file["vectors"]
         expected = (len(digests), len(spec.layers), spec.width)
         if vectors.shape != expected or vectors.dtype != np.float32 or not np.isfinite(vectors).all():
             raise ValueError(
                 f"expected finite float32 vectors of shape {expected}, not {vectors.dtype} {vectors.shape}"
             )
+    except FileNotFoundError:
+        raise
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"the profile {path} is damaged ({error})") from error
-    return Profile(name, stored_spec, vectors, digests, about["created"], about["updated"])
+    return Profile(about["name"], stored_spec, vectors, digests, about["created"], about["updated"])
+
+
+def extend_profile(folder: Path, added: Profile) -> Profile:
+    """Add clips to the profile of the same name, or write its first ones; several processes may do so at a time.
+
+    Args:
+        folder: folder of the profiles.
+        added: the clips to add; those that the profile has by now are left out.
+
+    Returns:
+        The profile as it is now.
+
+    Raises:
+        InputError: the profile is damaged, of another encoder, or cannot be written.
+    """
+    with _turn_of(folder, added.name):
+        current = load_profile(folder, added.name, added.spec) or empty_profile(added.name, added.spec)
+        new = added.without(current.digests)
+        if not new.digests:
+            return current
+        extended = current.with_clips(new.vectors, new.digests)
+        save_profile(folder, extended)
+        return extended
+
+
+def _turn_of(folder: Path, name: str) -> contextlib.AbstractContextManager[None]:
+    """Return a block in which no other process changes the profile."""
+    return exclusive_lock(folder / f".{name}", "enrolment", "--speaker", _LONGEST_WAIT_S)
 
 
 def save_profile(folder: Path, profile: Profile) -> Path:
@@ -146,13 +196,15 @@ def save_profile(folder: Path, profile: Profile) -> Path:
     buffer = io.BytesIO()
     np.savez(buffer, vectors=profile.vectors)
     path, vectors_path = folder / f"{profile.name}.json", _vectors_path(folder, profile.name, profile.digests)
-    old_vectors_path = _vectors_path(folder, profile.name, _read(path)["digests"]) if path.is_file() else vectors_path
     with atomic_write(vectors_path) as draft:
+        draft.touch(_OWNER_ONLY)
         draft.write_bytes(buffer.getvalue())
     with atomic_write(path) as draft:
+        draft.touch(_OWNER_ONLY)
         draft.write_text(json.dumps(about, indent=2, ensure_ascii=False) + "\n", "utf-8")
-    if old_vectors_path != vectors_path:
-        old_vectors_path.unlink(missing_ok=True)
+    for replaced in folder.glob(f"{profile.name}.*.npz"):
+        if replaced != vectors_path:
+            replaced.unlink(missing_ok=True)
     return path
 
 
@@ -179,7 +231,7 @@ def delete_profile(folder: Path, name: str) -> None:
     files = sorted(folder.glob(f"{name}.*"))  # .json first: once it is gone, there is no profile
     if not files:
         raise InputError(f"expected a profile of {name!r} in {folder}, found none; --list names those there are")
-    with input_error_on_write(folder):
+    with _turn_of(folder, name), input_error_on_write(folder):
         for path in files:
             path.unlink(missing_ok=True)
 
@@ -190,6 +242,8 @@ def _read(path: Path) -> dict[str, Any]:
         about = json.loads(path.read_text("utf-8"))
         file_format = about["format"], about["version"]
         is_complete = about["name"] == path.stem and {"digests", "created", "updated", "spec"} <= set(about)
+    except OSError as error:
+        raise InputError(f"the profile {path} cannot be read: {error.strerror}") from error
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"the profile {path} is damaged ({error})") from error
     if file_format != (FORMAT, VERSION) or not is_complete:

@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import os
+import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ from ser_head.personalization.profiles import (
     Profile,
     delete_profile,
     empty_profile,
+    extend_profile,
     list_profiles,
     load_profile,
     require_name,
@@ -56,6 +59,42 @@ def test_more_clips_replace_the_files_and_keep_the_first_date(tmp_path: Path) ->
     assert list_profiles(tmp_path) == [
         {"name": "Ann", "clips": 3, "created": again.created, "updated": again.updated},
     ]
+
+
+def test_clips_added_at_the_same_time_are_all_kept_and_a_reader_never_finds_damage(tmp_path: Path) -> None:
+    empty = empty_profile("Ann", SPEC)
+    save_profile(tmp_path, empty)
+
+    def add(number: int) -> None:
+        extend_profile(tmp_path, empty.with_clips(VECTORS[:1] + number, (f"clip {number}",)))
+
+    with ThreadPoolExecutor(4) as pool:
+        additions = [pool.submit(add, number) for number in range(24)]
+        while not all(addition.done() for addition in additions):
+            loaded = load_profile(tmp_path, "Ann", SPEC)
+            assert loaded is not None
+            for digest, vector in zip(loaded.digests, loaded.vectors, strict=True):
+                np.testing.assert_array_equal(vector, VECTORS[0] + int(digest.split()[1]))
+    assert [addition.exception() for addition in additions] == [None] * 24
+    loaded = load_profile(tmp_path, "Ann", SPEC)
+    assert loaded is not None
+    assert sorted(loaded.digests) == sorted(f"clip {number}" for number in range(24))
+    assert suffixes(tmp_path) == [".json", ".npz"]
+
+
+def test_a_clip_that_another_process_has_added_meanwhile_is_not_added_twice(tmp_path: Path) -> None:
+    extend_profile(tmp_path, ann(2))
+    assert extend_profile(tmp_path, ann(3)).digests == ("a", "b", "c")
+    assert extend_profile(tmp_path, ann(1)).digests == ("a", "b", "c")
+
+
+def test_profiles_are_readable_by_their_owner_only_and_leave_no_vectors_behind(tmp_path: Path) -> None:
+    (tmp_path / "Ann.feed.npz").write_bytes(b"left over")
+    save_profile(tmp_path, ann())
+    save_profile(tmp_path, ann(3))
+    assert suffixes(tmp_path) == [".json", ".npz"]
+    if os.name == "posix":
+        assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()} == {0o600}
 
 
 @pytest.mark.parametrize("failing", [1, 2])
