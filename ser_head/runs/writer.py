@@ -1,5 +1,6 @@
 """RunWriter: a run folder that appears whole, or not at all."""
 
+import contextlib
 import itertools
 import json
 import os
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ser_embed.errors import InputError
-from ser_embed.files import input_error_on_write, temporary_path
+from ser_embed.files import exclusive_lock, input_error_on_write, require_writable_folder, temporary_path
 from ser_head.runs import run as runs
 
 
@@ -30,10 +31,18 @@ class RunWriter:
 
         Raises:
             InputError: `destination` exists and is not an empty folder, or is the working directory, or cannot be
-                written to.
+                written to, or another training is to write there.
         """
-        if destination is not None and (not destination.name or _is_taken(destination)):
-            raise InputError(f"expected a new folder for the run, but {destination} exists")
+        with contextlib.ExitStack() as stack:
+            if destination is not None:
+                if not destination.name or _is_taken(destination):
+                    raise InputError(f"expected a new folder for the run, but {destination} exists")
+                require_writable_folder(destination.parent)
+                stack.enter_context(exclusive_lock(destination, "training", "--out"))
+            self._make_folder(destination, name)
+            self._lock = stack.pop_all()
+
+    def _make_folder(self, destination: Path | None, name: str) -> None:
         self._may_number = destination is None
         self._destination = runs.RUNS / name if destination is None else destination
         self.folder = temporary_path(self._destination)
@@ -63,6 +72,7 @@ class RunWriter:
 
     def __exit__(self, *_: object) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
+        self._lock.close()
 
 
 def _is_taken(path: Path) -> bool:

@@ -39,6 +39,15 @@ def test_the_working_directory_is_no_new_folder():
         write(Path("."))
 
 
+def test_a_second_training_into_one_folder_is_refused_before_it_begins(tmp_path):
+    with RunWriter(tmp_path / "mine", "mlp") as first:
+        with pytest.raises(InputError, match="another training is writing to .*mine; .* choose another --out"):
+            RunWriter(tmp_path / "mine", "mlp")
+        first.write_json("run.json", {})
+        first.commit()
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
 def test_a_crash_leaves_no_half_run(tmp_path):
     with pytest.raises(ZeroDivisionError), RunWriter(None, "mlp") as writer:
         writer.write_json("run.json", {"half": 1 / 0})
