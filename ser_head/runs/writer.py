@@ -43,6 +43,7 @@ class RunWriter:
             self._lock = stack.pop_all()
 
     def _make_folder(self, destination: Path | None, name: str) -> None:
+        """Choose the destination and make the temporary folder beside it."""
         self._may_number = destination is None
         self._destination = runs.RUNS / name if destination is None else destination
         self.folder = temporary_path(self._destination)
