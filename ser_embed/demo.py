@@ -10,8 +10,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ser_embed.cli import Command, CommandModule, CommandOutput, config_from_args, with_config_signature
+from ser_embed.cli import Command, CommandModule, CommandOutput
 from ser_embed.errors import InputError
+from ser_embed.options import config_from_args, with_config_signature
 from ser_embed.synthesis.config import DemoConfig
 
 if TYPE_CHECKING:

@@ -4,8 +4,9 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
-from ser_embed.cli import Command, CommandModule, CommandOutput, config_from_args, with_config_signature
+from ser_embed.cli import Command, CommandModule, CommandOutput
 from ser_embed.extraction.config import ExtractConfig
+from ser_embed.options import config_from_args, with_config_signature
 
 if TYPE_CHECKING:
     from ser_embed.extraction.report import ExtractReport

@@ -5,7 +5,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ser_embed.cli import Command, CommandModule, CommandOutput, config_from_args, with_config_signature
+from ser_embed.cli import Command, CommandModule, CommandOutput
+from ser_embed.options import config_from_args, with_config_signature
 from ser_embed.pretraining.config import PretrainConfig
 
 if TYPE_CHECKING:

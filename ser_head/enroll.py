@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ser_embed.cli import Command, CommandModule, CommandOutput, config_from_args, with_config_signature
+from ser_embed.cli import Command, CommandModule, CommandOutput
 from ser_embed.errors import InputError
+from ser_embed.options import config_from_args, with_config_signature
 from ser_head.config.inference import EnrollConfig
 
 logger = logging.getLogger(__name__)

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ser_embed.cli import Command, CommandModule, CommandOutput, config_from_args, with_config_signature
+from ser_embed.cli import Command, CommandModule, CommandOutput
+from ser_embed.options import config_from_args, with_config_signature
 from ser_head.config.inference import PredictConfig
 from ser_head.inference.output_formats import WRITERS, require_output
 

@@ -4,7 +4,8 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
-from ser_embed.cli import Command, CommandModule, CommandOutput, config_from_args, with_config_signature
+from ser_embed.cli import Command, CommandModule, CommandOutput
+from ser_embed.options import config_from_args, with_config_signature
 from ser_head.config.presets import list_presets, with_preset
 from ser_head.config.training import TrainConfig
 from ser_head.reporting.text import decimal

@@ -4,8 +4,8 @@ import dataclasses
 import os
 from pathlib import Path
 
-from ser_embed.cli import check_options, option
 from ser_embed.encoders.registry import known_names, short_name
+from ser_embed.options import check_options, option
 from ser_embed.spec import POOLINGS
 
 

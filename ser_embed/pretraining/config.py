@@ -8,8 +8,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ser_embed.cli import check_options, option
 from ser_embed.errors import InputError
+from ser_embed.options import check_options, option
 
 # At most 10 MB in half precision: 4.8 million weights. The first convolutions, which run thousands of times per second
 # of audio, are narrow: this halves the time of a step, and what it saves is spent on the blocks. LayerNorm in front of

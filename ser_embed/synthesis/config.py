@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from ser_embed.cli import check_options, option
+from ser_embed.options import check_options, option
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,8 +3,8 @@
 import dataclasses
 from pathlib import Path
 
-from ser_embed.cli import check_options, option
 from ser_embed.errors import InputError
+from ser_embed.options import check_options, option
 
 SHORTEST_WINDOW_S = 0.1
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ser_embed.cli import check_options, option, require
 from ser_embed.errors import InputError
+from ser_embed.options import check_options, option, require
 from ser_head.config.presets import PRESETS, find_preset
 from ser_head.data.splits import Protocol
 from ser_head.heads.registry import HEADS
