@@ -50,7 +50,7 @@ TEST := $(PYTHON) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 test: $(INSTALLED)
 	$(TEST)
 
-# Minutes long: 200 kills of an extraction, large stores, the difficulty of the demo corpus.
+# Minutes long: 200 kills of an extraction, large stores, the difficulty of the demo corpus, the notebooks.
 test-slow: $(INSTALLED)
 	$(PYTHON) -m pytest -m slow --timeout=3600
 

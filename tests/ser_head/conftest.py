@@ -1,6 +1,6 @@
 """Fixtures of stage 2: tiny stores of random vectors that depend on the emotion and on the speaker."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,11 +10,21 @@ import pytest
 from ser_embed.manifest import build_manifest
 from ser_embed.spec import EmbeddingSpec
 from ser_embed.store.writer import StoreWriter
+from ser_head.reporting import run_report
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Ignore a warning that Keras' own use of NumPy causes; every other warning is still an error."""
     config.addinivalue_line("filterwarnings", "ignore:__array__ implementation doesn't accept:DeprecationWarning")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _pictures(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Draw the plots of a report only in modules marked `pictures`: they take longer than a tiny training."""
+    with pytest.MonkeyPatch.context() as patch:
+        if not request.node.get_closest_marker("pictures"):
+            patch.setattr(run_report, "draw_plots", lambda *_: {})
+        yield
 
 
 @dataclass(frozen=True)

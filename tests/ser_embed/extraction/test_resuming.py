@@ -99,8 +99,8 @@ def kill_and_resume(models: dict[str, Path], folder: Path, kills: int) -> dict:
 
 
 def test_sigkill_loses_nothing(models: dict[str, Path], tmp_path: Path) -> None:
-    counts = kill_and_resume(models, tmp_path, 8)
-    assert counts["kills"] == 8
+    counts = kill_and_resume(models, tmp_path, 4)
+    assert counts["kills"] == 4
     assert counts["damaged"] == []
 
 

@@ -21,6 +21,8 @@ from ser_head.runs.results import RunResults
 from tests.ser_head.fabricated import LABELS, SPEC, Case, edit_json, fabricate, make_numeric, personalize
 from tests.ser_head.reporting.html_parts import HtmlParts
 
+pytestmark = pytest.mark.pictures
+
 
 def report(run, store):
     path = write_report(run, store)
