@@ -3,7 +3,7 @@
 Clips are sorted by utterance_id, so that the same clips give the same store in whatever order they were extracted.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,10 @@ import numpy as np
 import pandas as pd
 
 from ser_embed.encoders.speaker_embeddings import same_speakers
-from ser_embed.errors import InputError
 from ser_embed.manifest import FRAME_COLUMNS, UNREADABLE_COLUMNS, combine
 from ser_embed.spec import EmbeddingSpec
 from ser_embed.store.cache import SOURCE_COLUMNS, SOURCE_FILE, SOURCE_ROW, Cache, with_source
-from ser_embed.store.reader import Store, checksum
+from ser_embed.store.reader import Store
 from ser_embed.store.writer import CLIPS_PER_CHUNK, StoreWriter
 
 
@@ -113,7 +112,8 @@ def is_up_to_date(
     with Store(path) as store:
         names = manifest_columns(clips)
         return (
-            len(store) == len(clips)
+            store.has_contents
+            and len(store) == len(clips)
             and set(names) == set(store.columns).difference(FRAME_COLUMNS)
             and all(store.table([name])[name].equals(clips[name]) for name in names)
             and store.unreadable.equals(unreadable)
@@ -136,27 +136,5 @@ def _read_block(block: pd.DataFrame) -> list[np.ndarray]:
         with Store(str(path)) as store:
             is_frames = store.spec.pooling == "frames"
             clip_vectors = [store.read_clip(int(row)) for row in rows] if is_frames else store.read(rows)
-            _require_intact(store, rows.to_numpy(np.int64), clip_vectors)
             vectors.update(zip(rows.index, clip_vectors, strict=True))
     return [vectors[position] for position in range(len(block))]
-
-
-def _require_intact(store: Store, rows: np.ndarray, vectors: Iterable[np.ndarray]) -> None:
-    """Check vectors that are to be copied, since the copy gets a checksum of its own.
-
-    Args:
-        store: where they are from.
-        rows: their clips.
-        vectors: one array per clip.
-
-    Raises:
-        InputError: vectors are not those that were written.
-    """
-    expected = store.checksums[rows]
-    damaged = [row for row, vector, wanted in zip(rows, vectors, expected, strict=True) if checksum(vector) != wanted]
-    if damaged:
-        names = store.column("utterance_id")[damaged]
-        raise InputError(
-            f"the vectors of {len(damaged)} clips in {store.path} are not those that were written (checksum), such as "
-            f"{names[0]}; --force extracts all clips again"
-        )

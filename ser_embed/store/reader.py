@@ -1,23 +1,12 @@
 """Reader of a store: one HDF5 file of vectors with the manifest of the clips that they were extracted from.
 
-Layout (see also the README):
-
-    /                      attributes: format, version, spec (JSON), software (JSON)
-    /vectors               float32 (clips, layers, width), or (frames, layers, width) with frames pooling
-    /layers                names of the layers
-    /checksums             uint32 (clips,), CRC-32 of each clip's vectors as stored
-    /utterances/<column>   one 1-D dataset per manifest column, text as UTF-8, numbers as float64
-    /unreadable/<column>   utterance_id, path, reason
-    /speakers              names, and vectors float32 (speakers, layers, width), which PAPT adds to the speaker's clips;
-                           present only if the model was pre-trained with speaker embeddings
-
-`ser_embed.store.writer` writes this file. Vectors are not compressed: compression hardly reduces the size of such
-float32 values, and rows of an uncompressed chunk can be read one by one.
+Everything is checked when it is read: vectors and columns against their checksums, vectors for NaN and infinity. Each
+clip's vectors are checked once, the first time. `ser_embed.store.layout` describes the file and
+`ser_embed.store.writer` writes it.
 """
 
 import json
 import os
-import zlib
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
@@ -28,12 +17,12 @@ import numpy as np
 import pandas as pd
 
 from ser_embed.errors import InputError
-from ser_embed.manifest import UNREADABLE_COLUMNS, tidy
+from ser_embed.manifest import FRAME_COLUMNS, UNREADABLE_COLUMNS, tidy
 from ser_embed.spec import EmbeddingSpec
+from ser_embed.store.checksums import all_finite, column_checksum, read_value, row_checksums
+from ser_embed.store.layout import check_format, check_shapes, open_file, read_contents, reading
 
 FileIdentity = tuple[int, int]  # device and inode
-FORMAT = "ser-embeddings"
-VERSION = 1
 # Up to this many chunks, asking HDF5 for each offset (0.3 ms) is faster than iterating over all (60 ms for 10 000).
 _MAX_SINGLE_LOOKUPS = 30
 
@@ -62,33 +51,42 @@ class Store:
             InputError: the file does not exist, may not be read, is not a store of this version or not that one.
         """
         self.path = Path(path)
-        self._file = _open(self.path)
+        self._file = open_file(self.path)
         try:
-            self._check_format()
-            self.spec = EmbeddingSpec.from_json(str(self._file.attrs["spec"]))
-            self.software: dict[str, Any] = json.loads(str(self._file.attrs["software"]))
-            self.layers = tuple(str(name) for name in self._file["layers"].asstr()[:])
-            self._chunk_offsets: dict[int, int] = {}
+            with reading(self.path, "description"):
+                check_format(self._file, self.path)
+                self._contents = read_contents(self._file, self.path)
+                self.spec = EmbeddingSpec.from_json(self._value("spec")[0])
+                self.software: dict[str, Any] = json.loads(self._value("software")[0])
+                check_shapes(self._file, self.spec, self.path)
+                self.layers = tuple(map(str, self._value("layers")))
+            if self.layers != self.spec.layers:
+                raise InputError(f"the store {self.path} is damaged: /layers names {' '.join(self.layers)}")
             if identity not in (None, self.identity):
                 raise InputError(f"the store {self.path} was replaced by another while it was in use; start again")
-        except (KeyError, OSError, ValueError) as error:
+        except InputError:
             self._file.close()
-            if isinstance(error, InputError):
-                raise
-            raise InputError(f"the store {self.path} is damaged: {error}") from error
+            raise
+        self._chunk_offsets: dict[int, int] = {}
+        self._is_checked = np.zeros(len(self), dtype=bool)
 
-    def _check_format(self) -> None:
-        """Check the format, its version, and that all groups and datasets are present.
+    def _value(self, name: str) -> np.ndarray:
+        """Read a column, or an attribute that describes the store, and compare it with its checksum.
+
+        Args:
+            name: a path such as "utterances/speaker", or the name of an attribute.
+
+        Returns:
+            Texts as an array of objects, numbers as they are.
 
         Raises:
-            InputError: the file is not a store of this version, or is damaged.
+            InputError: it cannot be read, or is not what was written.
         """
-        file_format, version = self._file.attrs.get("format"), self._file.attrs.get("version")
-        if (file_format, version) != (FORMAT, VERSION):
-            raise InputError(f"expected a store ({FORMAT} {VERSION}), but {self.path} is {file_format} {version}")
-        for name in ("vectors", "utterances", "unreadable", "checksums"):
-            if name not in self._file:
-                raise InputError(f"the store {self.path} is damaged: it has no /{name}")
+        with reading(self.path, name):
+            values = read_value(self._file, name)
+        if self._contents and column_checksum(values) != self._contents[name]:
+            raise InputError(f"the store {self.path} is damaged: its {name} is not as it was written (checksum)")
+        return values
 
     @cached_property
     def vectors(self) -> h5py.Dataset:
@@ -103,15 +101,17 @@ class Store:
     @cached_property
     def unreadable(self) -> pd.DataFrame:
         """The clips that could not be read, with the reason for each."""
-        return _read_table(self._file["unreadable"], UNREADABLE_COLUMNS)
+        return self._table("unreadable", UNREADABLE_COLUMNS)
 
     @cached_property
     def speaker_vectors(self) -> dict[str, np.ndarray]:
         """The speakers' vectors that a pre-training with speaker embeddings learned, float32 (layers, width) each."""
         if "speakers" not in self._file:
             return {}
-        names = self._file["speakers/names"].asstr()[:].tolist()
-        return dict(zip(names, self._file["speakers/vectors"][:], strict=True))
+        vectors = self._value("speakers/vectors")
+        if not all_finite(vectors):
+            raise InputError(f"the speakers' vectors in {self.path} hold NaN or infinity")
+        return dict(zip(self._value("speakers/names").tolist(), vectors, strict=True))
 
     @cached_property
     def _rows_per_chunk(self) -> int:
@@ -126,7 +126,7 @@ class Store:
         """
         vectors = self.vectors
         return (
-            hasattr(os, "pread")
+            hasattr(os, "preadv")
             and vectors.chunks is not None
             and vectors.chunks[1:] == vectors.shape[1:]
             and vectors.dtype == np.dtype("<f4")
@@ -147,7 +147,16 @@ class Store:
     @property
     def checksums(self) -> np.ndarray:
         """CRC-32 of each clip's vectors, uint32 (clips,)."""
-        return self._file["checksums"][:]
+        return self._checksums
+
+    @cached_property
+    def _checksums(self) -> np.ndarray:
+        return self._value("checksums")
+
+    @property
+    def has_contents(self) -> bool:
+        """Whether columns have checksums; a store of an earlier version has those of vectors alone."""
+        return bool(self._contents)
 
     def __len__(self) -> int:
         """Return the number of clips."""
@@ -160,14 +169,18 @@ class Store:
 
     def table(self, names: Iterable[str]) -> pd.DataFrame:
         """Return the named manifest columns as a table with one row per clip."""
-        return _read_table(self._file["utterances"], names)
+        return self._table("utterances", names)
 
     def column(self, name: str) -> np.ndarray:
         """Return one manifest column (clips,), text as objects or numbers as float64; the others are not read."""
-        return _read_column(self._file["utterances"][name])
+        return self._value(f"utterances/{name}")
+
+    def _table(self, group: str, names: Iterable[str]) -> pd.DataFrame:
+        columns = {name: self._value(f"{group}/{name}") for name in names}
+        return pd.DataFrame({name: pd.Series(values, dtype=values.dtype) for name, values in columns.items()})
 
     def read(self, rows: Any, layers: list[int] | None = None) -> np.ndarray:
-        """Read rows of `/vectors`, in the order of `rows`.
+        """Read the vectors of clips, in the order of `rows`, from a store that has one of each.
 
         Args:
             rows: row numbers, in any order; repeats are allowed.
@@ -175,9 +188,11 @@ class Store:
 
         Returns:
             float32 (rows, layers, width).
+
+        Raises:
+            InputError: they cannot be read, are not what was written, or hold NaN or infinity.
         """
         distinct_rows, positions = np.unique(np.asarray(rows, dtype=np.int64), return_inverse=True)
-        layer_selection = slice(None) if layers is None else layers
         num_layers = len(self.layers) if layers is None else len(layers)
         values = np.empty((len(distinct_rows), num_layers, self.spec.width), np.float32)
         # Consecutive rows of one chunk are adjacent in the file, so that each run of them is one read.
@@ -185,12 +200,17 @@ class Store:
         is_run_start[1:] = (np.diff(distinct_rows) != 1) | (distinct_rows[1:] % self._rows_per_chunk == 0)
         starts = np.flatnonzero(is_run_start)
         ends = np.append(starts, len(distinct_rows))[1:]
-        runs = self._read_runs(distinct_rows[starts], ends - starts)
-        for start, end, run in zip(starts, ends, runs, strict=True):
-            values[start:end] = run[:, layer_selection]
+        with reading(self.path, "vectors"):
+            outputs = [values[start:end] for start, end in zip(starts, ends, strict=True)]
+            if layers is not None:
+                outputs = [np.empty((len(output), len(self.layers), self.spec.width), np.float32) for output in outputs]
+            for start, end, output in zip(starts, ends, self._read_runs(distinct_rows[starts], outputs), strict=True):
+                self._check(distinct_rows[start:end], output)
+                if layers is not None:
+                    values[start:end] = output[:, layers]
         return values if np.array_equal(positions, np.arange(len(positions))) else values[positions]
 
-    def _read_runs(self, first_rows: np.ndarray, counts: np.ndarray) -> Iterator[np.ndarray]:
+    def _read_runs(self, first_rows: np.ndarray, outputs: list[np.ndarray]) -> Iterator[np.ndarray]:
         """Read runs of consecutive rows, each within one chunk.
 
         HDF5 gives the offset of a chunk in the file. Reading at that offset takes microseconds, while a selection
@@ -200,25 +220,27 @@ class Store:
 
         Args:
             first_rows: first row of each run, int64 (runs,).
-            counts: number of rows in each run, int64 (runs,).
+            outputs: where each run is read to, float32 (count, layers, width).
 
         Yields:
-            float32 (count, layers, width) for each run.
+            Each of `outputs` once it is filled.
         """
         if not self._is_plain:
-            yield from (self.vectors[row : row + count] for row, count in zip(first_rows, counts, strict=True))
+            for row, output in zip(first_rows, outputs, strict=True):
+                output[:] = self.vectors[row : row + len(output)]
+                yield output
             return
-        shape = (-1, len(self.layers), self.spec.width)
-        row_bytes = 4 * shape[1] * shape[2]
         chunks, rows_in_chunk = np.divmod(first_rows, self._rows_per_chunk)
+        row_bytes = 4 * len(self.layers) * self.spec.width
         offsets = (self._chunk_offsets_of(chunks) + rows_in_chunk * row_bytes).tolist()
-        sizes = (counts * row_bytes).tolist()
         handle = self._handle
         if hasattr(os, "posix_fadvise") and len(offsets) > 1:
-            for offset, size in zip(offsets, sizes, strict=True):
-                os.posix_fadvise(handle, offset, size, os.POSIX_FADV_WILLNEED)
-        for offset, size in zip(offsets, sizes, strict=True):
-            yield np.frombuffer(os.pread(handle, size, offset), "<f4").reshape(shape)
+            for offset, output in zip(offsets, outputs, strict=True):
+                os.posix_fadvise(handle, offset, output.nbytes, os.POSIX_FADV_WILLNEED)
+        for offset, output in zip(offsets, outputs, strict=True):
+            if os.preadv(handle, [output.data], offset) != output.nbytes:
+                raise OSError("the file ends before them")
+            yield output
 
     def _chunk_offsets_of(self, chunks: np.ndarray) -> np.ndarray:
         """Return the offsets of chunks in the file, in bytes, int64 (chunks,); HDF5 is asked only once for each."""
@@ -232,15 +254,68 @@ class Store:
         return np.array([offsets[chunk] for chunk in chunks.tolist()], dtype=np.int64)
 
     def read_clip(self, row: int) -> np.ndarray:
-        """Read a clip's vectors: float32 (1, layers, width), or (frames, layers, width) with frames pooling."""
-        return self.vectors[self.extent(row)]
+        """Read a clip's vectors: float32 (1, layers, width), or (frames, layers, width) with frames pooling.
+
+        Raises:
+            InputError: they cannot be read, are not what was written, or hold NaN or infinity.
+        """
+        vectors = self.read_unchecked(row)
+        self._check(np.array([row]), vectors[np.newaxis])
+        return vectors
+
+    def read_unchecked(self, row: int) -> np.ndarray:
+        """Read a clip's vectors as `read_clip` does, whatever they are.
+
+        Raises:
+            InputError: they cannot be read.
+        """
+        with reading(self.path, "vectors"):
+            return self.vectors[self.extent(row)].astype(np.float32, copy=False)
 
     def extent(self, row: int) -> slice:
         """Return the rows of `/vectors` that belong to clip `row`."""
         if self.spec.pooling != "frames":
             return slice(row, row + 1)
-        start, count = self._file["utterances/frame_start"][row], self._file["utterances/frame_count"][row]
-        return slice(int(start), int(start + count))
+        return slice(*self._frame_extents[row].tolist())
+
+    @cached_property
+    def _frame_extents(self) -> np.ndarray:
+        """First row of each clip and the one after its last, int64 (clips, 2)."""
+        starts, counts = (self.column(name) for name in FRAME_COLUMNS)
+        extents = np.stack([starts, starts + counts], axis=1)
+        is_whole = np.isfinite(extents).all() and (extents == np.floor(extents)).all()
+        if not is_whole or (starts < 0).any() or (counts < 1).any() or (extents > len(self.vectors)).any():
+            raise InputError(f"the store {self.path} is damaged: frames that it does not have belong to its clips")
+        return extents.astype(np.int64)
+
+    def _check(self, rows: np.ndarray, vectors: np.ndarray) -> None:
+        """Check vectors that were just read, the first time they are.
+
+        Args:
+            rows: their clips, int (clips,).
+            vectors: float32 (clips, ...).
+
+        Raises:
+            InputError: they are not what was written, or hold NaN or infinity.
+        """
+        if self._is_checked[rows].all():
+            return
+        is_damaged = row_checksums(vectors) != self._checksums[rows]
+        if is_damaged.any():
+            raise InputError(
+                f"the store {self.path} is damaged: the vectors of {self._name(rows[is_damaged][0])} are not those "
+                "that were written (checksum); inspect --verify lists all such clips, extract --force replaces them"
+            )
+        if not all_finite(vectors):
+            is_finite = np.isfinite(vectors).reshape(len(vectors), -1).all(axis=1)
+            raise InputError(
+                f"the vectors of {self._name(rows[~is_finite][0])} in {self.path} hold NaN or infinity; "
+                "extract --force replaces them"
+            )
+        self._is_checked[rows] = True
+
+    def _name(self, row: int) -> str:
+        return str(self.column("utterance_id")[row])
 
     def close(self) -> None:
         """Close the file."""
@@ -251,40 +326,3 @@ class Store:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def checksum(vectors: np.ndarray) -> int:
-    """Return the CRC-32 of a clip's vectors as little-endian float32."""
-    return zlib.crc32(np.ascontiguousarray(vectors, dtype="<f4").tobytes())
-
-
-def _open(path: Path) -> h5py.File:
-    """Open an HDF5 file for reading.
-
-    Raises:
-        InputError: there is no such file, it may not be read, or it is not HDF5.
-    """
-    try:
-        if path.is_dir():
-            example = next((f", such as {file}" for file in sorted(path.glob("*.h5"))), "")
-            raise InputError(f"expected a store file{example}, but {path} is a folder")
-        if not path.is_file():
-            raise InputError(f"no store at {path}; make one with: python -m ser_embed.extract --model NAME")
-        return h5py.File(path, "r")
-    except PermissionError as error:
-        raise InputError(f"expected a store, but there is no permission to read {path}") from error
-    except OSError as error:
-        raise InputError(f"expected a store (HDF5), but {path} cannot be read as one ({error})") from error
-
-
-def _read_table(group: h5py.Group, names: Iterable[str]) -> pd.DataFrame:
-    """Read the named datasets of a group as the columns of a table."""
-    columns = {name: _read_column(group[name]) for name in names}
-    return pd.DataFrame({name: pd.Series(values, dtype=values.dtype) for name, values in columns.items()})
-
-
-def _read_column(dataset: h5py.Dataset) -> np.ndarray:
-    """Read a 1-D dataset: text as an array of objects, numbers as they are."""
-    if h5py.check_string_dtype(dataset.dtype) is None:
-        return dataset[:]
-    return dataset.asstr()[:].astype(object)

@@ -8,9 +8,10 @@ from tqdm import tqdm
 
 from ser_embed.audio.decode import read_bytes
 from ser_embed.cli import quiet
-from ser_embed.errors import ClipError
+from ser_embed.errors import ClipError, InputError
 from ser_embed.files import digest_of
-from ser_embed.store.reader import Store, checksum
+from ser_embed.store.checksums import checksum
+from ser_embed.store.reader import Store
 
 
 def disagreements(store: Store, data: Path) -> list[str]:
@@ -24,30 +25,14 @@ def disagreements(store: Store, data: Path) -> list[str]:
         One line for each disagreement; an empty list if there is none.
     """
     clips = store.utterances
-    problems = list(_table_problems(store))
-    if problems:
-        return problems  # clips cannot be matched with vectors, so there is nothing more to compare
+    repeated = clips["utterance_id"][clips["utterance_id"].duplicated()].unique()
+    problems = [f"{utterance_id}: is in the store more than once" for utterance_id in repeated]
     rows = zip(clips["utterance_id"], clips["path"], clips["digest"], store.checksums, strict=True)
     progress = tqdm(rows, "verifying", len(clips), unit="clip", disable=quiet())
     for row, (utterance_id, path, digest, expected_checksum) in enumerate(progress):
         problems += [f"{utterance_id}: {problem}" for problem in _vector_problems(store, row, expected_checksum)]
         problems += [f"{utterance_id}: {problem}" for problem in _source_problems(data / path, digest)]
     return problems
-
-
-def _table_problems(store: Store) -> Iterator[str]:
-    """Compare the numbers of clips, the shape of the vectors and the names of the layers with each other."""
-    clips = store.utterances
-    for utterance_id in clips["utterance_id"][clips["utterance_id"].duplicated()].unique():
-        yield f"{utterance_id}: is in the store more than once"
-    if len(clips) != len(store):
-        yield f"/utterances has {len(clips)} clips, /checksums {len(store)}"
-    num_rows = int(clips["frame_count"].sum()) if store.spec.pooling == "frames" and len(clips) else len(clips)
-    expected_shape = (num_rows, len(store.layers), store.spec.width)
-    if store.vectors.shape != expected_shape:
-        yield f"/vectors has the shape {store.vectors.shape}, expected {expected_shape} from the spec and the clips"
-    if store.layers != store.spec.layers:
-        yield f"/layers names {', '.join(store.layers)}, the spec {', '.join(store.spec.layers)}"
 
 
 def _vector_problems(store: Store, row: int, expected_checksum: int) -> Iterator[str]:
@@ -62,9 +47,9 @@ def _vector_problems(store: Store, row: int, expected_checksum: int) -> Iterator
         One phrase for each problem.
     """
     try:
-        vectors = store.read_clip(row)
-    except OSError as error:
-        yield f"its vectors cannot be read ({error})"
+        vectors = store.read_unchecked(row)
+    except InputError as error:
+        yield str(error)
         return
     if checksum(vectors) != expected_checksum:
         yield "its vectors are not those that were written (checksum)"

@@ -179,5 +179,5 @@ def clip_vectors(store: Store, rows: np.ndarray, layer: int) -> np.ndarray:
         float64 (clips, width).
     """
     if store.spec.pooling == "frames":
-        return np.stack([store.vectors[store.extent(row), layer].mean(axis=0, dtype=np.float64) for row in rows])
+        return np.stack([store.read_clip(row)[:, layer].mean(axis=0, dtype=np.float64) for row in rows])
     return store.read(rows, [layer])[:, 0].astype(np.float64)

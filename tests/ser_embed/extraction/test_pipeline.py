@@ -60,11 +60,11 @@ def test_a_damaged_vector_is_not_merged_under_a_fresh_checksum(data: Path, extra
     extract(data)
     with h5py.File(data.parent / "s.h5", "r+") as file:
         file["vectors"][4, 0, 1] += 1
-    before = vector_bytes(data.parent / "s.h5")
+    before = (data.parent / "s.h5").read_bytes()
     write_corpus(data / "more", 4)
-    with pytest.raises(InputError, match=r"the vectors of 1 clips in .*s\.h5 are not those .* such as tones/004;"):
+    with pytest.raises(InputError, match=r"the vectors of tones/004 are not those that were written \(checksum\);"):
         extract(data)
-    assert vector_bytes(data.parent / "s.h5") == before
+    assert (data.parent / "s.h5").read_bytes() == before
     assert extract(data, force=True).extracted == NUM_CLIPS + 4
 
 
@@ -154,7 +154,7 @@ def test_a_full_disk_is_reported_in_one_line_and_the_old_store_kept(
     extract(data, limit=3)
     before = vector_bytes(tmp_path / "s.h5")
     process = multiprocessing.get_context("spawn").Process(
-        target=_extract_with_file_size_limit, args=(20_000, data, tmp_path / "s.h5")
+        target=_extract_with_file_size_limit, args=(12_000, data, tmp_path / "s.h5")
     )
     process.start()
     process.join()

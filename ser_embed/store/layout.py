@@ -1,0 +1,162 @@
+"""Layout of a store: which datasets its HDF5 file has, of which shapes, and where they are: in this file alone.
+
+    /                      attributes: format, version, spec (JSON), software (JSON), contents (JSON, checksums by name)
+    /vectors               float32 (clips, layers, width), or (frames, layers, width) with frames pooling
+    /layers                names of the layers
+    /checksums             uint32 (clips,), CRC-32 of each clip's vectors as stored
+    /utterances/<column>   one 1-D dataset per manifest column, text as UTF-8, numbers as float64
+    /unreadable/<column>   utterance_id, path, reason
+    /speakers              names, and vectors float32 (speakers, layers, width), which PAPT adds to the speaker's clips;
+                           present only if the model was pre-trained with speaker embeddings
+
+Vectors are not compressed: compression hardly reduces the size of such float32 values, and rows of an uncompressed
+chunk can be read one by one. HDF5 keeps checksums of its own structures in files of this version of its format; what
+they do not cover is summed here.
+"""
+
+import contextlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import h5py
+
+from ser_embed.errors import InputError
+from ser_embed.manifest import COLUMNS, FRAME_COLUMNS, UNREADABLE_COLUMNS
+from ser_embed.spec import EmbeddingSpec
+from ser_embed.store.checksums import CONTENTS
+
+FORMAT = "ser-embeddings"
+VERSION = 1
+HDF5_VERSION = ("v110", "v110")  # the first whose structures all have checksums
+DESCRIBED = ("spec", "software")  # attributes
+_LARGEST_RATIO = 1100  # of numbers to their compressed bytes; deflate's is 1032
+
+
+def open_file(path: Path) -> h5py.File:
+    """Open an HDF5 file for reading.
+
+    Raises:
+        InputError: there is no such file, it may not be read, or it is not HDF5.
+    """
+    try:
+        if path.is_dir():
+            example = next((f", such as {file}" for file in sorted(path.glob("*.h5"))), "")
+            raise InputError(f"expected a store file{example}, but {path} is a folder")
+        if not path.is_file():
+            raise InputError(f"no store at {path}; make one with: python -m ser_embed.extract --model NAME")
+        return h5py.File(path, "r")
+    except InputError:
+        raise
+    except PermissionError as error:
+        raise InputError(f"expected a store, but there is no permission to read {path}") from error
+    except (OSError, ValueError) as error:
+        raise InputError(f"expected a store (HDF5), but {path} cannot be read as one ({error})") from error
+
+
+@contextlib.contextmanager
+def reading(path: Path, part: str) -> Iterator[None]:
+    """Turn whatever goes wrong while a part of a store is read into one line that names both.
+
+    h5py raises errors of many kinds for a damaged file.
+
+    Raises:
+        InputError: in place of any of them.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except (OSError, LookupError, ValueError, TypeError, RuntimeError, AttributeError, MemoryError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"the store {path} is damaged: its {part} cannot be read ({reason})") from error
+
+
+def names_in(file: h5py.File) -> list[str]:
+    """Return the names of all datasets in a store but `vectors`, and of the attributes that describe it."""
+    columns = [f"{group}/{name}" for group in file if isinstance(file[group], h5py.Group) for name in file[group]]
+    datasets = [name for name in file if isinstance(file[name], h5py.Dataset) and name != "vectors"]
+    return [*DESCRIBED, *datasets, *columns]
+
+
+def check_format(file: h5py.File, path: Path) -> None:
+    """Check that a file says it is a store of this version, and that all of it is in the file itself.
+
+    Raises:
+        InputError: it is not, or a dataset is a link or a view to elsewhere.
+    """
+    file_format, version = file.attrs.get("format"), file.attrs.get("version")
+    if (file_format, version) != (FORMAT, VERSION):
+        raise InputError(f"expected a store ({FORMAT} {VERSION}), but {path} is {file_format} {version}")
+    for name in file:
+        _require_own(file, name, path)
+        if isinstance(file[name], h5py.Group):
+            for column in file[name]:
+                _require_own(file, f"{name}/{column}", path)
+
+
+def _require_own(file: h5py.File, name: str, path: Path) -> None:
+    """Refuse what HDF5 would read from another file, or from another place in this one."""
+    if isinstance(file.get(name, getlink=True), h5py.HardLink):
+        node = file[name]
+        if not isinstance(node, h5py.Dataset) or not (node.is_virtual or node.external):
+            return
+    raise InputError(f"{path} is no store: its /{name} is a link to data elsewhere, which is not followed")
+
+
+def check_shapes(file: h5py.File, spec: EmbeddingSpec, path: Path) -> None:
+    """Check that the datasets are those of a store, and that their shapes agree with each other and with the spec.
+
+    Args:
+        file: the store.
+        spec: what its vectors are.
+        path: of the file.
+
+    Raises:
+        InputError: naming the dataset that is missing or does not fit.
+    """
+
+    def require(is_met: bool, problem: str) -> None:
+        if not is_met:
+            raise InputError(f"the store {path} is damaged: {problem}")
+
+    for name in ("vectors", "layers", "checksums", "utterances", "unreadable"):
+        require(name in file, f"it has no /{name}")
+    clips, vectors, has_frames = file["checksums"].shape[0], file["vectors"], spec.pooling == "frames"
+    expected = (vectors.shape[0] if has_frames else clips, len(spec.layers), spec.width)
+    require(vectors.shape == expected, f"/vectors has the shape {vectors.shape}, expected {expected}")
+    require(vectors.dtype.kind == "f", f"/vectors holds {vectors.dtype}")
+    columns = {
+        "utterances": (*COLUMNS, *(FRAME_COLUMNS if has_frames and clips else ())),
+        "unreadable": UNREADABLE_COLUMNS,
+    }
+    for group, names in columns.items():
+        missing = [name for name in names if name not in file[group]]
+        require(not missing, f"it has no /{group}/{', '.join(missing)}")
+        length = clips if group == "utterances" else file[f"{group}/path"].shape[0]
+        for name, column in file[group].items():
+            require(column.shape == (length,), f"/{group}/{name} has the shape {column.shape}, expected ({length},)")
+            is_text = h5py.check_string_dtype(column.dtype) is not None
+            require(is_text or column.dtype.kind in "fiu", f"/{group}/{name} holds {column.dtype}")
+            # A dataset may claim any length without taking space for it.
+            is_there = column.nbytes <= _LARGEST_RATIO * column.id.get_storage_size()
+            require(is_there, f"/{group}/{name} claims {length} rows, which are not in the file")
+    if "speakers" in file:
+        shape = file["speakers/vectors"].shape
+        require(shape == (file["speakers/names"].shape[0], *expected[1:]), f"/speakers/vectors has the shape {shape}")
+
+
+def read_contents(file: h5py.File, path: Path) -> dict[str, int]:
+    """Return the checksum of each column and descriptive attribute; none for a store of an earlier version.
+
+    Raises:
+        InputError: they are not of what the file holds.
+    """
+    if CONTENTS not in file.attrs:
+        return {}
+    contents = json.loads(str(file.attrs[CONTENTS]))
+    present = names_in(file)
+    if sorted(contents) != sorted(present):
+        different = sorted(set(contents).symmetric_difference(present))
+        raise InputError(f"the store {path} is damaged: {', '.join(different)} is not as it was written")
+    return contents
