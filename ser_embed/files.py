@@ -1,12 +1,15 @@
 """Files: atomic writes, exclusive locks, hashes, and destinations that are checked before the work begins.
 
 Whatever the library writes appears whole or not at all: it is written under a temporary name beside its destination,
-flushed to disk, and renamed. Temporary names are hidden and end in `.tmp-<process id>`.
+flushed to disk, and renamed. Temporary names are hidden and end in `.tmp-<machine>-<process id>`; whoever next writes
+to the same folder removes those of processes that were killed.
 """
 
 import contextlib
 import hashlib
 import os
+import platform
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -17,11 +20,49 @@ from filelock import FileLock, Timeout
 from ser_embed.errors import InputError
 
 _HASHED_AT_ONCE = 1 << 20  # bytes
+_MACHINE = re.sub(r"\W", "_", platform.node())
+_REPLACED = "-replaced"
+_DRAFT = re.compile(rf"\.(?P<name>.+)\.tmp-{_MACHINE}-(?P<process>\d+)(?P<replaced>{_REPLACED})?")
 
 
 def temporary_path(path: Path) -> Path:
-    """Return the name under which this process writes `path` before renaming it."""
-    return path.with_name(f".{path.name}.tmp-{os.getpid()}")
+    """Return the name under which this process writes `path` before renaming it, after `sweep_drafts`."""
+    sweep_drafts(path.parent)
+    return path.with_name(f".{path.name}.tmp-{_MACHINE}-{os.getpid()}")
+
+
+def sweep_drafts(folder: Path) -> None:
+    """Remove what processes of this machine that were killed had begun to write in a folder.
+
+    A folder that one of them had moved out of the way, and not yet replaced, is put back.
+    """
+    names = [entry.name for entry in os.scandir(folder)] if folder.is_dir() else []
+    for draft in filter(None, map(_DRAFT.fullmatch, names)):
+        if not _is_running(int(draft["process"])):
+            with contextlib.suppress(OSError):  # another process sweeps too, or this one may not
+                _sweep(folder / draft[0], folder / draft["name"], bool(draft["replaced"]))
+
+
+def _sweep(path: Path, destination: Path, was_moved: bool) -> None:
+    """Remove one draft, or put back what was moved out of its way."""
+    if was_moved and not destination.exists():
+        path.rename(destination)
+    elif path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
+def _is_running(process: int) -> bool:
+    if os.name == "nt":
+        return True  # asking would end it
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 @contextlib.contextmanager
@@ -50,7 +91,7 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
     If the block raises, the temporary folder is removed, and what `folder` held before is untouched.
     """
     draft = temporary_path(folder)
-    replaced = draft.with_name(f"{draft.name}-replaced")
+    replaced = draft.with_name(draft.name + _REPLACED)
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
     try:

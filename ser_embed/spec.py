@@ -63,9 +63,23 @@ class EmbeddingSpec:
         """
         try:
             fields = json.loads(text)
-            return cls(**{**fields, "layers": tuple(fields["layers"])})
+            spec = cls(**{**fields, "layers": tuple(fields["layers"])})
+            spec._check_types()
+            return spec
         except (TypeError, ValueError, KeyError) as error:
             raise InputError(f"expected an embedding spec, found {text[:60]!r} ({error})") from error
+
+    def _check_types(self) -> None:
+        """Check the fields that others rely on.
+
+        Raises:
+            TypeError: a field is not of its type, or a number not positive.
+        """
+        texts = (self.model, self.revision, self.digest, self.normalization, self.arithmetic, *self.layers)
+        if not all(isinstance(text, str) for text in texts) or not self.layers or self.pooling not in POOLINGS:
+            raise TypeError("a field is no text, there is no layer, or no such pooling")
+        if not all(type(number) is int and number > 0 for number in (self.width, self.rate_hz)):
+            raise TypeError("width and rate_hz have to be whole numbers above 0")
 
     def differences(self, other: "EmbeddingSpec") -> dict[str, tuple[Any, Any]]:
         """Return the fields that differ, as {field: (value of this spec, value of `other`)}.

@@ -53,14 +53,10 @@ def summary(result: "TrainResult") -> str:
 
 
 def _train(config: TrainConfig) -> "TrainResult":
-    from ser_head.reporting.run_report import write_report
     from ser_head.reporting.train_result import TrainResult
-    from ser_head.runs.run import Run
     from ser_head.training.experiment import run_experiment
 
-    folder = run_experiment(config)
-    write_report(folder, Run.load(folder).config.store or "")
-    return TrainResult.load(folder)
+    return TrainResult.load(run_experiment(config))
 
 
 def _run(args: argparse.Namespace) -> CommandOutput:

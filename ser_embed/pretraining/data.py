@@ -4,7 +4,6 @@ Waveforms and labels are saved in the run's folder, and read from it when the ru
 """
 
 import dataclasses
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -112,7 +111,5 @@ def _load_or_make_labels(config: PretrainConfig, waveforms: Waveforms, training:
         sets = make_labels(waveforms, training.tolist(), targets, clusterings, device, config.seed)
         if config.functionals:
             sets = dataclasses.replace(sets, contours=all_clip_contours(waveforms))
-        for draft in config.output.glob(".labels.tmp-*"):  # of a process that was killed
-            shutil.rmtree(draft)
         save_labels(sets, folder)
     return load_labels(folder)

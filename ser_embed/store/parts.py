@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from ser_embed.errors import InputError
-from ser_embed.files import digest_of, flush_to_disk
+from ser_embed.files import digest_of, flush_to_disk, sweep_drafts
 from ser_embed.spec import EmbeddingSpec
 from ser_embed.store.reader import Store
 from ser_embed.store.writer import StoreWriter
@@ -96,6 +96,7 @@ class PartFolder:
 
     def remove_drafts(self) -> None:
         """Delete unfinished part files that a killed run left behind."""
+        sweep_drafts(self.folder)
         for path in self.folder.glob("draft-*"):
             path.unlink()
 

@@ -64,9 +64,11 @@ class Store:
                 raise InputError(f"the store {self.path} is damaged: /layers names {' '.join(self.layers)}")
             if identity not in (None, self.identity):
                 raise InputError(f"the store {self.path} was replaced by another while it was in use; start again")
-        except InputError:
+        except InputError as error:
             self._file.close()
-            raise
+            if str(self.path) in str(error):
+                raise
+            raise InputError(f"the store {self.path} is damaged: {error}") from error
         self._chunk_offsets: dict[int, int] = {}
         self._is_checked = np.zeros(len(self), dtype=bool)
 

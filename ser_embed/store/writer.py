@@ -106,6 +106,7 @@ class StoreWriter:
         _write_table(self._file.create_group("utterances"), clips)
         _write_table(self._file.create_group("unreadable"), unreadable)
         self._file.create_dataset("checksums", data=np.concatenate([np.zeros(0, np.uint32), *self._checksums]))
+        self._raise_write_error()
         self._file.attrs[CONTENTS] = describe_contents(self._file, names_in(self._file))
         self._file.close()
         self._raise_write_error()
@@ -133,21 +134,44 @@ class StoreWriter:
 class _CheckedFile(io.FileIO):
     """A file that keeps its first write error in `error` and reports success to HDF5, then and for all later writes.
 
-    After a failed write, for example on a full disk, HDF5 can no longer close its file, and prints long messages about
-    that at some later time. So HDF5 does not see the error: `StoreWriter` checks `error` and raises it.
+    After a failed write, for example on a full disk, HDF5 can no longer close its file, prints long messages about that
+    at some later time, or crashes on reading back what it believes it has written. So HDF5 does not see the error, and
+    what cannot be written is kept in memory for it to read. `StoreWriter` checks `error` after every step.
     """
 
     error: OSError | None = None
 
+    def __init__(self, path: Path, mode: str) -> None:
+        super().__init__(path, mode)
+        self._unwritten: list[tuple[int, bytes]] = []  # position and content of what could not be written
+
     def write(self, data: Any) -> int:
-        """Write all of `data`, or keep the error; return the number of bytes in `data` in either case."""
-        remaining = memoryview(data).cast("B")
+        """Write all of `data`, or keep it and the error; return the number of bytes in `data` in either case."""
+        start, content = self.tell(), memoryview(data).cast("B")
+        remaining = content
         while len(remaining) and self.error is None:
             try:
                 remaining = remaining[super().write(remaining) :]
             except OSError as error:
                 self.error = error
-        return len(memoryview(data).cast("B"))
+        if self.error is not None:
+            self._unwritten.append((start, bytes(content)))
+            self.seek(start + len(content))
+        return len(content)
+
+    def readinto(self, buffer: Any) -> int:
+        """Read what was written, or what could not be."""
+        start, target = self.tell(), memoryview(buffer).cast("B")
+        count = super().readinto(target) or 0
+        if self.error is None:
+            return count
+        target[count:] = bytes(len(target) - count)
+        for position, content in self._unwritten:
+            first, last = max(position, start), min(position + len(content), start + len(target))
+            if first < last:
+                target[first - start : last - start] = content[first - position : last - position]
+        self.seek(start + len(target))
+        return len(target)
 
     def truncate(self, size: int | None = None) -> int:
         """Set the size of the file in bytes, or keep the error."""

@@ -39,12 +39,12 @@ _CONDITION_ORDER = (PLAIN, UNKNOWN, ENROLLED, TRANSDUCTIVE, CLOSED)  # by what i
 _MAX_GROUPS = 12  # of one column; more are easier to read in metrics.json
 
 
-def write_report(run: str | Path, store: str | Path) -> Path:
+def write_report(run: str | Path, store: Store) -> Path:
     """Write report.html into a run folder.
 
     Args:
         run: the run folder.
-        store: the store the run was trained on.
+        store: the store the run was trained on, open.
 
     Returns:
         Path of the report, one self-contained file.
@@ -53,9 +53,8 @@ def write_report(run: str | Path, store: str | Path) -> Path:
         InputError: `run` is not a run folder, or the store holds vectors of another encoder.
     """
     results = RunResults.load(run)
-    with Store(store) as opened:
-        results.run.require_spec(opened.spec)
-        page = render_page("report.html.j2", **_context(results, opened))
+    results.run.require_spec(store.spec)
+    page = render_page("report.html.j2", **_context(results, store))
     path = results.run.folder / "report.html"
     with atomic_write(path) as draft:
         draft.write_text(page, "utf-8")

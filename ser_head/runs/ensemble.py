@@ -83,22 +83,22 @@ def plan_ensemble(config: TrainConfig) -> tuple[TrainConfig, list[Run]]:
     return dataclasses.replace(config, store=config.store or first.store, **inherited), members
 
 
-def write_ensemble(writer: RunWriter, config: TrainConfig, members: Sequence[Run]) -> None:
+def write_ensemble(writer: RunWriter, config: TrainConfig, members: Sequence[Run], store: Store) -> None:
     """Combine runs, evaluate the ensemble like any head, and write it as a run that contains its members.
 
     Args:
         writer: writer of the new run.
         config: config of the ensemble.
         members: the runs to combine.
+        store: the store of the first member, open.
 
     Raises:
         InputError: the members were not tested on the same clips in the same folds.
     """
     first = members[0]
+    first.require_spec(store.spec)
     tested, validated = combined_predictions(members)
-    with Store(config.store or "") as store:
-        first.require_spec(store.spec)
-        tested = with_groups(tested, store.utterances, config.by)
+    tested = with_groups(tested, store.utterances, config.by)
     member_metrics = json.loads((first.folder / "metrics.json").read_text("utf-8"))
     metrics = metrics_document(
         config.protocol,

@@ -18,8 +18,9 @@ from ser_head.evaluation.metrics import metrics_document
 from ser_head.evaluation.predictions import primary_rows_first
 from ser_head.heads.backend import keras
 from ser_head.heads.registry import HEADS
+from ser_head.reporting.run_report import write_report
 from ser_head.runs.ensemble import plan_ensemble, write_ensemble
-from ser_head.runs.run import FORMAT, VERSION
+from ser_head.runs.run import FORMAT, VERSION, Run
 from ser_head.runs.writer import RunWriter
 from ser_head.training.fold_runner import FoldResult
 from ser_head.training.parallel import FoldJob, run_folds
@@ -27,25 +28,36 @@ from ser_head.training.plan import Plan, choose_clips, find_store, make_plan
 
 
 def run_experiment(config: TrainConfig) -> Path:
-    """Train as `config` says and write the run; return its folder.
+    """Train as `config` says, write the run and its report; return its folder.
+
+    The report is made from the store that was open while training, even if the file has been replaced since.
 
     Raises:
         InputError: the store, or what is asked of it, cannot be worked with; nothing is written.
     """
+    members: list[Run] = []
     if HEADS[config.head].combines_runs:
         config, members = plan_ensemble(config)
-        config = dataclasses.replace(config, store=config.store or find_store())
-        with RunWriter(config.out, run_name(config)) as writer:
-            write_ensemble(writer, config, members)
-            return writer.commit()
     config = dataclasses.replace(config, store=config.store or find_store())
     with Store(config.store or "") as store:
-        data = choose_clips(store, config)
-        plan = make_plan(data, config)
-        with RunWriter(config.out, run_name(config)) as writer:
-            results = run_folds(data, config, _jobs(plan, config, writer.folder))
-            _write(writer, data, plan, config, results)
-            return writer.commit()
+        folder = _write_combined(store, config, members) if members else _write_trained(store, config)
+        write_report(folder, store)
+        return folder
+
+
+def _write_combined(store: Store, config: TrainConfig, members: list[Run]) -> Path:
+    with RunWriter(config.out, run_name(config)) as writer:
+        write_ensemble(writer, config, members, store)
+        return writer.commit()
+
+
+def _write_trained(store: Store, config: TrainConfig) -> Path:
+    data = choose_clips(store, config)
+    plan = make_plan(data, config)
+    with RunWriter(config.out, run_name(config)) as writer:
+        results = run_folds(data, config, _jobs(plan, config, writer.folder))
+        _write(writer, data, plan, config, results)
+        return writer.commit()
 
 
 def run_name(config: TrainConfig) -> str:

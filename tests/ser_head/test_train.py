@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -481,6 +482,33 @@ def test_an_ensemble_averages_its_members_log_probabilities(make_store, tmp_path
         ser_head.train(head="ensemble", members=[members[0], trained.run], out=tmp_path / "nested")
     with pytest.raises(InputError, match="--protocol of an ensemble is that of its members, kfold:4, not loso"):
         ser_head.train(head="ensemble", members=members, protocol="loso", out=tmp_path / "parted")
+
+
+def test_the_report_is_of_the_store_the_training_read(make_store, tmp_path, monkeypatch):
+    path = make_store()
+    other = make_store("other.h5", speakers=3)
+
+    run_folds = experiment.run_folds
+
+    def replaced_while_training(*args):
+        results = run_folds(*args)
+        os.replace(other, path)
+        return results
+
+    monkeypatch.setattr(experiment, "run_folds", replaced_while_training)
+    run = ser_head.train(store=path, head="svm", epochs=1, out=tmp_path / "run").run
+    with Store(path) as store:
+        assert store.utterances["speaker"].nunique() == 3
+    assert "6 speakers" in (run / "report.html").read_text("utf-8")
+
+
+def test_vectors_that_changed_on_disk_are_not_trained_on(make_store, tmp_path, capsys):
+    path = make_store()
+    with h5py.File(path, "r+") as file:
+        file["vectors"][5, 0, 2] += 1
+    assert main(["--store", str(path), "--out", str(tmp_path / "run")]) == 2
+    assert "are not those that were written (checksum)" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
 
 
 def test_an_ensemble_whose_store_has_moved_is_written_whole_or_not_at_all(make_store, tmp_path):

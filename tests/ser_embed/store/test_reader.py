@@ -1,6 +1,7 @@
 """Reading of a store: rows, clips and frames as NumPy would give them, and errors for files that are not a store."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import h5py
@@ -80,6 +81,124 @@ def test_a_store_replaced_while_it_is_open_still_gives_its_own_vectors(
         np.testing.assert_array_equal(store.read(range(0, 250, 2)), vectors[::2])
         with pytest.raises(InputError, match="was replaced by another"):
             Store(path, store.identity)
+
+
+def rewrite(path: Path, change: Callable[[h5py.File], object]) -> Path:
+    with h5py.File(path, "r+") as file:
+        change(file)
+    return path
+
+
+@pytest.fixture
+def small_store(tmp_path: Path) -> Path:
+    write_store(tmp_path / "s.h5", make_manifest(6), list(np.ones((6, 2, 3), np.float32)))
+    return tmp_path / "s.h5"
+
+
+def read_everything(path: Path) -> None:
+    with Store(path) as store:
+        assert len(store.utterances) == len(store)
+        assert len(store.unreadable) == 0
+        store.read(range(len(store)))
+
+
+@pytest.mark.parametrize("value", [1.5, np.nan, np.inf])
+def test_vectors_other_than_those_written_are_not_read(small_store: Path, value: float) -> None:
+    rewrite(small_store, lambda file: file["vectors"].__setitem__((3, 0, 1), value))
+    with Store(small_store) as store:
+        assert store.read([0, 1, 2, 5]).shape == (4, 2, 3)
+        for read in (lambda: store.read([2, 3]), lambda: store.read([3], [1]), lambda: store.read_clip(3)):
+            with pytest.raises(InputError, match=r"the vectors of c/0003 are not those that were written \(checksum\)"):
+                read()
+
+
+@pytest.mark.parametrize("value", [np.nan, -np.inf])
+def test_vectors_that_are_not_finite_are_not_read_even_if_they_were_written(tmp_path: Path, value: float) -> None:
+    vectors = np.ones((6, 1, 3), np.float32)
+    vectors[4, 0, 2] = value
+    write_store(tmp_path / "s.h5", make_manifest(6), list(vectors))
+    with Store(tmp_path / "s.h5") as store, pytest.raises(InputError, match=r"of c/0004 in .* hold NaN or infinity"):
+        store.read(range(6))
+
+
+def test_vectors_whose_sum_overflows_are_read(tmp_path: Path) -> None:
+    vectors = np.full((4, 1, 3), 3e38, np.float32)
+    write_store(tmp_path / "s.h5", make_manifest(4), list(vectors))
+    with Store(tmp_path / "s.h5") as store:
+        np.testing.assert_array_equal(store.read(range(4)), vectors)
+
+
+@pytest.mark.parametrize("column", ["utterance_id", "speaker", "emotion", "path", "duration_s"])
+def test_a_changed_label_or_id_is_not_read(small_store: Path, column: str) -> None:
+    value = 7.0 if column == "duration_s" else b"c/0009"
+    rewrite(small_store, lambda file: file[f"utterances/{column}"].__setitem__(2, value))
+    with pytest.raises(InputError, match=f"its utterances/{column} is not as it was written"):
+        read_everything(small_store)
+
+
+def _shorten(file: h5py.File) -> None:
+    speakers = file["utterances/speaker"][:4]
+    del file["utterances/speaker"]
+    file["utterances/speaker"] = speakers
+
+
+def _rename(file: h5py.File) -> None:
+    file["utterances"].move("emotion", "emotiom")
+
+
+def _claim(file: h5py.File) -> None:
+    del file["utterances/duration_s"]
+    del file["checksums"]
+    file.create_dataset("utterances/duration_s", (2**40,), "float64", chunks=(2**10,))
+    file.create_dataset("checksums", (2**40,), "uint32", chunks=(2**10,))
+
+
+@pytest.mark.parametrize("keep_contents", [True, False])
+@pytest.mark.parametrize("change", [_shorten, _rename, _claim, lambda file: file.attrs.__setitem__("spec", "{}")])
+def test_tables_that_do_not_fit_are_bad_input(
+    small_store: Path, change: Callable[[h5py.File], object], keep_contents: bool
+) -> None:
+    rewrite(small_store, change)
+    if not keep_contents:  # as in a store of an earlier version
+        rewrite(small_store, lambda file: file.attrs.__delitem__("contents"))
+    with pytest.raises(InputError, match=r"s\.h5|expected an embedding spec"):
+        read_everything(small_store)
+
+
+def _external_link(file: h5py.File, other: Path) -> None:
+    del file["vectors"]
+    file["vectors"] = h5py.ExternalLink(other, "vectors")
+
+
+def _soft_link(file: h5py.File, _: Path) -> None:
+    file["utterances/gender"] = h5py.SoftLink("/utterances/speaker")
+
+
+def _external_data(file: h5py.File, other: Path) -> None:
+    del file["utterances/path"]
+    file.create_dataset("utterances/path", (6,), "S8", external=[(str(other), 0, 48)])
+
+
+def _virtual(file: h5py.File, other: Path) -> None:
+    del file["vectors"]
+    layout = h5py.VirtualLayout((6, 2, 3), "float32")
+    layout[:] = h5py.VirtualSource(other, "vectors", (6, 2, 3))
+    file.create_virtual_dataset("vectors", layout)
+
+
+@pytest.mark.parametrize("change", [_external_link, _soft_link, _external_data, _virtual])
+def test_data_elsewhere_is_not_shown(small_store: Path, tmp_path: Path, change: Callable) -> None:
+    write_store(tmp_path / "other.h5", make_manifest(6), list(np.zeros((6, 2, 3), np.float32)))
+    rewrite(small_store, lambda file: change(file, tmp_path / "other.h5"))
+    with pytest.raises(InputError, match="is a link to data elsewhere, which is not followed"):
+        Store(small_store)
+
+
+def test_a_store_of_an_earlier_version_is_read(small_store: Path) -> None:
+    rewrite(small_store, lambda file: file.attrs.__delitem__("contents"))
+    read_everything(small_store)
+    with Store(small_store) as store:
+        assert not store.has_contents
 
 
 def test_a_file_that_is_not_a_store_is_bad_input(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Writing of a store: it can be read again, and a failed write leaves the old store unchanged."""
 
+import multiprocessing
+import os
 from pathlib import Path
 
 import numpy as np
@@ -43,3 +45,33 @@ def test_a_failed_write_leaves_the_old_store_unchanged(tmp_path: Path) -> None:
         write_store(path, make_manifest(2), [np.zeros((1, 2), np.float32), np.zeros((9, 9), np.float32)])
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+def _write_on_disks_of_every_size(path: Path) -> None:
+    """Write a store under limits from 1 kB to more than it takes; each is written whole, or raises an OSError."""
+    import resource
+    import signal
+
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    clips, vectors = make_manifest(300), list(np.ones((300, 1, 1_000), np.float32))
+    written = []
+    for limit in range(1_000, 1_400_000, 29_989):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+        try:
+            write_store(path, clips, vectors)
+        except OSError:
+            written.append(False)
+        else:
+            written.append(True)
+        assert path.exists() == written[-1]
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    path.with_name("done").touch() if written == sorted(written) and True in written else None
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a limit on file sizes")
+def test_a_full_disk_is_an_error_whenever_it_fills(tmp_path: Path) -> None:
+    process = multiprocessing.get_context("spawn").Process(target=_write_on_disks_of_every_size, args=(tmp_path / "s",))
+    process.start()
+    process.join()
+    assert process.exitcode == 0  # HDF5 once crashed on reading back what had not been written
+    assert (tmp_path / "done").exists()

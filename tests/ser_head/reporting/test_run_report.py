@@ -25,7 +25,8 @@ pytestmark = pytest.mark.pictures
 
 
 def report(run, store):
-    path = write_report(run, store)
+    with Store(store) as opened:
+        path = write_report(run, opened)
     assert path == run / "report.html"
     return HtmlParts(path.read_text("utf-8"))
 
@@ -100,7 +101,8 @@ def test_report_has_the_main_results_in_words(example):
 def test_the_same_run_gives_the_same_report(example):
     run, store, _ = example
     before = (run / "report.html").read_bytes()
-    write_report(run, store)
+    with Store(store) as opened:
+        write_report(run, opened)
     assert (run / "report.html").read_bytes() == before
 
 
@@ -302,8 +304,8 @@ def test_a_head_that_is_not_trained_in_epochs_has_no_training_curves(tmp_path, w
 def test_vectors_of_another_encoder_are_refused(tmp_path):
     run, _ = fabricate(tmp_path / "a")
     _, other_store = fabricate(tmp_path / "b", spec=replace(SPEC, model="wavlm", digest="d2"))
-    with pytest.raises(InputError, match="wavlm"):
-        write_report(run, other_store)
+    with Store(other_store) as opened, pytest.raises(InputError, match="wavlm"):
+        write_report(run, opened)
     assert not (run / "report.html").exists()
 
 
