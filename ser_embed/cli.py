@@ -116,7 +116,7 @@ class Command:
             if args.json:
                 print_json(output.document)
             elif output.text:
-                print(output.text)
+                print("\n".join(map(printable, output.text.split("\n"))))
             for clip in output.unreadable[:UNREADABLE_SHOWN]:
                 note(f"unreadable: {clip.get('path') or clip.get('file')}: {clip['reason']}")
             if len(output.unreadable) > UNREADABLE_SHOWN:
@@ -126,14 +126,33 @@ class Command:
         return run_command(work, resumes=self.resumes)
 
 
+def printable(text: str) -> str:
+    r"""Return text as one line that a terminal shows as it is, and any file can hold.
+
+    Control characters, which could move the cursor or fake a line, and bytes that are not UTF-8 become escapes.
+
+    >>> print(printable("a\x1b[2J\n.wav"))
+    a\x1b[2J\n.wav
+    """
+    return "".join(character if character.isprintable() else _escape(character) for character in text)
+
+
+def _escape(character: str) -> str:
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:  # how Python keeps a byte of a file name that is not UTF-8
+        return f"\\x{code - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode("ascii")
+
+
 def print_json(document: Any) -> None:
     """Write one JSON object to stdout, as `--json` promises, and nothing else."""
-    print(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
+    text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
+    print(text.encode("utf-8", "backslashreplace").decode("utf-8"))
 
 
 def note(message: str) -> None:
     """Write one line for the person at the terminal to stderr."""
-    print(message, file=sys.stderr, flush=True)
+    print(printable(message), file=sys.stderr, flush=True)
 
 
 def quiet() -> bool:
@@ -166,10 +185,16 @@ def run_command(work: Callable[[], int], *, resumes: bool = False) -> int:
         return 128 + (signal.SIGTERM if signal.SIGTERM in stopped.args else signal.SIGINT)
 
 
+class _PrintableFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
+
+
 @contextlib.contextmanager
 def _log_on_stderr() -> Iterator[None]:
     """Show what the library logs, one message a line."""
     handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_PrintableFormatter())
     loggers = [logging.getLogger(name) for name in LOGGERS]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

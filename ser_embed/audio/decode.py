@@ -1,26 +1,27 @@
 """Decoding of audio files to the waveform that an encoder takes: float32, mono, 16 kHz, full scale at 1.
 
-soundfile decodes (wav, flac, mp3, ogg, opus), channels are averaged, soxr resamples at its quality "VHQ" (very high).
-Nothing is padded. Trimming and levelling are off by default; if switched on, they are part of the store's spec.
+Channels are averaged, and soxr resamples at its quality "VHQ" (very high). Nothing is padded. Trimming and levelling
+are off by default; if switched on, they are part of the store's spec.
 """
 
 import dataclasses
 import io
+import os
 from pathlib import Path
 
 import numpy as np
-import soundfile
 import soxr
 
-from ser_embed.audio.integrity import describe_truncation
+from ser_embed.audio.reader import MISSING_PREFIXES, AudioReader, open_audio
 from ser_embed.errors import ClipError, InputError, SilentClipError
 from ser_embed.files import digest_of
 from ser_embed.spec import MIN_SAMPLES, RATE_HZ
 
 SILENCE_PEAK = 1e-4  # -80 dB of full scale: three steps of a 16-bit file, quieter than any recording of a voice
-# Beginnings of the reason when a file cannot be reached now, but may be available in a later run.
-MISSING_PREFIXES = ("missing: ", "cannot be opened: ")
-_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+# A clip is an utterance. More than this would only fill the memory before the encoder refuses it.
+MAX_CLIP_BYTES = 1 << 28
+MAX_CLIP_S = 1_800
+MAX_CLIP_SAMPLES = 60_000_000  # of each channel: 20 minutes at 48 kHz
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,60 +107,56 @@ def read_bytes(path: Path) -> bytes:
     """Return the bytes of a file.
 
     Raises:
-        ClipError: the file is missing, cannot be opened, is empty, or is a git-lfs pointer.
+        ClipError: the file is missing, cannot be opened, is empty, is a git-lfs pointer, a pipe or a device, or is too
+            large to be a clip.
     """
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError as error:
-        raise ClipError(f"{MISSING_PREFIXES[0]}there is no such file") from error
-    except OSError as error:
-        raise ClipError(f"{MISSING_PREFIXES[1]}{error.strerror or error}") from error
-    if not data:
-        raise ClipError("empty: 0 bytes")
-    if data.startswith(_LFS_POINTER):
-        raise ClipError("a git-lfs pointer, not the audio itself; fetch it with: git lfs pull")
-    return data
+    with open_audio(path) as file:
+        if os.fstat(file.fileno()).st_size > MAX_CLIP_BYTES:
+            raise ClipError(f"too large to be one clip: more than {MAX_CLIP_BYTES >> 20} MiB; cut it")
+        try:
+            return file.read(MAX_CLIP_BYTES)
+        except OSError as error:
+            raise ClipError(f"{MISSING_PREFIXES[1]}{error.strerror or error}") from error
 
 
 def decode(data: bytes) -> tuple[np.ndarray, int]:
-    """Decode a whole audio file.
+    """Decode a whole audio file and average its channels.
 
     Returns:
-        float32 (samples, channels) and the sampling rate in Hz.
+        float32 (samples,) and the sampling rate in Hz.
 
     Raises:
-        ClipError: the file is not audio, holds no samples, or is truncated.
+        ClipError: the file is not audio, holds no samples, is truncated or damaged, or is too long to be one clip.
     """
-    truncation = describe_truncation(data)
-    if truncation:
-        raise ClipError(f"truncated: {truncation}")
-    try:
-        with soundfile.SoundFile(io.BytesIO(data)) as file:
-            declared, rate_hz = file.frames, file.samplerate
-            samples = file.read(dtype="float32", always_2d=True)
-    except soundfile.LibsndfileError as error:
-        # Only decoding shows that a flac file is truncated.
-        if data[:4] == b"fLaC":
-            raise ClipError(f"truncated or damaged flac: {error.error_string}") from error
-        raise ClipError(f"not audio: {error.error_string}") from error
-    if len(samples) < declared:
-        raise ClipError(f"truncated: {declared} samples declared, {len(samples)} present")
-    if not len(samples):
+    reader = AudioReader(io.BytesIO(data))
+    longest = min(MAX_CLIP_SAMPLES, round(MAX_CLIP_S * reader.rate_hz))
+    blocks, count = [], 0
+    for block in reader.blocks():
+        blocks.append(average_channels(block))
+        count += len(block)
+        if count > longest:
+            raise ClipError(f"too long to be one clip: more than {longest / reader.rate_hz:.0f} s; cut it")
+    if not blocks:
         raise ClipError("empty: an audio file without samples")
-    return samples, rate_hz
+    return np.concatenate(blocks), reader.rate_hz
+
+
+def average_channels(samples: np.ndarray) -> np.ndarray:
+    """Return the mean over the channels of samples, float32 (samples, channels), as float32 (samples,)."""
+    return samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
 
 
 def to_16k_mono(samples: np.ndarray, rate_hz: int) -> np.ndarray:
     """Average the channels and resample to 16 kHz.
 
     Args:
-        samples: float32 (samples, channels).
+        samples: float32 (samples,) or (samples, channels).
         rate_hz: their sampling rate in Hz.
 
     Returns:
         float32 (samples,) at 16 kHz.
     """
-    mono = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
+    mono = samples if samples.ndim == 1 else average_channels(samples)
     if rate_hz != RATE_HZ:
         mono = soxr.resample(mono, rate_hz, RATE_HZ, quality="VHQ")
     return np.ascontiguousarray(mono, dtype=np.float32)

@@ -1,18 +1,14 @@
 """Windows of long audio, decoded piece by piece as 16 kHz waveforms. Nothing is padded."""
 
-import mmap
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
-from ser_embed.audio.decode import read_bytes, to_16k_mono
-from ser_embed.audio.integrity import describe_truncation
+from ser_embed.audio.decode import to_16k_mono
+from ser_embed.audio.reader import AudioReader, open_audio
 from ser_embed.errors import ClipError
 from ser_embed.spec import MIN_SAMPLES, RATE_HZ
-
-_SUSPICIOUS_BYTES = 1_000  # a smaller file may be empty or a git-lfs pointer
 
 
 def windows(path: Path, window_s: float, hop_s: float) -> Iterator[tuple[float, float, np.ndarray]]:
@@ -28,34 +24,15 @@ def windows(path: Path, window_s: float, hop_s: float) -> Iterator[tuple[float, 
         and may be shorter, but never shorter than the minimum of an encoder. Silent windows are included.
 
     Raises:
-        ClipError: the file cannot be read or decoded, or is shorter than the minimum of an encoder.
+        ClipError: the file cannot be read or decoded, or is shorter than the minimum of an encoder. That samples are
+            missing may show only at the end.
     """
-    if not path.is_file() or path.stat().st_size < _SUSPICIOUS_BYTES:
-        read_bytes(path)  # raises the error for a file that is missing, empty or a git-lfs pointer
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        truncation = describe_truncation(data)
-    if truncation:
-        raise ClipError(f"truncated: {truncation}")
-    try:
-        with _SequentialFile(path) as file:
-            buffer = WindowBuffer(file.samplerate, window_s, hop_s)
-            block = round(window_s * file.samplerate)
-            while len(samples := file.read(block, dtype="float32", always_2d=True)):
-                yield from buffer.push(samples)
-            yield from buffer.finish()
-    except soundfile.LibsndfileError as error:
-        raise ClipError(f"not audio: {error.error_string}") from error
-
-
-class _SequentialFile(soundfile.SoundFile):
-    """A file that is read from start to end.
-
-    soundfile seeks after every read, which makes an mp3 decoder continue at a wrong position.
-    """
-
-    def seekable(self) -> bool:
-        """Return False, so that soundfile never seeks."""
-        return False
+    with open_audio(path) as file:
+        reader = AudioReader(file)
+        buffer = WindowBuffer(reader.rate_hz, window_s, hop_s)
+        for samples in reader.blocks():
+            yield from buffer.push(samples)
+        yield from buffer.finish()
 
 
 class WindowBuffer:

@@ -53,8 +53,8 @@ def match_unicode_form(folder: Path, path: str) -> str:
     return next((form for form in forms if os.path.exists(folder / form)), path)
 
 
-def printable(path: PurePosixPath) -> str:
-    r"""Return a path as text that can be stored and printed, with `\x..` for bytes that are not UTF-8."""
+def storable(path: PurePosixPath) -> str:
+    r"""Return a path as text that can be stored, with `\x..` for bytes that are not UTF-8."""
     return os.fsencode(str(path)).decode("utf-8", "backslashreplace")
 
 

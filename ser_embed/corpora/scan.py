@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from ser_embed.corpora.audio_files import SUFFIXES, audio_files, drop_duplicate_files, printable
+from ser_embed.corpora.audio_files import SUFFIXES, audio_files, drop_duplicate_files, storable
 from ser_embed.corpora.base import Corpus
 from ser_embed.corpora.manifest_csv import MANIFEST, UnusableCorpus, read_manifest
 from ser_embed.corpora.registry import CORPORA, CorpusLocation, find_corpora, select_corpora
@@ -107,7 +107,7 @@ def _scan_corpus(data: Path, corpus: Corpus, folders: Sequence[Path]) -> Scan:
     clips = [(path, fields) for path, fields in files if fields is not None]
     used = [(path, fields) for path, fields in clips if not _excluded_form(corpus, fields)]
     if not used:
-        raise UnusableCorpus(f"expected clips named {corpus.grammar} in {folder_names}, found {printable(files[0][0])}")
+        raise UnusableCorpus(f"expected clips named {corpus.grammar} in {folder_names}, found {storable(files[0][0])}")
     unique = drop_duplicate_files(data, used)
     manifest = build_manifest(_manifest_row(corpus, path, fields) for path, fields in unique)
     excluded_forms = [_excluded_form(corpus, fields) for _, fields in clips]
@@ -159,8 +159,8 @@ def _note_left_out(corpus: Corpus, excluded_forms: Sequence[str], num_copies: in
 
 def _unreadable_row(corpus: Corpus, path: PurePosixPath) -> dict[str, str]:
     return {
-        "utterance_id": f"{corpus.name}/{printable(path)}",
-        "path": printable(path),
+        "utterance_id": f"{corpus.name}/{storable(path)}",
+        "path": storable(path),
         "reason": f"file name does not follow {corpus.grammar}",
     }
 

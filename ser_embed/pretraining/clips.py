@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ser_embed.corpora.audio_files import audio_files, printable
+from ser_embed.corpora.audio_files import audio_files, storable
 from ser_embed.corpora.manifest_csv import MANIFEST
 from ser_embed.corpora.scan import scan_data
 from ser_embed.corpora.tables import read_table
@@ -76,7 +76,7 @@ def _clips_of_corpora(data: Path) -> pd.DataFrame:
     try:
         return scan_data(data).manifest[["path", "speaker"]]
     except InputError as error:
-        paths = [printable(path) for path in audio_files(data)]
+        paths = [storable(path) for path in audio_files(data)]
         if not paths:
             raise InputError(f"expected audio in {data}, found none") from error
     return pd.DataFrame({"path": paths, "speaker": ""})

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from ser_embed.audio.decode import FACTS, MISSING_PREFIXES, read_bytes
+from ser_embed.audio.decode import FACTS, read_bytes
+from ser_embed.audio.reader import MISSING_PREFIXES
 from ser_embed.cli import quiet
 from ser_embed.errors import ClipError
 from ser_embed.files import digest_of

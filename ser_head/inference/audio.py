@@ -150,6 +150,7 @@ def embed_clips(embedder: Any, files: Iterable[Path], known_digests: Collection[
     def new_waveforms() -> Iterator[np.ndarray]:
         for file in tqdm(files, "enrolling", unit="file", disable=quiet()):
             try:
+                _require_storable(str(file))
                 waveform, facts = _load(file, embedder.max_clip_s)
             except ClipError as error:
                 unreadable.append({"file": str(file), "reason": str(error)})
@@ -170,7 +171,8 @@ def file_digests(files: Iterable[Path]) -> dict[str, str]:
     digests = {}
     for path in files:
         with contextlib.suppress(OSError):  # reported when the file is to be scored
-            digests[str(path)] = digest_of_file(path)
+            if path.is_file():  # a pipe might never end
+                digests[str(path)] = digest_of_file(path)
     return digests
 
 
@@ -197,12 +199,21 @@ def read_segments(
     for item in tqdm(audio, "scoring", unit="file", disable=is_quiet):
         name = item.name if isinstance(item, AudioArray) else str(item)
         try:
+            _require_storable(name)
             if window_s is None:
                 yield _whole(item, name, longest_s)
             else:
                 yield from _voiced_windows(name, _windows(item, window_s, hop_s or window_s / 2))
         except ClipError as error:
             unreadable.append({"file": name, "reason": str(error)})
+
+
+def _require_storable(name: str) -> None:
+    """Check that a file's name can stand in a table."""
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise ClipError("its name is not UTF-8; rename it") from error
 
 
 def _load(file: Path, longest_s: float) -> tuple[np.ndarray, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ser_embed.cli import printable
 from ser_head.evaluation.predictions import PROBABILITY
 from ser_head.inference.audio import Segment
 from ser_head.inference.output_formats import write_output
@@ -46,7 +47,7 @@ class Predictions:
 
     def lines(self) -> list[str]:
         """Return one line per file: its emotion and probabilities, or its timeline."""
-        return [_line(str(file), rows) for file, rows in self.table.groupby("file", sort=False)]
+        return [_line(printable(str(file)), rows) for file, rows in self.table.groupby("file", sort=False)]
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values, a list of windows per file."""

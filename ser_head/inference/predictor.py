@@ -135,6 +135,10 @@ class Predictor:
         scores = self._score_all(segments, speaker)
         by_file = {entry["file"]: entry for entry in unreadable}  # a file may have been enrolled too
         table = scores.table(self.config.min_confidence)
+        is_whole = [
+            file not in by_file for file in table["file"]
+        ]  # the end of a file may have shown that it is damaged
+        table = table[is_whole].reset_index(drop=True)
         predictions = Predictions(table, tuple(by_file.values()), speaker.num_enrolled)
         self._warn_of_out_of_domain(predictions, is_windowed=config.window is not None)
         return predictions

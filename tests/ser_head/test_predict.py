@@ -68,7 +68,10 @@ def test_the_command_writes_lines_csv_and_json(run: Path, tmp_path: Path, capsys
         str(tmp_path / "a.flac"),
         str(tmp_path / "b.mp3"),
     ]
-    assert printed.err.splitlines()[-1] == f"unreadable: {tmp_path / 'c.wav'}: not audio: Format not recognised."
+    assert (
+        printed.err.splitlines()[-1]
+        == f"unreadable: {tmp_path / 'c.wav'}: not audio: neither wav, flac, ogg, opus, mp3 nor aiff"
+    )
     labels = Run.load(run).labels
     table = pd.read_csv(out)
     common_columns = ["file", "start_s", "end_s", "emotion", "confidence", "unfamiliarity"]
