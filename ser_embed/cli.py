@@ -61,7 +61,7 @@ class CommandOutput:
         text: for people; "" prints nothing.
         document: for `--json`.
         unreadable: one {"path" or "file", "reason"} for each file that could not be read.
-        exit_code: where nothing is unreadable.
+        exit_code: `EXIT_DONE`, which unreadable files change to `EXIT_SOME_UNREADABLE`, or that of a failure.
     """
 
     text: str
@@ -121,7 +121,7 @@ class Command:
                 note(f"unreadable: {clip.get('path') or clip.get('file')}: {clip['reason']}")
             if len(output.unreadable) > UNREADABLE_SHOWN:
                 note(f"... and {len(output.unreadable) - UNREADABLE_SHOWN} more unreadable files")
-            return EXIT_SOME_UNREADABLE if output.unreadable else output.exit_code
+            return output.exit_code or (EXIT_SOME_UNREADABLE if output.unreadable else EXIT_DONE)
 
         return run_command(work, resumes=self.resumes)
 

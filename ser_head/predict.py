@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ser_embed.cli import Command, CommandModule, CommandOutput
+from ser_embed.cli import Command, CommandModule, CommandOutput, note
+from ser_embed.errors import EXIT_DONE, EXIT_FAILED
 from ser_embed.options import config_from_args, with_config_signature
 from ser_head.config.inference import PredictConfig
 from ser_head.inference.output_formats import WRITERS, require_output
@@ -64,8 +65,18 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 def _run(args: argparse.Namespace) -> CommandOutput:
     config = config_from_args(args, PredictConfig)
     values = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
-    predictions = predict(args.audio, args.run, args.output, **values)
-    return CommandOutput("\n".join(predictions.lines()), predictions.to_json(), predictions.unreadable)
+    output = None if args.output is None else Path(args.output)
+    if output:
+        require_output(output)
+    predictions = predict(args.audio, args.run, **values)
+    exit_code = EXIT_DONE
+    try:
+        if output:
+            predictions.write(output)
+    except OSError as error:
+        note(f"error: cannot write {output} ({error.strerror or error}); the answers are on stdout")
+        exit_code = EXIT_FAILED
+    return CommandOutput("\n".join(predictions.lines()), predictions.to_json(), predictions.unreadable, exit_code)
 
 
 COMMAND = Command(

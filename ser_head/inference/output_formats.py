@@ -35,7 +35,7 @@ def _write_csv(predictions: "Predictions", path: Path) -> None:
 
 
 def _write_json(predictions: "Predictions", path: Path) -> None:
-    path.write_text(json.dumps(predictions.to_json(), indent=2, ensure_ascii=False) + "\n", "utf-8")
+    path.write_text(json.dumps(predictions.to_json(), indent=2, ensure_ascii=False) + "\n", "utf-8", "backslashreplace")
 
 
 WRITERS: dict[str, Callable[["Predictions", Path], None]] = {".csv": _write_csv, ".json": _write_json}

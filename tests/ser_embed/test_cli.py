@@ -1,11 +1,13 @@
 """How a command ends."""
 
+import json
+import logging
 import signal
 import threading
 
 import pytest
 
-from ser_embed.cli import run_command
+from ser_embed.cli import note, print_json, run_command
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -35,3 +37,19 @@ def test_a_thread_runs_commands_too():
     thread.start()
     thread.join()
     assert codes == [0]
+
+
+def test_a_name_cannot_act_on_the_terminal_or_fake_a_line(capsys):
+    hostile = "a\x1b[2J\r\nerror: b\u202e.wav"
+    note(f"unreadable: {hostile} \udcff")
+
+    def work():
+        logging.getLogger("ser_embed").warning("left out: %s", hostile)
+        print_json({"file": hostile + "\udcff"})
+        return 0
+
+    assert run_command(work) == 0
+    printed = capsys.readouterr()
+    escaped = r"a\x1b[2J\r\nerror: b\u202e.wav"
+    assert printed.err == f"unreadable: {escaped} \\xff\nleft out: {escaped}\n"
+    assert json.loads(printed.out) == {"file": hostile + "\udcff"}

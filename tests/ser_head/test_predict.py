@@ -1,7 +1,9 @@
 """Prediction on new audio, by runs trained on `mfcc` vectors of tones."""
 
+import errno
 import json
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +18,11 @@ from ser_embed.errors import InputError
 from ser_embed.store.reader import Store
 from ser_head.evaluation.predictions import probability_matrix, read_predictions
 from ser_head.inference import predictor as prediction
+from ser_head.inference.output_formats import WRITERS
 from ser_head.inference.prediction_table import SILENT, UNCERTAIN
 from ser_head.predict import main
 from ser_head.runs.run import Run, newest_run
+from tests.ser_embed.audio.formats import encode
 from tests.ser_embed.conftest import tone, write_corpus
 
 
@@ -81,6 +85,56 @@ def test_the_command_writes_lines_csv_and_json(run: Path, tmp_path: Path, capsys
     assert main(["--run", str(run), str(tmp_path / "a.flac"), "--json", "--window", "0.2"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert [window["start_s"] for window in document["files"][0]["windows"]][:3] == [0.0, 0.1, 0.2]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs names of any bytes, and pipes")
+@pytest.mark.parametrize("options", [[], ["--window", "1"]])
+def test_odd_files_are_named_and_the_others_answered(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture, options: list[str]
+) -> None:
+    sound = tone(32_000)
+    soundfile.write(tmp_path / "good.wav", sound, 16_000)
+    shutil.copy(tmp_path / "good.wav", os.fsencode(tmp_path / "bad") + b"\xff.wav")
+    shutil.copy(tmp_path / "good.wav", tmp_path / "a\x1b[31m\nb.wav")
+    soundfile.write(tmp_path / "slow.wav", sound[:200], 1)
+    os.mkfifo(tmp_path / "pipe.wav")
+    (tmp_path / "zero.wav").symlink_to("/dev/zero")
+    whole = encode(np.tile(sound, 4), 16_000, "ogg")
+    (tmp_path / "cut.ogg").write_bytes(whole[: len(whole) // 2])
+    out = tmp_path / "out.json"
+    assert main(["--run", str(run), str(tmp_path), "--output", str(out), *options]) == 3
+    printed = capsys.readouterr()
+    assert {line.split(": ")[0] for line in printed.out.splitlines()} == {
+        str(tmp_path / "good.wav"),
+        rf"{tmp_path}/a\x1b[31m\nb.wav",
+    }
+    unreadable = [line for line in printed.err.splitlines() if line.startswith("unreadable: ")]
+    assert len(unreadable) == 5
+    assert {entry["file"] for entry in json.loads(out.read_text())["unreadable"]} == {
+        str(tmp_path / name) for name in ("bad\udcff.wav", "slow.wav", "pipe.wav", "zero.wav", "cut.ogg")
+    }
+
+
+def test_on_a_full_disk_the_old_answers_stay_and_the_new_are_printed(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    soundfile.write(tmp_path / "a.wav", tone(16_000), 16_000)
+    out = tmp_path / "out.csv"
+    out.write_text("old answers")
+
+    def fill(_: object, path: Path) -> None:
+        path.write_text("half of the n")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setitem(WRITERS, ".csv", fill)
+    assert main(["--run", str(run), str(tmp_path / "a.wav"), "--output", str(out)]) == 1
+    printed = capsys.readouterr()
+    assert printed.out.startswith(f"{tmp_path / 'a.wav'}: ")
+    assert printed.err.splitlines()[-1] == (
+        f"error: cannot write {out} (No space left on device); the answers are on stdout"
+    )
+    assert out.read_text() == "old answers"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.wav", "out.csv"]
 
 
 def test_an_output_that_cannot_be_written_is_refused_before_audio_is_read(
