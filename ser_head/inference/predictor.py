@@ -135,9 +135,8 @@ class Predictor:
         scores = self._score_all(segments, speaker)
         by_file = {entry["file"]: entry for entry in unreadable}  # a file may have been enrolled too
         table = scores.table(self.config.min_confidence)
-        is_whole = [
-            file not in by_file for file in table["file"]
-        ]  # the end of a file may have shown that it is damaged
+        # The end of a file may have shown that it is damaged, after windows of it were scored.
+        is_whole = np.array([file not in by_file for file in table["file"]], dtype=bool)
         table = table[is_whole].reset_index(drop=True)
         predictions = Predictions(table, tuple(by_file.values()), speaker.num_enrolled)
         self._warn_of_out_of_domain(predictions, is_windowed=config.window is not None)
