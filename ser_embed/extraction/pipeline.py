@@ -40,6 +40,7 @@ from ser_embed.store.cache import SOURCE_FILE, Cache
 from ser_embed.store.merge import is_up_to_date, merge_clips, merge_unreadable, write_merged
 from ser_embed.store.parts import PartFolder
 from ser_embed.store.reader import Store
+from ser_embed.store.seal import DamagedStore
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +57,7 @@ def run_extraction(config: ExtractConfig) -> ExtractReport:
     # A misspelt model name, and a store file of another format, are reported before the encoder is loaded.
     find_family(config.model)
     scan = scan_data(config.data, config.corpus)
-    if store_path.exists():
+    if store_path.exists() and not (config.force and _is_damaged(store_path)):
         Store(store_path).close()
     encoder, further_devices = _load_encoders(config)
     with exclusive_lock(store_path):
@@ -147,18 +148,32 @@ def _reusable_stores(store_path: Path, spec: EmbeddingSpec, force: bool) -> list
     Args:
         store_path: the store, which need not exist.
         spec: what the vectors of this run are.
-        force: ignore a store of another spec instead of raising.
+        force: ignore a store that is damaged or of another spec instead of raising.
 
     Raises:
         InputError: the store holds vectors of another spec.
     """
     if not store_path.exists():
         return []
+    if force and _is_damaged(store_path):
+        logger.warning("%s was damaged: it is replaced, with whatever clips of other corpora it held", store_path)
+        return []
     with Store(store_path) as store:
         if force and store.spec.differences(spec):
             return []
         store.spec.require_same(spec, str(store_path))
     return [store_path]
+
+
+def _is_damaged(path: Path) -> bool:
+    """Return whether a file was a store once, but cannot be opened as one."""
+    try:
+        Store(path).close()
+    except DamagedStore:
+        return True
+    except InputError:
+        pass
+    return False
 
 
 def _has_clips(path: Path) -> bool:

@@ -1,6 +1,6 @@
 """Layout of a store: which datasets its HDF5 file has, of which shapes, and where they are: in this file alone.
 
-    /                      attributes: format, version, spec (JSON), software (JSON), contents (JSON, checksums by name)
+    /                      attributes: format, version, spec (JSON), software (JSON)
     /vectors               float32 (clips, layers, width), or (frames, layers, width) with frames pooling
     /layers                names of the layers
     /checksums             uint32 (clips,), CRC-32 of each clip's vectors as stored
@@ -10,26 +10,25 @@
                            present only if the model was pre-trained with speaker embeddings
 
 Vectors are not compressed: compression hardly reduces the size of such float32 values, and rows of an uncompressed
-chunk can be read one by one. HDF5 keeps checksums of its own structures in files of this version of its format; what
-they do not cover is summed here.
+chunk can be read one by one. Around the HDF5 file is its seal, see `ser_embed.store.seal`.
 """
 
 import contextlib
-import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import h5py
+import numpy as np
 
 from ser_embed.errors import InputError
 from ser_embed.manifest import COLUMNS, FRAME_COLUMNS, UNREADABLE_COLUMNS
 from ser_embed.spec import EmbeddingSpec
-from ser_embed.store.checksums import CONTENTS
+from ser_embed.store.seal import DamagedStore, FileIdentity, check_seal
 
 FORMAT = "ser-embeddings"
-VERSION = 1
-HDF5_VERSION = ("v110", "v110")  # the first whose structures all have checksums
-DESCRIBED = ("spec", "software")  # attributes
+VERSION = 2
+_READABLE = (1, 2)  # version 1 had no seal
 _LARGEST_RATIO = 1100  # of numbers to their compressed bytes; deflate's is 1032
 
 
@@ -45,13 +44,32 @@ def open_file(path: Path) -> h5py.File:
             raise InputError(f"expected a store file{example}, but {path} is a folder")
         if not path.is_file():
             raise InputError(f"no store at {path}; make one with: python -m ser_embed.extract --model NAME")
-        return h5py.File(path, "r")
+        identity = check_seal(path)
+        file = h5py.File(path, "r")
+        if identity_of(file) != identity:
+            file.close()
+            raise InputError(f"the store {path} was replaced by another while it was in use; start again")
+        return file
     except InputError:
         raise
     except PermissionError as error:
         raise InputError(f"expected a store, but there is no permission to read {path}") from error
     except (OSError, ValueError) as error:
         raise InputError(f"expected a store (HDF5), but {path} cannot be read as one ({error})") from error
+
+
+def identity_of(file: h5py.File) -> FileIdentity:
+    """Return device and inode of an open file, which a store that replaces it does not share."""
+    status = os.fstat(file.id.get_vfd_handle())
+    return status.st_dev, status.st_ino
+
+
+def read_value(file: h5py.File, name: str) -> np.ndarray:
+    """Read a column by its path: texts as an array of objects, numbers as they are."""
+    dataset = file[name]
+    if h5py.check_string_dtype(dataset.dtype) is None:
+        return dataset[:]
+    return dataset.asstr()[:].astype(object)
 
 
 @contextlib.contextmanager
@@ -69,14 +87,7 @@ def reading(path: Path, part: str) -> Iterator[None]:
         raise
     except (OSError, LookupError, ValueError, TypeError, RuntimeError, AttributeError, MemoryError) as error:
         reason = " ".join(str(error).split())
-        raise InputError(f"the store {path} is damaged: its {part} cannot be read ({reason})") from error
-
-
-def names_in(file: h5py.File) -> list[str]:
-    """Return the names of all datasets in a store but `vectors`, and of the attributes that describe it."""
-    columns = [f"{group}/{name}" for group in file if isinstance(file[group], h5py.Group) for name in file[group]]
-    datasets = [name for name in file if isinstance(file[name], h5py.Dataset) and name != "vectors"]
-    return [*DESCRIBED, *datasets, *columns]
+        raise DamagedStore(path, f"its {part} cannot be read ({reason})") from error
 
 
 def check_format(file: h5py.File, path: Path) -> None:
@@ -86,7 +97,7 @@ def check_format(file: h5py.File, path: Path) -> None:
         InputError: it is not, or a dataset is a link or a view to elsewhere.
     """
     file_format, version = file.attrs.get("format"), file.attrs.get("version")
-    if (file_format, version) != (FORMAT, VERSION):
+    if file_format != FORMAT or version not in _READABLE:
         raise InputError(f"expected a store ({FORMAT} {VERSION}), but {path} is {file_format} {version}")
     for name in file:
         _require_own(file, name, path)
@@ -118,7 +129,7 @@ def check_shapes(file: h5py.File, spec: EmbeddingSpec, path: Path) -> None:
 
     def require(is_met: bool, problem: str) -> None:
         if not is_met:
-            raise InputError(f"the store {path} is damaged: {problem}")
+            raise DamagedStore(path, problem)
 
     for name in ("vectors", "layers", "checksums", "utterances", "unreadable"):
         require(name in file, f"it has no /{name}")
@@ -144,19 +155,3 @@ def check_shapes(file: h5py.File, spec: EmbeddingSpec, path: Path) -> None:
     if "speakers" in file:
         shape = file["speakers/vectors"].shape
         require(shape == (file["speakers/names"].shape[0], *expected[1:]), f"/speakers/vectors has the shape {shape}")
-
-
-def read_contents(file: h5py.File, path: Path) -> dict[str, int]:
-    """Return the checksum of each column and descriptive attribute; none for a store of an earlier version.
-
-    Raises:
-        InputError: they are not of what the file holds.
-    """
-    if CONTENTS not in file.attrs:
-        return {}
-    contents = json.loads(str(file.attrs[CONTENTS]))
-    present = names_in(file)
-    if sorted(contents) != sorted(present):
-        different = sorted(set(contents).symmetric_difference(present))
-        raise InputError(f"the store {path} is damaged: {', '.join(different)} is not as it was written")
-    return contents

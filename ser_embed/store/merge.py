@@ -112,7 +112,7 @@ def is_up_to_date(
     with Store(path) as store:
         names = manifest_columns(clips)
         return (
-            store.has_contents
+            store.is_sealed
             and len(store) == len(clips)
             and set(names) == set(store.columns).difference(FRAME_COLUMNS)
             and all(store.table([name])[name].equals(clips[name]) for name in names)

@@ -1,7 +1,7 @@
 """Reader of a store: one HDF5 file of vectors with the manifest of the clips that they were extracted from.
 
-Everything is checked when it is read: vectors and columns against their checksums, vectors for NaN and infinity. Each
-clip's vectors are checked once, the first time. `ser_embed.store.layout` describes the file and
+Everything is checked: when the file is opened, all but the vectors, against its seal; when vectors are read, against
+their checksums and for NaN and infinity, once for each clip. `ser_embed.store.layout` describes the file and
 `ser_embed.store.writer` writes it.
 """
 
@@ -19,10 +19,10 @@ import pandas as pd
 from ser_embed.errors import InputError
 from ser_embed.manifest import FRAME_COLUMNS, UNREADABLE_COLUMNS, tidy
 from ser_embed.spec import EmbeddingSpec
-from ser_embed.store.checksums import all_finite, column_checksum, read_value, row_checksums
-from ser_embed.store.layout import check_format, check_shapes, open_file, read_contents, reading
+from ser_embed.store.checksums import all_finite, row_checksums
+from ser_embed.store.layout import check_format, check_shapes, identity_of, open_file, read_value, reading
+from ser_embed.store.seal import DamagedStore, FileIdentity
 
-FileIdentity = tuple[int, int]  # device and inode
 # Up to this many chunks, asking HDF5 for each offset (0.3 ms) is faster than iterating over all (60 ms for 10 000).
 _MAX_SINGLE_LOOKUPS = 30
 
@@ -55,40 +55,30 @@ class Store:
         try:
             with reading(self.path, "description"):
                 check_format(self._file, self.path)
-                self._contents = read_contents(self._file, self.path)
-                self.spec = EmbeddingSpec.from_json(self._value("spec")[0])
-                self.software: dict[str, Any] = json.loads(self._value("software")[0])
+                self.spec = EmbeddingSpec.from_json(str(self._file.attrs["spec"]))
+                self.software: dict[str, Any] = json.loads(str(self._file.attrs["software"]))
                 check_shapes(self._file, self.spec, self.path)
                 self.layers = tuple(map(str, self._value("layers")))
             if self.layers != self.spec.layers:
-                raise InputError(f"the store {self.path} is damaged: /layers names {' '.join(self.layers)}")
+                raise DamagedStore(self.path, f"/layers names {' '.join(self.layers)}")
             if identity not in (None, self.identity):
                 raise InputError(f"the store {self.path} was replaced by another while it was in use; start again")
         except InputError as error:
             self._file.close()
             if str(self.path) in str(error):
                 raise
-            raise InputError(f"the store {self.path} is damaged: {error}") from error
+            raise DamagedStore(self.path, str(error)) from error
         self._chunk_offsets: dict[int, int] = {}
         self._is_checked = np.zeros(len(self), dtype=bool)
 
     def _value(self, name: str) -> np.ndarray:
-        """Read a column, or an attribute that describes the store, and compare it with its checksum.
-
-        Args:
-            name: a path such as "utterances/speaker", or the name of an attribute.
-
-        Returns:
-            Texts as an array of objects, numbers as they are.
+        """Read a column by its path, such as "utterances/speaker": texts as an array of objects, numbers as they are.
 
         Raises:
-            InputError: it cannot be read, or is not what was written.
+            InputError: it cannot be read.
         """
         with reading(self.path, name):
-            values = read_value(self._file, name)
-        if self._contents and column_checksum(values) != self._contents[name]:
-            raise InputError(f"the store {self.path} is damaged: its {name} is not as it was written (checksum)")
-        return values
+            return read_value(self._file, name)
 
     @cached_property
     def vectors(self) -> h5py.Dataset:
@@ -138,8 +128,7 @@ class Store:
     @property
     def identity(self) -> FileIdentity:
         """Device and inode of the open file, which a store that replaces it does not share."""
-        status = os.fstat(self._handle)
-        return status.st_dev, status.st_ino
+        return identity_of(self._file)
 
     @property
     def _handle(self) -> int:
@@ -156,9 +145,9 @@ class Store:
         return self._value("checksums")
 
     @property
-    def has_contents(self) -> bool:
-        """Whether columns have checksums; a store of an earlier version has those of vectors alone."""
-        return bool(self._contents)
+    def is_sealed(self) -> bool:
+        """Whether all but the vectors has a checksum too; a store of an earlier version has those of vectors alone."""
+        return self._file.userblock_size > 0
 
     def __len__(self) -> int:
         """Return the number of clips."""
@@ -287,7 +276,7 @@ class Store:
         extents = np.stack([starts, starts + counts], axis=1)
         is_whole = np.isfinite(extents).all() and (extents == np.floor(extents)).all()
         if not is_whole or (starts < 0).any() or (counts < 1).any() or (extents > len(self.vectors)).any():
-            raise InputError(f"the store {self.path} is damaged: frames that it does not have belong to its clips")
+            raise DamagedStore(self.path, "frames that it does not have belong to its clips")
         return extents.astype(np.int64)
 
     def _check(self, rows: np.ndarray, vectors: np.ndarray) -> None:
@@ -304,9 +293,10 @@ class Store:
             return
         is_damaged = row_checksums(vectors) != self._checksums[rows]
         if is_damaged.any():
-            raise InputError(
-                f"the store {self.path} is damaged: the vectors of {self._name(rows[is_damaged][0])} are not those "
-                "that were written (checksum); inspect --verify lists all such clips, extract --force replaces them"
+            raise DamagedStore(
+                self.path,
+                f"the vectors of {self._name(rows[is_damaged][0])} are not those that were written (checksum); "
+                "inspect --verify lists all such clips, extract --force replaces them",
             )
         if not all_finite(vectors):
             is_finite = np.isfinite(vectors).reshape(len(vectors), -1).all(axis=1)

@@ -14,8 +14,9 @@ import pandas as pd
 from ser_embed.files import flush_to_disk, temporary_path
 from ser_embed.manifest import UNREADABLE_COLUMNS, build_manifest, tidy
 from ser_embed.spec import EmbeddingSpec
-from ser_embed.store.checksums import CONTENTS, checksum, describe_contents
-from ser_embed.store.layout import FORMAT, HDF5_VERSION, VERSION, names_in
+from ser_embed.store.checksums import checksum
+from ser_embed.store.layout import FORMAT, VERSION
+from ser_embed.store.seal import SEAL_BYTES, write_seal
 
 CLIPS_PER_CHUNK = 100  # of an HDF5 chunk: as many as in one part file
 FRAMES_PER_CHUNK = 1000  # 20 s of HuBERT frames
@@ -46,7 +47,7 @@ class StoreWriter:
         self._temporary = temporary_path(path)
         self._has_frames = spec.pooling == "frames"
         self._disk = _CheckedFile(self._temporary, "w+")
-        self._file = h5py.File(self._disk, "w", libver=HDF5_VERSION)
+        self._file = h5py.File(self._disk, "w", userblock_size=SEAL_BYTES)
         self._file.attrs.update(
             format=FORMAT, version=VERSION, spec=spec.to_json(), software=json.dumps(dict(software))
         )
@@ -107,8 +108,11 @@ class StoreWriter:
         _write_table(self._file.create_group("unreadable"), unreadable)
         self._file.create_dataset("checksums", data=np.concatenate([np.zeros(0, np.uint32), *self._checksums]))
         self._raise_write_error()
-        self._file.attrs[CONTENTS] = describe_contents(self._file, names_in(self._file))
+        stretches: list[tuple[int, int]] = []
+        self._file.flush()
+        self._vectors.id.chunk_iter(lambda chunk: stretches.append((chunk.byte_offset, chunk.size)))
         self._file.close()
+        write_seal(self._disk, stretches)
         self._raise_write_error()
         os.fsync(self._disk.fileno())
         os.replace(self._temporary, self.path)

@@ -9,6 +9,7 @@ import soundfile
 
 import ser_embed
 from ser_embed.inspect import main
+from ser_embed.store.seal import SEAL_BYTES
 from tests.ser_embed.conftest import tone
 
 
@@ -47,9 +48,11 @@ def rename(file: h5py.File, _: Path) -> None:
 
 
 def repeat(file: h5py.File, data: Path) -> None:
-    """Name two clips alike, as other software might, which writes no checksums of columns."""
+    """Name two clips alike, as other software might, which writes no seal."""
     rename(file, data)
-    del file.attrs["contents"]
+    file.close()
+    path = data.parent / "s.h5"
+    path.write_bytes(path.read_bytes()[SEAL_BYTES:])
 
 
 @pytest.mark.parametrize(
@@ -74,9 +77,9 @@ def test_every_disagreement_is_named(
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        (flip("checksums"), "its checksums is not as it was written (checksum)"),
-        (rename, "its utterances/utterance_id is not as it was written (checksum)"),
-        (lambda file, _: file["vectors"].resize(5, axis=0), "/vectors has the shape (5, 1, 248), expected (6, 1, 248)"),
+        (flip("checksums"), "not as it was written (checksum)"),
+        (rename, "not as it was written (checksum)"),
+        (lambda file, _: file["vectors"].resize(5, axis=0), "not as it was written (checksum)"),
     ],
 )
 def test_damaged_tables_are_one_line(

@@ -68,6 +68,24 @@ def test_a_damaged_vector_is_not_merged_under_a_fresh_checksum(data: Path, extra
     assert extract(data, force=True).extracted == NUM_CLIPS + 4
 
 
+def test_a_damaged_store_stops_an_extraction_unless_it_is_to_be_replaced(data: Path, extract: Callable) -> None:
+    extract(data)
+    path = data.parent / "s.h5"
+    before = vector_bytes(path)
+    content = bytearray(path.read_bytes())
+    content[-1_000] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"s\.h5 is damaged: .* extract --force replaces it"):
+        extract(data)
+    assert path.read_bytes() == content
+    assert extract(data, force=True).extracted == NUM_CLIPS
+    assert vector_bytes(path) == before
+    (data.parent / "s.h5").write_text("a thesis")
+    with pytest.raises(InputError, match="expected a store"):
+        extract(data, force=True)
+    assert path.read_text() == "a thesis"
+
+
 def test_clips_removed_from_a_corpus_stay_in_the_store_and_are_reported(
     data: Path, extract: Callable, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from ser_embed.errors import InputError
 from ser_embed.store.reader import Store
+from ser_embed.store.seal import SEAL_BYTES, check_seal, write_seal
 from tests.ser_embed.store.conftest import make_manifest, write_store
 
 
@@ -95,6 +96,11 @@ def small_store(tmp_path: Path) -> Path:
     return tmp_path / "s.h5"
 
 
+def unseal(path: Path) -> None:
+    """Make a store one without a seal, as of an earlier version."""
+    path.write_bytes(path.read_bytes()[SEAL_BYTES:])
+
+
 def read_everything(path: Path) -> None:
     with Store(path) as store:
         assert len(store.utterances) == len(store)
@@ -132,7 +138,7 @@ def test_vectors_whose_sum_overflows_are_read(tmp_path: Path) -> None:
 def test_a_changed_label_or_id_is_not_read(small_store: Path, column: str) -> None:
     value = 7.0 if column == "duration_s" else b"c/0009"
     rewrite(small_store, lambda file: file[f"utterances/{column}"].__setitem__(2, value))
-    with pytest.raises(InputError, match=f"its utterances/{column} is not as it was written"):
+    with pytest.raises(InputError, match=r"not as it was written \(checksum\)"):
         read_everything(small_store)
 
 
@@ -153,14 +159,14 @@ def _claim(file: h5py.File) -> None:
     file.create_dataset("checksums", (2**40,), "uint32", chunks=(2**10,))
 
 
-@pytest.mark.parametrize("keep_contents", [True, False])
+@pytest.mark.parametrize("is_sealed", [True, False])
 @pytest.mark.parametrize("change", [_shorten, _rename, _claim, lambda file: file.attrs.__setitem__("spec", "{}")])
 def test_tables_that_do_not_fit_are_bad_input(
-    small_store: Path, change: Callable[[h5py.File], object], keep_contents: bool
+    small_store: Path, change: Callable[[h5py.File], object], is_sealed: bool
 ) -> None:
+    if not is_sealed:
+        unseal(small_store)
     rewrite(small_store, change)
-    if not keep_contents:  # as in a store of an earlier version
-        rewrite(small_store, lambda file: file.attrs.__delitem__("contents"))
     with pytest.raises(InputError, match=r"s\.h5|expected an embedding spec"):
         read_everything(small_store)
 
@@ -189,16 +195,46 @@ def _virtual(file: h5py.File, other: Path) -> None:
 @pytest.mark.parametrize("change", [_external_link, _soft_link, _external_data, _virtual])
 def test_data_elsewhere_is_not_shown(small_store: Path, tmp_path: Path, change: Callable) -> None:
     write_store(tmp_path / "other.h5", make_manifest(6), list(np.zeros((6, 2, 3), np.float32)))
+    unseal(small_store)
     rewrite(small_store, lambda file: change(file, tmp_path / "other.h5"))
     with pytest.raises(InputError, match="is a link to data elsewhere, which is not followed"):
         Store(small_store)
 
 
 def test_a_store_of_an_earlier_version_is_read(small_store: Path) -> None:
-    rewrite(small_store, lambda file: file.attrs.__delitem__("contents"))
+    unseal(small_store)
+    rewrite(small_store, lambda file: file.attrs.__setitem__("version", 1))
     read_everything(small_store)
     with Store(small_store) as store:
-        assert not store.has_contents
+        assert not store.is_sealed
+
+
+def test_every_byte_that_is_no_vector_is_sealed(small_store: Path) -> None:
+    whole = small_store.read_bytes()
+    with Store(small_store) as store:
+        stretches: list[tuple[int, int]] = []
+        store.vectors.id.chunk_iter(lambda chunk: stretches.append((chunk.byte_offset, chunk.size)))
+    for position in [*range(64), *range(64, SEAL_BYTES, 997), *range(SEAL_BYTES, len(whole), 97)]:
+        if any(start <= position < start + length for start, length in stretches):
+            continue
+        damaged = bytearray(whole)
+        damaged[position] ^= 16
+        small_store.write_bytes(damaged)
+        with pytest.raises(InputError, match=r"not as it was written \(checksum\)"):
+            Store(small_store)
+
+
+def test_a_store_of_more_stretches_than_a_seal_lists_is_sealed(tmp_path: Path) -> None:
+    rows = [(SEAL_BYTES + 100 * number, 50) for number in range(5_000)]
+    (tmp_path / "f").write_bytes(bytes(SEAL_BYTES + 600_000))
+    with (tmp_path / "f").open("r+b") as file:
+        write_seal(file, rows)
+    check_seal(tmp_path / "f")
+    data = bytearray((tmp_path / "f").read_bytes())
+    data[-1] ^= 1
+    (tmp_path / "f").write_bytes(data)
+    with pytest.raises(InputError, match="not as it was written"):
+        check_seal(tmp_path / "f")
 
 
 def test_a_file_that_is_not_a_store_is_bad_input(tmp_path: Path) -> None:
