@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ser_embed.cli import Command, CommandModule, CommandOutput
@@ -58,9 +59,10 @@ def _train(config: TrainConfig) -> "TrainResult":
     from ser_head.runs.run import Run
     from ser_head.training.experiment import run_experiment
 
-    folder = run_experiment(config)
-    write_report(folder, Run.load(folder).config.store or "")
-    return TrainResult.load(folder)
+    def finish(folder: Path, name: str) -> None:
+        write_report(folder, Run.load(folder).config.store or "", name)
+
+    return TrainResult.load(run_experiment(config, finish))
 
 
 def _run(args: argparse.Namespace) -> CommandOutput:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import platform
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,16 +19,21 @@ from ser_head.evaluation.metrics import metrics_document
 from ser_head.evaluation.predictions import primary_rows_first
 from ser_head.heads.backend import keras
 from ser_head.heads.registry import HEADS
+from ser_head.runs.document import FORMAT, VERSION
 from ser_head.runs.ensemble import plan_ensemble, write_ensemble
-from ser_head.runs.run import FORMAT, VERSION
 from ser_head.runs.writer import RunWriter
 from ser_head.training.fold_runner import FoldResult
 from ser_head.training.parallel import FoldJob, run_folds
 from ser_head.training.plan import Plan, choose_clips, find_store, make_plan
 
 
-def run_experiment(config: TrainConfig) -> Path:
+def run_experiment(config: TrainConfig, finish: Callable[[Path, str], object] | None = None) -> Path:
     """Train as `config` says and write the run; return its folder.
+
+    Args:
+        config: of the run.
+        finish: called with the folder and the name of the run when all else is written and before it appears, to add a
+            report; a run whose report fails appears without one, and the error is raised.
 
     Raises:
         InputError: the store, or what is asked of it, cannot be worked with; nothing is written.
@@ -37,7 +43,7 @@ def run_experiment(config: TrainConfig) -> Path:
         config = dataclasses.replace(config, store=config.store or find_store())
         with RunWriter(config.out, run_name(config)) as writer:
             write_ensemble(writer, config, members)
-            return writer.commit()
+            return _commit(writer, finish)
     config = dataclasses.replace(config, store=config.store or find_store())
     with Store(config.store or "") as store:
         data = choose_clips(store, config)
@@ -45,7 +51,17 @@ def run_experiment(config: TrainConfig) -> Path:
         with RunWriter(config.out, run_name(config)) as writer:
             results = run_folds(data, config, _jobs(plan, config, writer.folder))
             _write(writer, data, plan, config, results)
-            return writer.commit()
+            return _commit(writer, finish)
+
+
+def _commit(writer: RunWriter, finish: Callable[[Path, str], object] | None) -> Path:
+    try:
+        if finish is not None:
+            finish(writer.folder, writer.name)
+    except Exception:
+        writer.commit()
+        raise
+    return writer.commit()
 
 
 def run_name(config: TrainConfig) -> str:
