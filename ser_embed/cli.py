@@ -10,15 +10,14 @@ import dataclasses
 import inspect
 import json
 import logging
-import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import Any, NoReturn
 
 from ser_embed.errors import EXIT_BAD_INPUT, EXIT_DONE, EXIT_FAILED, EXIT_SOME_UNREADABLE, InputError, SerError
 from ser_embed.options import add_options
+from ser_embed.termination import EXIT_INTERRUPTED, EXIT_TERMINATED, Terminated, terminable
 
 LOGGERS = ("ser_embed", "ser_head")
 UNREADABLE_SHOWN = 20  # unreadable files named on the terminal; the output names all of them
@@ -172,17 +171,21 @@ def run_command(work: Callable[[], int], *, resumes: bool = False) -> int:
         SIGTERM.
     """
     try:
-        with _terminable(), _log_on_stderr():
+        with terminable(), _log_on_stderr():
             return work()
     except InputError as error:
-        note(f"error: {error}")
+        note(f"error: {_in_one_line(error)}")
         return EXIT_BAD_INPUT
     except (SerError, OSError) as error:
-        note(f"error: {error}")
+        note(f"error: {_in_one_line(error)}")
         return EXIT_FAILED
-    except KeyboardInterrupt as stopped:
+    except (KeyboardInterrupt, Terminated) as stopped:
         note("stopped; what was finished is kept" if resumes else "stopped")
-        return 128 + (signal.SIGTERM if signal.SIGTERM in stopped.args else signal.SIGINT)
+        return EXIT_TERMINATED if isinstance(stopped, Terminated) else EXIT_INTERRUPTED
+
+
+def _in_one_line(error: Exception) -> str:
+    return " ".join(str(error).splitlines())
 
 
 class _PrintableFormatter(logging.Formatter):
@@ -206,20 +209,3 @@ def _log_on_stderr() -> Iterator[None]:
         for logger, level in zip(loggers, levels, strict=True):
             logger.removeHandler(handler)
             logger.setLevel(level)
-
-
-@contextlib.contextmanager
-def _terminable() -> Iterator[None]:
-    """Let SIGTERM end the work as Ctrl-C does, so that what is half written is tidied up."""
-    if threading.current_thread() is not threading.main_thread():  # the only thread that receives signals
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _interrupt(number: int, _: object) -> NoReturn:
-    raise KeyboardInterrupt(number)

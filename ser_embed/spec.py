@@ -9,6 +9,7 @@ import json
 from typing import Any
 
 from ser_embed.errors import InputError
+from ser_embed.reading import are_names, expect, is_count, is_number
 
 POOLINGS = ("mean", "mean+std", "frames")
 RATE_HZ = 16_000  # every supported encoder was trained on 16 kHz speech
@@ -64,22 +65,27 @@ class EmbeddingSpec:
         try:
             fields = json.loads(text)
             spec = cls(**{**fields, "layers": tuple(fields["layers"])})
-            spec._check_types()
-            return spec
+            spec._check()
         except (TypeError, ValueError, KeyError) as error:
             raise InputError(f"expected an embedding spec, found {text[:60]!r} ({error})") from error
+        return spec
 
-    def _check_types(self) -> None:
-        """Check the fields that others rely on.
+    def _check(self) -> None:
+        """Check values that were read.
 
         Raises:
-            TypeError: a field is not of its type, or a number not positive.
+            ValueError: naming the field and its value.
         """
-        texts = (self.model, self.revision, self.digest, self.normalization, self.arithmetic, *self.layers)
-        if not all(isinstance(text, str) for text in texts) or not self.layers or self.pooling not in POOLINGS:
-            raise TypeError("a field is no text, there is no layer, or no such pooling")
-        if not all(type(number) is int and number > 0 for number in (self.width, self.rate_hz)):
-            raise TypeError("width and rate_hz have to be whole numbers above 0")
+        for name in ("model", "revision", "digest", "normalization", "arithmetic"):
+            expect(isinstance(getattr(self, name), str), f"a text as {name}", getattr(self, name))
+        expect(are_names(list(self.layers)) and len(self.layers) > 0, "different names as layers", self.layers)
+        expect(self.pooling in POOLINGS, f"one of {', '.join(POOLINGS)} as pooling", self.pooling)
+        for name in ("width", "rate_hz"):
+            value = getattr(self, name)
+            expect(is_count(value) and value > 0, f"a whole number above 0 as {name}", value)
+        for name in ("trim_db", "level_db"):
+            value = getattr(self, name)
+            expect(value is None or is_number(value), f"a number or nothing as {name}", value)
 
     def differences(self, other: "EmbeddingSpec") -> dict[str, tuple[Any, Any]]:
         """Return the fields that differ, as {field: (value of this spec, value of `other`)}.

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ser_embed.cli import Command, CommandModule, CommandOutput
-from ser_embed.errors import InputError
 from ser_head.reporting.text import aligned, count, decimal
 
 if TYPE_CHECKING:
@@ -28,16 +27,17 @@ def score(predictions: str | Path, by: Sequence[str] | str | None = None) -> dic
         gains, by.
 
     Raises:
-        InputError: there is no such file, it is no table of predictions, or it has no such column.
+        InputError: there is no such file, it is no table of predictions, or it has no such column; or a run folder
+            was damaged, or changed since it was written.
     """
     from ser_head.evaluation.groups import columns_of
     from ser_head.evaluation.metrics import scored_figures
+    from ser_head.evaluation.predictions import require_answers
 
-    path = Path(predictions)
-    path = path / "predictions.csv" if path.is_dir() else path
+    path = _table_path(Path(predictions))
     table = _read(path)
     labels = _classes(table)
-    _require_scored(table, labels, path)
+    require_answers(table, labels, path)
     if by is None:
         by = columns_of(table)
     return {"labels": labels, **scored_figures(table, labels, [by] if isinstance(by, str) else by)}
@@ -69,6 +69,16 @@ def _cell(figures: dict[str, Any], name: str) -> str:
     return decimal(figures.get(name)) + interval
 
 
+def _table_path(path: Path) -> Path:
+    """Return the path of the table: of a run the one it was written with, of any other folder its predictions.csv."""
+    from ser_head.runs.document import RUN_FILE
+    from ser_head.runs.run import Run
+
+    if (path / RUN_FILE).is_file():
+        return Run.load(path).file("predictions.csv")
+    return path / "predictions.csv" if path.is_dir() else path
+
+
 def _read(path: Path) -> "pd.DataFrame":
     from ser_head.evaluation.groups import read_groups
     from ser_head.evaluation.predictions import read_predictions
@@ -80,23 +90,6 @@ def _classes(table: "pd.DataFrame") -> list[str]:
     from ser_head.evaluation.predictions import PROBABILITY
 
     return [name.removeprefix(PROBABILITY) for name in table.columns if name.startswith(PROBABILITY)]
-
-
-def _require_scored(table: "pd.DataFrame", labels: list[str], path: Path) -> None:
-    """Make sure that every row has what figures are made of."""
-    import pandas as pd
-
-    from ser_head.evaluation.predictions import probability_matrix
-
-    if table.empty:
-        raise InputError(f"expected predictions of clips in {path}, found none")
-    for column in ("label", "prediction"):
-        known = table[column].isin(labels) if labels else pd.to_numeric(table[column], errors="coerce").notna()
-        if not known.all():
-            wanted = f"one of the classes {', '.join(labels)}" if labels else "a number, as there are no p_ columns,"
-            raise InputError(f"expected {wanted} in column {column} of {path}, found {table[column][~known].iloc[0]!r}")
-    if labels and not (abs(probability_matrix(table, labels).sum(axis=1) - 1) < 1e-3).all():
-        raise InputError(f"expected probabilities that add up to 1 in the p_ columns of {path}")
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:

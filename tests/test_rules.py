@@ -32,7 +32,7 @@ ROOT = Path(__file__).parents[1]
 # own room and from those before it.
 ROOMS = {
     "ser_embed": """
-        errors options cli files manifest spec
+        errors options termination cli files reading manifest spec
         corpora audio encoders store extraction pretraining synthesis
         extract embed inspect pretrain demo
     """,
@@ -49,7 +49,7 @@ ORDER = [
 MAX_MODULES = 15  # in one folder, without `__init__`
 
 # Rooms of stage 1 that need no torch, and the module of stage 2 that may import others inside its functions.
-SHARED = {"errors", "options", "cli", "files", "manifest", "spec", "store", "__version__"}
+SHARED = {"errors", "options", "cli", "files", "reading", "manifest", "spec", "store", "__version__"}
 AUDIO_MODULES = {"ser_head.inference.audio"}
 STAGE_1_ONLY = {"torch", "torchaudio", "transformers", "safetensors", "soundfile", "soxr", "librosa", "opensmile"}
 CLUSTERING = "ser_embed.pretraining.targets"  # may import scikit-learn inside its functions

@@ -231,7 +231,7 @@ class TrainConfig:
         spec = HEADS[self.head]
         if self.target != "emotion" and spec.emotions_only:
             raise InputError(f"--target {self.target} needs a network; --head {self.head} learns emotions alone")
-        if self.target not in ("emotion", "votes"):
+        if not self.has_classes:
             if self.search:
                 raise InputError(f"--search compares heads on classes, not on numbers such as {self.target}")
             if self.label_smoothing:
@@ -270,6 +270,11 @@ class TrainConfig:
         """Return the config as plain JSON values; `TrainConfig(**values)` reads them back."""
         values = dataclasses.asdict(self)
         return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
+
+    @property
+    def has_classes(self) -> bool:
+        """Whether the head answers with classes, not with a number."""
+        return self.target in ("emotion", "votes")
 
     @property
     def refits(self) -> bool:

@@ -11,13 +11,16 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 
 from ser_embed.errors import InputError
+from ser_embed.reading import expect, input_error_on_read, shortened
 from ser_head.data.dataset import Dataset
 
 VALIDATION = "validation"
 PROBABILITY = "p_"
 _TEXT = ("utterance_id", "speaker", "label", "prediction", "condition")
+_NUMBERS = ("fold", "seed", "temperature")
 
 
 def prediction_rows(
@@ -80,19 +83,57 @@ def read_predictions(path: Path) -> pd.DataFrame:
     """Read a predictions.csv, its probabilities exactly as they were scored.
 
     Raises:
-        InputError: there is no such file, it cannot be read, a column is missing, or a probability is no number.
+        InputError: there is no such file, it cannot be read, a column is missing, or holds what is no number or no
+            probability.
     """
-    try:
+    with input_error_on_read(f"expected a table of predictions at {path}"):
+        expect(path.is_file(), "a file", str(path))
         table = pd.read_csv(path, dtype=dict.fromkeys(_TEXT, object), keep_default_na=False)
-    except OSError as error:
-        raise InputError(f"expected a table of predictions at {path}: {error.strerror or error}") from error
-    except ValueError as error:
-        raise InputError(f"expected a table of predictions at {path}: {error}") from error
+        expect(isinstance(table.index, pd.RangeIndex), "rows as long as the header", "longer ones")
+        texts = [table[name] for name in _TEXT if name in table]
+        expect(not any(text.str.contains("\0", regex=False).any() for text in texts), "texts without NUL", "others")
     missing = [name for name in (*_TEXT, "fold") if name not in table]
     if missing:
         raise InputError(f"expected a table of predictions, but {path} has no column {', '.join(missing)}")
-    dtypes = {name: np.float32 for name in table.columns if name.startswith(PROBABILITY)}
-    try:
-        return table.astype(dtypes)
-    except ValueError as error:
-        raise InputError(f"expected probabilities in the {PROBABILITY} columns of {path}: {error}") from error
+    probabilities = [name for name in table.columns if name.startswith(PROBABILITY)]
+    with input_error_on_read(f"expected probabilities in the {PROBABILITY} columns of {path}"):
+        table = table.astype(dict.fromkeys(probabilities, np.float32))
+        values = table[probabilities].to_numpy()
+        expect(bool(((values >= 0) & (values <= 1)).all()), "numbers from 0 to 1", "others")
+    for name in _NUMBERS:
+        is_finite = name not in table or (is_numeric_dtype(table[name]) and np.isfinite(table[name]).all())
+        if len(table) and not is_finite:
+            raise InputError(f"expected numbers in the column {name} of {path}")
+    return table
+
+
+def require_answers(table: pd.DataFrame, labels: Sequence[str], path: Path) -> None:
+    """Check that every row has what figures are made of: at least one clip, its label, and what the head answered.
+
+    Args:
+        table: predictions.
+        labels: the classes; none for a head that answers with a number.
+        path: of the table, for the message.
+
+    Raises:
+        InputError: there is no row, a value is none of the classes or no number, or the probabilities are not those of
+            the classes or do not add up to 1; a table may be without any.
+    """
+    if table.empty:
+        raise InputError(f"expected predictions of clips in {path}, found none")
+    columns = [name.removeprefix(PROBABILITY) for name in table.columns if name.startswith(PROBABILITY)]
+    if columns and columns != list(labels):
+        raise InputError(f"expected {PROBABILITY} columns of {' '.join(labels) or 'no class'} in {path}, not {columns}")
+    for column in ("label", "prediction"):
+        numbers = pd.to_numeric(table[column], errors="coerce")
+        is_right = table[column].isin(labels) if labels else np.isfinite(numbers)
+        if not is_right.all():
+            wanted = (
+                f"one of the classes {', '.join(labels)}"
+                if labels
+                else f"a number, as there are no {PROBABILITY} columns,"
+            )
+            value = shortened(repr(table[column][~is_right].iloc[0]))
+            raise InputError(f"expected {wanted} in column {column} of {path}, found {value}")
+    if columns and not (abs(probability_matrix(table, labels).sum(axis=1) - 1) < 1e-3).all():
+        raise InputError(f"expected probabilities that add up to 1 in the {PROBABILITY} columns of {path}")

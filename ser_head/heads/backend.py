@@ -17,14 +17,14 @@ __all__ = ["keras"]
 
 @contextlib.contextmanager
 def _silent_stderr() -> Iterator[None]:
-    """Buffer what is written to file descriptor 2, and write it out only if the block fails."""
+    """Buffer what is written to file descriptor 2, and write it out only if the block fails, not if it is stopped."""
     sys.stderr.flush()
     stderr_copy = os.dup(2)
     with tempfile.TemporaryFile() as buffer:
         os.dup2(buffer.fileno(), 2)
         try:
             yield
-        except BaseException:
+        except Exception:
             os.dup2(stderr_copy, 2)
             buffer.seek(0)
             with os.fdopen(os.dup(2), "wb") as stderr:

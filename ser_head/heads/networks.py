@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from ser_embed.errors import InputError
 from ser_head.data.power_transform import YeoJohnson
 from ser_head.data.scaling import OUTLIER, Scaling
 from ser_head.heads.backend import keras
+from ser_head.heads.head_file import input_error_on_head, require_modest_keras_file
 from ser_head.heads.layers import WeightedLayerSum
 from ser_head.heads.numpy_network import DenseLayer, DenseNetwork, HiddenLayer
 from ser_head.personalization.methods import METHODS
@@ -185,7 +185,12 @@ def load_network(path: Path) -> Callable[[list[np.ndarray]], np.ndarray]:
     Raises:
         InputError: it is not a head this version can read.
     """
-    network = load_head(path).get_layer(NETWORK)
+    with input_error_on_head(path):
+        return _scoring_function(load_head(path).get_layer(NETWORK))
+
+
+def _scoring_function(network: keras.Model) -> Callable[[list[np.ndarray]], np.ndarray]:
+    """Return the function of `load_network`: in NumPy if the network is on vectors and NumPy agrees with Keras."""
 
     def predict(inputs: list[np.ndarray]) -> np.ndarray:
         outputs = [np.zeros((0, network.output_shape[-1]), np.float32)]
@@ -253,12 +258,9 @@ def load_head(path: Path) -> keras.Model:
     Raises:
         InputError: it is not a head this version can read.
     """
-    try:
+    with input_error_on_head(path):
+        require_modest_keras_file(path)
         return keras.saving.load_model(path, custom_objects=_CUSTOM_LAYERS, compile=False, safe_mode=True)
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise InputError(
-            f"expected a head saved by this library, but {path} cannot be read as one ({error})"
-        ) from error
 
 
 def layer_weights(network: keras.Model) -> list[float] | None:

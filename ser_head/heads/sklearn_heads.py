@@ -6,7 +6,6 @@ skops, which loads only types it knows to be harmless or is told to trust: nothi
 """
 
 import zipfile
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,14 +18,15 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.svm import LinearSVC
 
-from ser_embed.errors import InputError
+from ser_embed.reading import expect
 from ser_head.data.power_transform import YeoJohnson
 from ser_head.data.scaling import OUTLIER
+from ser_head.heads.head_file import input_error_on_head, require_modest_skops_file
 from ser_head.scoring.temperature import SMALLEST_PROBABILITY
 
 TREES = 300
 TRUSTED = ["sklearn.tree._tree.Tree"]  # part of a forest, beyond the types skops trusts by itself
-_UNREADABLE = (OSError, ValueError, TypeError, KeyError, AttributeError, ImportError, EOFError, RuntimeError)
+_LEAF = -1  # in place of a node's children
 
 
 @dataclass(frozen=True)
@@ -184,20 +184,19 @@ class SklearnHead:
         Raises:
             InputError: it is not such a file, or holds types that are not trusted.
         """
-        try:
+        with input_error_on_head(path):
+            require_modest_skops_file(path)
             content = skops.io.load(path, trusted=TRUSTED)
             if not isinstance(content, dict):  # written before heads had a power transform
                 content = {"estimator": content, "power": None}
             estimator = content["estimator"]
             power_transform = content["power"] and YeoJohnson(**content["power"])
-        except (*_UNREADABLE, zipfile.BadZipFile, zlib.error) as error:
-            raise _not_a_head(path, str(error)) from error
-        for kind in KINDS.values():
-            if type(estimator) is kind.type:
-                head = cls(kind, 0, power_transform)  # the seed has done its work
-                head._estimator = estimator
-                return head
-        raise _not_a_head(path, f"it holds a {type(estimator).__name__}")
+            kinds = [kind for kind in KINDS.values() if type(estimator) is kind.type]
+            expect(len(kinds) == 1, f"one of {', '.join(KINDS)}", type(estimator).__name__)
+            _check_estimator(estimator)
+        head = cls(kinds[0], 0, power_transform)  # the seed has done its work
+        head._estimator = estimator
+        return head
 
     def _dimensions(self, vectors: np.ndarray) -> np.ndarray:
         """Return what the estimator takes, (clips, numbers), with outliers cut as networks cut them.
@@ -210,5 +209,18 @@ class SklearnHead:
         return clipped.mean(axis=1) if self.kind.averages_layers else clipped.reshape(len(clipped), -1)
 
 
-def _not_a_head(path: Path, reason: str) -> InputError:
-    return InputError(f"expected a head saved by this library, but {path} cannot be read as one ({reason})")
+def _check_estimator(estimator: Any) -> None:
+    """Check what scikit-learn takes on trust: the order of the classes, and where the branches of trees lead.
+
+    Raises:
+        ValueError: the classes are not numbered in their order, or a branch leads back or out of its tree.
+    """
+    expect(np.array_equal(estimator.classes_, np.arange(len(estimator.classes_))), "classes in order", "others")
+    for tree in (member.tree_ for member in getattr(estimator, "estimators_", ())):
+        nodes = np.arange(tree.node_count)
+        is_leaf = tree.children_left == _LEAF
+        for children in (tree.children_left, tree.children_right):
+            leads_on = (children > nodes) & (children < tree.node_count)
+            expect(bool(np.where(is_leaf, children == _LEAF, leads_on).all()), "branches that lead to leaves", "others")
+        features = tree.feature[~is_leaf]
+        expect(bool(((features >= 0) & (features < tree.n_features)).all()), "features of the vectors", "others")

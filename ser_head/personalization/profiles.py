@@ -1,6 +1,7 @@
 """Speaker profiles: the vectors of a speaker's enrolled clips, stored for later predictions, without audio or labels.
 
-    NAME.json          format, version, name, created, updated, spec, digests of the clips
+    NAME.json          format, version, name, created, updated, spec, digests of the clips, and digests of the .npz file
+                       and of the rest of the .json file, which profiles of earlier versions do not have
     NAME.<key>.npz     vectors, float32 (clips, layers, width); the key is a hash of the digests
 
 The .json file is the profile. It is replaced in one rename, after its vectors have been written beside it, so that at
@@ -22,11 +23,22 @@ from typing import Any
 import numpy as np
 
 from ser_embed.errors import InputError
-from ser_embed.files import atomic_write, exclusive_lock, input_error_on_write
+from ser_embed.files import atomic_write, digest_of, digest_of_file, exclusive_lock, input_error_on_write
+from ser_embed.reading import (
+    DIGEST,
+    are_names,
+    expect,
+    input_error_on_read,
+    is_as_signed,
+    read_arrays,
+    read_json,
+    signed,
+)
 from ser_embed.spec import EmbeddingSpec
 
 FORMAT = "ser-profile"
 VERSION = 1
+_VECTORS_DIGEST = "vectors_digest"
 _LONGEST_NAME = 50
 _LONGEST_WAIT_S = 60  # for other processes that add clips, which takes each of them milliseconds
 _OWNER_ONLY = 0o600
@@ -116,39 +128,34 @@ def load_profile(folder: Path, name: str, spec: EmbeddingSpec) -> Profile | None
         InputError: the profile is damaged, or its vectors come from another encoder; the message says what differs.
     """
     path = folder / f"{name}.json"
-    if not _is_name(name) or not path.is_file():
+    if not _is_name(name) or not (path.exists() or path.is_symlink()):
         return None
     about = _read(path)
     try:
         return _with_vectors(folder, about, spec)
-    except FileNotFoundError as error:
-        if _read(path)["digests"] != about["digests"]:  # another process has added clips since
+    except InputError:
+        if path.exists() and _read(path)["digests"] != about["digests"]:  # another process has added clips since
             return load_profile(folder, name, spec)
-        raise InputError(f"the profile {path} is damaged ({error})") from error
+        raise
 
 
 def _with_vectors(folder: Path, about: dict[str, Any], spec: EmbeddingSpec) -> Profile:
     """Read the vectors of the profile that `about` describes, and check them.
 
     Raises:
-        InputError: they are damaged, or come from another encoder.
-        FileNotFoundError: there are none.
+        InputError: they are missing, damaged, were changed, or come from another encoder.
     """
     path, digests = folder / f"{about['name']}.json", tuple(about["digests"])
-    stored_spec = EmbeddingSpec.from_json(json.dumps(about["spec"]))
+    with input_error_on_read(f"the profile {path} is damaged", of_parts=True):
+        stored_spec = EmbeddingSpec.from_json(json.dumps(about["spec"]))
     stored_spec.require_same(spec, f"the profile {path}")
-    try:
-        with np.load(_vectors_path(folder, about["name"], digests), allow_pickle=False) as file:
-            vectors = file["vectors"]
-        expected = (len(digests), len(spec.layers), spec.width)
-        if vectors.shape != expected or vectors.dtype != np.float32 or not np.isfinite(vectors).all():
-            raise ValueError(
-                f"expected finite float32 vectors of shape {expected}, not {vectors.dtype} {vectors.shape}"
-            )
-    except FileNotFoundError:
-        raise
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"the profile {path} is damaged ({error})") from error
+    vectors_path, expected = _vectors_path(folder, about["name"], digests), (len(digests), len(spec.layers), spec.width)
+    with input_error_on_read(f"the profile {path} is damaged: {vectors_path.name} cannot be used"):
+        vectors = read_arrays(vectors_path)["vectors"]
+        is_right = vectors.shape == expected and vectors.dtype == np.float32 and bool(np.isfinite(vectors).all())
+        expect(is_right, f"finite float32 vectors of shape {expected}", f"{vectors.dtype} {vectors.shape}")
+        if about.get(_VECTORS_DIGEST, digest_of_file(vectors_path)) != digest_of_file(vectors_path):
+            raise _changed(path, vectors_path.name)
     return Profile(about["name"], stored_spec, vectors, digests, about["created"], about["updated"])
 
 
@@ -195,6 +202,7 @@ def save_profile(folder: Path, profile: Profile) -> Path:
     }
     buffer = io.BytesIO()
     np.savez(buffer, vectors=profile.vectors)
+    about = signed({**about, _VECTORS_DIGEST: digest_of(buffer.getvalue())})
     path, vectors_path = folder / f"{profile.name}.json", _vectors_path(folder, profile.name, profile.digests)
     with atomic_write(vectors_path) as draft:
         draft.touch(_OWNER_ONLY)
@@ -237,18 +245,27 @@ def delete_profile(folder: Path, name: str) -> None:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """Read and check the .json file of a profile."""
-    try:
-        about = json.loads(path.read_text("utf-8"))
+    """Read and check the .json file of a profile.
+
+    Raises:
+        InputError: it cannot be read, is damaged, was changed, or is something else.
+    """
+    with input_error_on_read(f"the profile {path} is damaged"):
+        about = read_json(path)
         file_format = about["format"], about["version"]
-        is_complete = about["name"] == path.stem and {"digests", "created", "updated", "spec"} <= set(about)
-    except OSError as error:
-        raise InputError(f"the profile {path} cannot be read: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"the profile {path} is damaged ({error})") from error
-    if file_format != (FORMAT, VERSION) or not is_complete:
-        raise InputError(f"expected {FORMAT} {VERSION} of {path.stem!r}, but {path} is something else")
+        if file_format != (FORMAT, VERSION) or about["name"] != path.stem:
+            raise InputError(f"expected {FORMAT} {VERSION} of {path.stem!r}, but {path} is something else")
+        if (DIGEST in about or _VECTORS_DIGEST in about) and not is_as_signed(about):
+            raise _changed(path, path.name)
+        expect(are_names(about["digests"]), "different digests of clips", about["digests"])
+        expect(isinstance(about["spec"], dict), "an object as spec", about["spec"])
+        for key in ("created", "updated"):
+            expect(isinstance(about[key], str) and about[key].isprintable(), f"a time as {key}", about[key])
     return about
+
+
+def _changed(path: Path, name: str) -> InputError:
+    return InputError(f"the profile {path} was changed since it was written: {name} is not what its digest says")
 
 
 def _vectors_path(folder: Path, name: str, digests: Sequence[str]) -> Path:

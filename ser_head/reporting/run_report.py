@@ -39,12 +39,13 @@ _CONDITION_ORDER = (PLAIN, UNKNOWN, ENROLLED, TRANSDUCTIVE, CLOSED)  # by what i
 _MAX_GROUPS = 12  # of one column; more are easier to read in metrics.json
 
 
-def write_report(run: str | Path, store: Store) -> Path:
+def write_report(run: str | Path, store: Store, name: str | None = None) -> Path:
     """Write report.html into a run folder.
 
     Args:
         run: the run folder.
         store: the store the run was trained on, open.
+        name: name of the run; None for that of its folder.
 
     Returns:
         Path of the report, one self-contained file.
@@ -54,7 +55,7 @@ def write_report(run: str | Path, store: Store) -> Path:
     """
     results = RunResults.load(run)
     results.run.require_spec(store.spec)
-    page = render_page("report.html.j2", **_context(results, store))
+    page = render_page("report.html.j2", **{**_context(results, store), "name": name or results.name})
     path = results.run.folder / "report.html"
     with atomic_write(path) as draft:
         draft.write_text(page, "utf-8")
@@ -96,10 +97,9 @@ def _context(results: RunResults, store: Store) -> dict[str, Any]:
 
 
 def _run_values(results: RunResults, store: Store) -> dict[str, Any]:
-    """Return the name of the run, its head and encoders, and its settings."""
+    """Return the run's head and encoders, and its settings."""
     config = results.run.config
     return {
-        "name": results.name,
         "settings": config,
         "head": HEADS[config.head].summary,
         "encoders": list(dict.fromkeys(part.spec.model for part in results.run.members or [results.run])),

@@ -5,7 +5,6 @@ Vectors are those the head of the fold sees: scaled by its scaling, and compared
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -14,7 +13,7 @@ from ser_head.personalization.methods import METHODS
 from ser_head.personalization.personalizer import Personalizer
 from ser_head.personalization.similarity import blend, most_similar
 from ser_head.runs.results import RunResults
-from ser_head.scoring.scorer import SCORER_FILE, Scorer, load_scorer
+from ser_head.scoring.scorer import Scorer
 
 _MIN_SHARE = 0.01  # a smaller share of a blend is not worth naming
 
@@ -60,7 +59,7 @@ def speaker_matches(
     matches = []
     for name, fold in sorted(new_speakers, key=lambda speaker: speaker[0])[:max_speakers]:
         if fold["fold"] not in scorers:
-            scorers[fold["fold"]] = _read_scorer(results, fold)
+            scorers[fold["fold"]] = results.run.fold_scorer(fold, _no_probabilities)
         scorer = scorers[fold["fold"]]
         vectors = _scaled_vectors(name, scorer, results, store)
         matches.append(_match(name, scorer.personalizer, vectors, max_matches))
@@ -84,11 +83,6 @@ def _scaled_vectors(speaker: str, scorer: Scorer, results: RunResults, store: St
     of_speaker = clips["utterance_id"].isin(set(results.tested["utterance_id"])) & (clips["speaker"] == speaker)
     rows, layers = np.flatnonzero(of_speaker), [store.layers.index(name) for name in results.run.about["layers"]]
     return scorer.scaling.apply(store.read(rows, layers), clips["corpus"].to_numpy(object)[rows])
-
-
-def _read_scorer(results: RunResults, fold: dict[str, Any]) -> Scorer:
-    path = (results.run.folder / fold["head"]).with_name(SCORER_FILE)
-    return load_scorer(path, fold, results.run.config.personalized, _no_probabilities)
 
 
 def _no_probabilities(inputs: Sequence[np.ndarray]) -> np.ndarray:

@@ -6,7 +6,6 @@ validation clips.
 """
 
 import dataclasses
-import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +20,15 @@ from ser_embed.store.reader import Store
 from ser_head.config.training import TrainConfig
 from ser_head.evaluation.groups import columns_of, with_groups
 from ser_head.evaluation.metrics import metrics_document
-from ser_head.evaluation.predictions import PROBABILITY, primary_rows_first, probability_matrix, read_predictions
+from ser_head.evaluation.predictions import (
+    PROBABILITY,
+    primary_rows_first,
+    probability_matrix,
+    read_predictions,
+    require_answers,
+)
+from ser_head.runs.document import unsigned
+from ser_head.runs.results import read_metrics
 from ser_head.runs.run import Run
 from ser_head.runs.writer import RunWriter
 from ser_head.scoring.temperature import apply_temperature, fit_temperature, safe_log
@@ -99,7 +106,7 @@ def write_ensemble(writer: RunWriter, config: TrainConfig, members: Sequence[Run
     first.require_spec(store.spec)
     tested, validated = combined_predictions(members)
     tested = with_groups(tested, store.utterances, config.by)
-    member_metrics = json.loads((first.folder / "metrics.json").read_text("utf-8"))
+    member_metrics = read_metrics(first)
     metrics = metrics_document(
         config.protocol,
         member_metrics["speaker_disjoint"],
@@ -110,7 +117,7 @@ def write_ensemble(writer: RunWriter, config: TrainConfig, members: Sequence[Run
         by=columns_of(tested),
     )
     folders = copy_members(members, writer.folder)
-    about = {**first.about, "settings": config.to_dict(), "folds": [], "members": folders}
+    about = {**unsigned(first.about), "settings": config.to_dict(), "folds": [], "members": folders}
     writer.write_json("run.json", {**about, "temperature": float(tested["temperature"].mean())})
     writer.write_json("metrics.json", metrics)
     tested.to_csv(writer.folder / "predictions.csv", index=False)
@@ -137,7 +144,7 @@ def combined_predictions(members: Sequence[Run]) -> tuple[pd.DataFrame, pd.DataF
     """
     labels = members[0].labels
     tested, validated = (
-        _combined([read_predictions(member.folder / name) for member in members], labels)
+        _combined([_member_predictions(member, name) for member in members], labels)
         for name in ("predictions.csv", "validation.csv")
     )
     temperatures = {
@@ -183,6 +190,16 @@ def _combined(tables: Sequence[pd.DataFrame], labels: Sequence[str]) -> pd.DataF
             raise InputError("the members of an ensemble have to be tested on the same clips in the same folds")
     probabilities = combine([probability_matrix(table.loc[first.index], labels) for table in aligned])
     return _with_probabilities(first.reset_index(), probabilities, labels)
+
+
+def _member_predictions(member: Run, name: str) -> pd.DataFrame:
+    """Read one of a member's tables of predictions, as it was written."""
+    path = member.file(name)
+    table = read_predictions(path)
+    require_answers(table, member.labels, path)
+    if not any(column.startswith(PROBABILITY) for column in table.columns):
+        raise InputError(f"--head ensemble averages probabilities, but {path} has none")
+    return table
 
 
 def _first_seed(table: pd.DataFrame) -> pd.DataFrame:

@@ -1,16 +1,17 @@
 """Results of a run: its metrics, the predictions behind them, and the history of its training."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 
 from ser_embed.errors import InputError
+from ser_embed.reading import expect, input_error_on_read, is_number, read_json
 from ser_head.data.splits import Protocol
-from ser_head.evaluation.predictions import primary_rows, read_predictions
+from ser_head.evaluation.predictions import primary_rows, read_predictions, require_answers
 from ser_head.personalization.conditions import ENROLLED
 from ser_head.runs.run import Run
 
@@ -44,21 +45,19 @@ class RunResults:
         """Read the run in `folder`.
 
         Raises:
-            InputError: it is no run folder, or one of its files is missing or damaged.
+            InputError: it is no run folder, or one of its files is missing, damaged, or was changed.
         """
-        folder = Path(folder)
         run = Run.load(folder)
-        tested = primary_rows(read_predictions(folder / "predictions.csv"))
-        if tested.empty:
-            raise InputError(f"expected predictions of test clips in {folder / 'predictions.csv'}, found none")
-        metrics = _read_metrics(folder / "metrics.json")
+        path = run.file("predictions.csv")
+        table = read_predictions(path)
+        require_answers(table, run.labels, path)
+        metrics = read_metrics(run)
+        tested = primary_rows(table)
         if not run.labels:
-            tested = _as_numbers(tested, folder / "predictions.csv")
-        validation_path = folder / "validation.csv"
-        validated = (
-            frozenset(read_predictions(validation_path)["utterance_id"]) if validation_path.is_file() else frozenset()
-        )
-        return cls(run, metrics, tested, validated, _read_history(folder / "history.csv"))
+            tested = tested.astype({"label": float, "prediction": float})
+        validation_path = run.optional_file("validation.csv")
+        validated = frozenset(read_predictions(validation_path)["utterance_id"]) if validation_path else frozenset()
+        return cls(run, metrics, tested, validated, _read_history(run.optional_file("history.csv")))
 
     @property
     def name(self) -> str:
@@ -102,33 +101,54 @@ class RunResults:
         return dict(zip(self.run.about["layers"], np.mean(folds, axis=0).tolist(), strict=True)) if folds else {}
 
 
-def _read_metrics(path: Path) -> dict[str, Any]:
-    """Read metrics.json, and check that it has what a report needs."""
-    try:
-        metrics = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"expected the figures of a run at {path}: {error}") from error
-    document = metrics if isinstance(metrics, dict) else {}
-    missing = [key for key in _REQUIRED_KEYS if key not in document]
-    if not missing:
-        names = _CLASS_METRICS if document["labels"] else _NUMERIC_METRICS
-        missing = [f"test.{name}" for name in names if name not in document["test"]]
-    if missing:
-        raise InputError(f"expected the figures of a run, but {path} has no {', '.join(missing)}")
+def read_metrics(run: Run) -> dict[str, Any]:
+    """Read the metrics.json of a run, and check what reports and comparisons need.
+
+    Raises:
+        InputError: it is missing or damaged, was changed, or belongs to another run.
+    """
+    path = run.file("metrics.json")
+    with input_error_on_read(f"expected the figures of a run at {path}"):
+        metrics = read_json(path)
+        document = metrics if isinstance(metrics, dict) else {}
+        missing = [key for key in _REQUIRED_KEYS if key not in document]
+        if not missing:
+            names = _CLASS_METRICS if document["labels"] else _NUMERIC_METRICS
+            missing = [f"test.{name}" for name in names if name not in document["test"]]
+        if missing:
+            raise InputError(f"expected the figures of a run, but {path} has no {', '.join(missing)}")
+        expect(document["labels"] == list(run.labels), f"the classes {' '.join(run.labels)}", document["labels"])
+        _check_metrics(document)
     return document
 
 
-def _as_numbers(tested: pd.DataFrame, path: Path) -> pd.DataFrame:
-    try:
-        return tested.astype({"label": float, "prediction": float})
-    except ValueError as error:
-        raise InputError(f"expected numbers in the columns label and prediction of {path}: {error}") from error
+def _check_metrics(document: dict[str, Any]) -> None:
+    """Check the figures that are compared, and what they depend on.
+
+    Raises:
+        ValueError: one of them is of another kind.
+    """
+    Protocol.parse(document["protocol"])
+    expect(isinstance(document["speaker_disjoint"], bool), "speaker_disjoint as true or false", "another value")
+    test = document["test"]
+    for name in (*_CLASS_METRICS, "macro_f1", *_NUMERIC_METRICS):
+        expect(test.get(name) is None or is_number(test[name]), f"a number as test.{name}", test.get(name))
+    expect(not document["labels"] or test["uar"] is not None, "a number as test.uar", None)
+    expect(isinstance(test.get("ci95", {}), dict), "intervals as test.ci95", test.get("ci95"))
+    for name, ends in test.get("ci95", {}).items():
+        is_interval = isinstance(ends, list) and len(ends) == 2 and all(map(is_number, ends))
+        expect(ends is None or is_interval, f"two numbers as test.ci95.{name}", ends)
+    for key in ("conditions", "gains", "by", "validation"):
+        expect(isinstance(document.get(key, {}), dict), f"an object as {key}", document.get(key))
 
 
-def _read_history(path: Path) -> pd.DataFrame:
-    if not path.is_file():
+def _read_history(path: Path | None) -> pd.DataFrame:
+    if path is None:
         return pd.DataFrame()
-    try:
-        return pd.read_csv(path)
-    except ValueError as error:
-        raise InputError(f"expected a table of epochs at {path}: {error}") from error
+    with input_error_on_read(f"expected a table of epochs at {path}"):
+        history = pd.read_csv(path)
+        expect("fold" in history, "a column fold", list(history))
+        if len(history):
+            expect("epoch" in history, "a column epoch", list(history))
+            expect(all(map(is_numeric_dtype, history.dtypes)), "numbers in every column", "others")
+        return history

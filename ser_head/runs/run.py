@@ -1,6 +1,7 @@
 """Run: a trained head with all that explains it, in one folder.
 
-run.json           settings, the store's spec, classes, layers, versions, and per fold its speakers and head
+run.json           settings, the store's spec, classes, layers, versions, per fold its speakers and head, and digests;
+                   see `ser_head.runs.document`
 head.keras         or fold_K/head.keras: stored vectors in, probabilities out; the scaling is inside
 fold.npz           beside each head: scaling, training speakers, class shares, out-of-domain reference
 metrics.json       see `ser_head.evaluation.metrics`
@@ -13,20 +14,21 @@ profiles/          of speakers enrolled later, see `ser_head.personalization.pro
 import json
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 
 from ser_embed.errors import InputError
+from ser_embed.reading import expect, input_error_on_read, path_inside
 from ser_embed.spec import EmbeddingSpec
 from ser_head.config.training import TrainConfig
 from ser_head.data.frames import average_neighbours, pad_frames
-from ser_head.heads.registry import load_predict
-from ser_head.scoring.scorer import SCORER_FILE, Scorer, ScoringRequest, load_scorer
+from ser_head.heads.registry import HEADS, load_predict
+from ser_head.runs.document import DIGESTS, RUN_FILE, read_document, require_unchanged, shown
+from ser_head.scoring.scorer import Predict, Scorer, ScoringRequest
+from ser_head.scoring.scorer_file import SCORER_FILE, ScorerShape, load_scorer
 
-FORMAT = "ser-run"
-VERSION = 1
 RUNS = Path("runs")
 
 
@@ -49,7 +51,11 @@ class Run:
         self.spec = EmbeddingSpec.from_json(json.dumps(about["spec"]))
         self.labels = tuple(about["labels"])
         self._layers = [self.spec.layers.index(name) for name in about["layers"]]
-        self._heads = [folder / fold["head"] for fold in about["folds"]]
+        expect(
+            bool(self.labels) == self.config.has_classes, f"classes for the target {self.config.target}", self.labels
+        )
+        combines = HEADS[self.config.head].combines_runs
+        expect(bool(about.get("members")) == combines, f"members of the head {self.config.head}", about.get("members"))
 
     def __repr__(self) -> str:
         """Return head, encoder and folder in one line."""
@@ -63,22 +69,32 @@ class Run:
             InputError: it is no run, or not a whole one.
         """
         folder = Path(folder)
-        path = folder / "run.json"
-        if not path.is_file():
-            raise InputError(f"expected a run folder with a run.json, found none at {folder}")
-        try:
-            about = json.loads(path.read_text("utf-8"))
-            if (about["format"], about["version"]) != (FORMAT, VERSION):
-                raise InputError(f"expected {FORMAT} {VERSION}, but {path} is {about['format']} {about['version']}")
+        about, failure = read_document(folder), f"the run {folder} is damaged: {RUN_FILE} cannot be used"
+        with input_error_on_read(failure, of_parts=True):
             run = cls(folder, about)
-        except InputError:
-            raise
-        except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"the run {folder} is damaged: {path.name} cannot be used ({error})") from error
-        for head in run._heads:
-            if not head.is_file():
-                raise InputError(f"the run {folder} is damaged: {head.relative_to(folder)} is missing")
+            for name in about.get("members", ()):
+                path_inside(folder, name)
+            heads = [fold["head"] for fold in about["folds"]]
+            missing = [head for head in heads if not path_inside(folder, head).is_file()]
+        if missing:
+            raise InputError(f"the run {folder} is damaged: {shown(missing[0])} is missing")
         return run
+
+    def file(self, name: str) -> Path:
+        """Return the path of one of the run's files, after checking that it is as it was written.
+
+        Args:
+            name: path inside the run's folder.
+
+        Raises:
+            InputError: it is missing, cannot be read, or was changed.
+        """
+        return require_unchanged(self.folder, name, self.about.get(DIGESTS, {}))
+
+    def optional_file(self, name: str) -> Path | None:
+        """Return the path of a file as `file` does; None if the run was written without it."""
+        is_written = name in self.about.get(DIGESTS, {}) or (self.folder / name).exists()
+        return self.file(name) if is_written else None
 
     @property
     def profiles(self) -> Path:
@@ -96,17 +112,58 @@ class Run:
 
     @cached_property
     def members(self) -> tuple["Run", ...]:
-        """The runs whose predictions an ensemble combines; none for any other head."""
-        return tuple(Run.load(self.folder / member) for member in self.about.get("members", ()))
+        """The runs whose predictions an ensemble combines; none for any other head.
+
+        Raises:
+            InputError: one is no run, is damaged or was changed, or does not belong to the ensemble.
+        """
+        names = self.about.get("members", ())
+        for name in self.about.get(DIGESTS, {}):
+            if any(name.startswith(f"{member}/") for member in names):
+                self.file(name)
+        members = tuple(Run.load(self.folder / name) for name in names)
+        for member in members:
+            if member.labels != self.labels or member.about.get("members"):
+                raise InputError(f"the run {self.folder} is damaged: {member.folder} cannot be one of its members")
+        return members
 
     @cached_property
     def scorers(self) -> list[Scorer]:
-        """One scorer per fold, read from disk when first used."""
-        methods = self.config.personalized
-        return [
-            load_scorer(head.parent / SCORER_FILE, fold, methods, load_predict(head))
-            for head, fold in zip(self._heads, self.about["folds"], strict=True)
-        ]
+        """One scorer per fold, read from disk and tried out when first used.
+
+        Raises:
+            InputError: a head or a scorer is damaged, was changed, or does not belong to the run.
+        """
+        return [self._load_scorer(fold) for fold in self.about["folds"]]
+
+    def fold_scorer(self, fold: dict[str, Any], predict: Predict) -> Scorer:
+        """Read the scorer of a fold from disk.
+
+        Args:
+            fold: the fold's entry in run.json.
+            predict: its head, or what stands in for it.
+
+        Raises:
+            InputError: the file is damaged, was changed, or does not belong to the run.
+        """
+        path = self.file((PurePosixPath(fold["head"]).parent / SCORER_FILE).as_posix())
+        shape = ScorerShape(len(self._layers), self.spec.width, len(self.labels) or 1)
+        return load_scorer(path, fold, shape, self.config.personalized, predict)
+
+    def _load_scorer(self, fold: dict[str, Any]) -> Scorer:
+        """Read scorer and head of a fold, and score the average training clip, which every head can."""
+        path = self.file(fold["head"])
+        scorer = self.fold_scorer(fold, load_predict(path))
+        with (
+            input_error_on_read(f"the run {self.folder} is damaged: {path} does not fit it"),
+            np.errstate(all="ignore"),
+        ):
+            clip = scorer.scaling.mean.astype(np.float32)
+            clips = pad_frames([clip[np.newaxis]]) if self.spec.pooling == "frames" else clip[np.newaxis]
+            outputs, expected = scorer.score([ScoringRequest(clips)]), (1, len(self.labels) or 1)
+            expect(outputs.shape == expected, f"answers of shape {expected}", outputs.shape)
+            expect(bool(np.isfinite(outputs).all()), "finite answers", outputs)
+        return scorer
 
     def require_spec(self, spec: EmbeddingSpec) -> None:
         """Check that vectors of `spec` are what this run was trained on.

@@ -1,16 +1,19 @@
 """RunWriter: a run folder that appears whole, or not at all."""
 
 import contextlib
-import itertools
 import json
 import os
 import shutil
+from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from ser_embed.errors import InputError
 from ser_embed.files import exclusive_lock, input_error_on_write, require_writable_folder, temporary_path
+from ser_embed.reading import read_json
 from ser_head.runs import run as runs
+from ser_head.runs.document import RUN_FILE, sign_run
 
 
 class RunWriter:
@@ -50,23 +53,33 @@ class RunWriter:
         with input_error_on_write(self.folder.parent):
             self.folder.mkdir(parents=True)
 
+    @property
+    def name(self) -> str:
+        """The name the run's folder would have if it appeared now."""
+        return next((path for path in self._destinations() if not path.exists()), self._destination).name
+
     def write_json(self, name: str, document: dict[str, Any]) -> None:
         """Write one JSON file."""
         text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
         (self.folder / name).write_text(text + "\n", "utf-8")
 
     def commit(self) -> Path:
-        """Rename the folder to its destination and return that."""
-        destination = self._destination
-        for number in itertools.count(2):
+        """Sign run.json, rename the folder to its destination and return that; see `ser_head.runs.document`."""
+        self.write_json(RUN_FILE, sign_run(self.folder, read_json(self.folder / RUN_FILE)))
+        for destination in self._destinations():
             try:
                 os.rename(self.folder, destination)
                 break
             except OSError:
                 if not self._may_number or not destination.exists():
                     raise
-                destination = self._destination.with_name(f"{self._destination.name}-{number}")
         return destination
+
+    def _destinations(self) -> Iterator[Path]:
+        """Yield the paths at which the run may appear, the first that is free."""
+        yield self._destination
+        if self._may_number:
+            yield from (self._destination.with_name(f"{self._destination.name}-{number}") for number in count(2))
 
     def __enter__(self) -> "RunWriter":
         return self

@@ -29,6 +29,10 @@ class Calibrator:
         """
         return probabilities
 
+    def accepts(self, parameters: Sequence[float]) -> bool:
+        """Tell whether finite numbers that were read from a file can be parameters."""
+        return True
+
     def temperature(self, parameters: Sequence[float]) -> float:
         """Return what the logits are divided by; 1 for a calibrator that does something else."""
         return 1.0
@@ -48,6 +52,10 @@ class TemperatureScaling(Calibrator):
         from ser_head.scoring.temperature import apply_temperature
 
         return apply_temperature(probabilities, self.temperature(parameters))
+
+    def accepts(self, parameters: Sequence[float]) -> bool:
+        """Tell whether it is one number above 0."""
+        return len(parameters) == 1 and parameters[0] > 0
 
     def temperature(self, parameters: Sequence[float]) -> float:
         """Return the temperature."""

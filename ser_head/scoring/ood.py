@@ -25,6 +25,7 @@ _BOUND = 5.0
 # Clips of the few validation speakers lie nearer to the training clips than clips of new speakers do: a threshold at
 # their 99th percentile alone warns of 3 to 5 in 100 clips of new speakers, a threshold a tenth above it of 1 to 3.
 _PERCENTILE, _MARGIN = 99, 1.1
+_SMALLEST_THRESHOLD = float(np.finfo(np.float32).tiny)  # where all validation clips are copies of training clips
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,8 @@ def fit_ood_detector(vectors: np.ndarray, validation_vectors: np.ndarray) -> Knn
     drawn = np.random.default_rng(0).permutation(len(vectors))[:_EXAMPLES]
     examples = _bounded_means(vectors[np.sort(drawn)])
     distances = _knn_distances(_bounded_means(validation_vectors), *_prepare(examples))
-    return KnnOodDetector(examples, _MARGIN * float(np.percentile(distances, _PERCENTILE)))
+    threshold = _MARGIN * float(np.percentile(distances, _PERCENTILE))
+    return KnnOodDetector(examples, max(threshold, _SMALLEST_THRESHOLD))
 
 
 def _prepare(examples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

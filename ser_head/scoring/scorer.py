@@ -6,26 +6,18 @@ same code scores the test clips of a training and new audio later.
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from ser_embed.errors import InputError
 from ser_head.data.frames import clip_means
 from ser_head.data.scaling import Alignment
 from ser_head.personalization.methods import METHODS
-from ser_head.personalization.output_adaptation import OutputCalibration, PriorShift
+from ser_head.personalization.output_adaptation import OutputCalibration
 from ser_head.personalization.personalizer import Personalizer, SpeakerState
-from ser_head.personalization.speakers import TrainingSpeakers
-from ser_head.scoring.calibrators import CALIBRATORS, DEFAULT_CALIBRATOR
+from ser_head.scoring.calibrators import CALIBRATORS
 from ser_head.scoring.ood import KnnOodDetector
 from ser_head.scoring.temperature import safe_log
 
-SCORER_FILE = "fold.npz"
-# Keys of the file, as they have been since its first version.
-_SPEAKER_KEYS = ("voice_means", "voice_variances", "voice_counts", "voice_numbers")
-_OOD_PREFIX = "familiarity_"
 Predict = Callable[[list[np.ndarray]], np.ndarray]  # a head: its inputs to probabilities, float32 (clips, classes)
 
 
@@ -157,76 +149,3 @@ class Scorer:
             )
             outputs = outputs if adapted is None else adapted
         return outputs
-
-
-def save_scorer(scorer: Scorer, path: Path) -> dict[str, Any]:
-    """Write the arrays of a scorer, all but its head's, as one .npz.
-
-    Returns:
-        The rest, for the fold's entry in run.json.
-    """
-    speakers, calibration = scorer.personalizer.training_speakers, scorer.output_calibration
-    statistics = (speakers.means, speakers.variances, speakers.counts, speakers.numbers)
-    arrays: dict[str, Any] = {
-        **scorer.scaling.to_arrays(),
-        "prior": calibration.prior,
-        **dict(zip(_SPEAKER_KEYS, statistics, strict=True)),
-    }
-    pretrained = scorer.personalizer.pretrained
-    if pretrained:
-        arrays["pretrained"] = np.stack(list(pretrained.values()))
-    if scorer.ood_detector is not None:
-        arrays |= {_OOD_PREFIX + name: array for name, array in scorer.ood_detector.to_arrays().items()}
-    np.savez(path, **arrays)
-    return {
-        "known": list(speakers.names),
-        "pretrained": list(pretrained),
-        "corpora": scorer.scaling.measured(),
-        "temperature": scorer.temperature,
-        "calibration": [calibration.calibrator, *calibration.parameters],
-        "numbers": calibration.numbers,
-        "borrowing": _to_json(calibration.prior_shift),
-        "table_rows": scorer.personalizer.table_rows,
-    }
-
-
-def load_scorer(path: Path, fold: dict[str, Any], methods: Sequence[str], predict: Predict) -> Scorer:
-    """Read back what `save_scorer` wrote.
-
-    Args:
-        path: the .npz.
-        fold: the fold's entry in run.json.
-        methods: names of the personalisation methods.
-        predict: the head.
-
-    Raises:
-        InputError: the file is damaged.
-    """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = dict(file)
-        training_speakers = TrainingSpeakers(tuple(fold["known"]), *(arrays[key] for key in _SPEAKER_KEYS))
-        pretrained = dict(zip(fold.get("pretrained", []), arrays.get("pretrained", ()), strict=True))
-        numbers = fold["numbers"] and tuple(fold["numbers"])
-        # Version 0.1 had temperatures alone.
-        calibrator, *parameters = fold.get("calibration", [DEFAULT_CALIBRATOR, fold["temperature"]])
-        prior_shift = _prior_shift_from_json(fold["borrowing"])
-        calibration = OutputCalibration(tuple(parameters), arrays["prior"], prior_shift, numbers, calibrator)
-        ood_arrays = {
-            key.removeprefix(_OOD_PREFIX): array for key, array in arrays.items() if key.startswith(_OOD_PREFIX)
-        }
-        ood_detector = KnnOodDetector.from_arrays(ood_arrays) if ood_arrays else None
-        scaling = Alignment.from_arrays(arrays)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"the run is damaged: {path} cannot be used ({error})") from error
-    personalizer = Personalizer(methods, training_speakers, fold["table_rows"], pretrained)
-    return Scorer(predict, scaling, personalizer, calibration, ood_detector)
-
-
-def _to_json(prior_shift: PriorShift | None) -> dict[str, float | None] | None:
-    """Return JSON values; JSON has no infinity, so an infinite tau is null."""
-    return prior_shift and {**prior_shift._asdict(), "tau": prior_shift.tau if np.isfinite(prior_shift.tau) else None}
-
-
-def _prior_shift_from_json(values: dict[str, Any] | None) -> PriorShift | None:
-    return PriorShift(**{**values, "tau": np.inf if values["tau"] is None else values["tau"]}) if values else None

@@ -19,8 +19,9 @@ from ser_head.evaluation.predictions import primary_rows_first
 from ser_head.heads.backend import keras
 from ser_head.heads.registry import HEADS
 from ser_head.reporting.run_report import write_report
+from ser_head.runs.document import FORMAT, VERSION
 from ser_head.runs.ensemble import plan_ensemble, write_ensemble
-from ser_head.runs.run import FORMAT, VERSION, Run
+from ser_head.runs.run import Run
 from ser_head.runs.writer import RunWriter
 from ser_head.training.fold_runner import FoldResult
 from ser_head.training.parallel import FoldJob, run_folds
@@ -40,15 +41,13 @@ def run_experiment(config: TrainConfig) -> Path:
         config, members = plan_ensemble(config)
     config = dataclasses.replace(config, store=config.store or find_store())
     with Store(config.store or "") as store:
-        folder = _write_combined(store, config, members) if members else _write_trained(store, config)
-        write_report(folder, store)
-        return folder
+        return _write_combined(store, config, members) if members else _write_trained(store, config)
 
 
 def _write_combined(store: Store, config: TrainConfig, members: list[Run]) -> Path:
     with RunWriter(config.out, run_name(config)) as writer:
         write_ensemble(writer, config, members, store)
-        return writer.commit()
+        return _commit(writer, store)
 
 
 def _write_trained(store: Store, config: TrainConfig) -> Path:
@@ -57,7 +56,17 @@ def _write_trained(store: Store, config: TrainConfig) -> Path:
     with RunWriter(config.out, run_name(config)) as writer:
         results = run_folds(data, config, _jobs(plan, config, writer.folder))
         _write(writer, data, plan, config, results)
-        return writer.commit()
+        return _commit(writer, store)
+
+
+def _commit(writer: RunWriter, store: Store) -> Path:
+    """Add the report and let the run appear; one whose report fails appears without it, and the error is raised."""
+    try:
+        write_report(writer.folder, store, writer.name)
+    except Exception:
+        writer.commit()
+        raise
+    return writer.commit()
 
 
 def run_name(config: TrainConfig) -> str:

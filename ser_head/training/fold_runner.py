@@ -21,7 +21,8 @@ from ser_head.personalization.output_adaptation import OutputCalibration, Valida
 from ser_head.personalization.similarity import most_similar
 from ser_head.scoring.calibrators import CALIBRATORS, DEFAULT_CALIBRATOR
 from ser_head.scoring.ood import KnnOodDetector, fit_ood_detector
-from ser_head.scoring.scorer import SCORER_FILE, Scorer, ScoringRequest, save_scorer
+from ser_head.scoring.scorer import Scorer, ScoringRequest
+from ser_head.scoring.scorer_file import SCORER_FILE, save_scorer
 from ser_head.scoring.temperature import safe_log
 from ser_head.training.base import FitResult, Trainer
 from ser_head.training.conditions import ENROLLMENT_DRAWS, conditions_of, score_condition, unknown_sessions

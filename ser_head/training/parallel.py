@@ -3,10 +3,11 @@
 In either case a process compiles one network and trains its folds on it.
 """
 
+import contextlib
 import functools
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,9 +54,13 @@ def run_folds(data: Dataset, config: TrainConfig, jobs: Sequence[FoldJob]) -> li
     planned_epochs = [heads_per_fold * _epochs(config, len(job.split.train)) for job in jobs]
     run = _run_here if config.jobs == 1 or len(jobs) == 1 else _run_side_by_side
     results: list[FoldResult | None] = [None] * len(jobs)
-    with tqdm(total=sum(planned_epochs), unit="epoch", disable=None) as bar:
+    with (
+        tqdm(total=sum(planned_epochs), unit="epoch", disable=None) as bar,
+        # Closed at once where the loop is left by an exception, which would keep it, and its processes, alive.
+        contextlib.closing(run(data, config, jobs, most_speakers, bar)) as numbered_results,
+    ):
         done_epochs = 0
-        for number, result in run(data, config, jobs, most_speakers, bar):
+        for number, result in numbered_results:
             results[number] = result
             done_epochs += planned_epochs[number]
             bar.update(done_epochs - bar.n)  # early stopping saved these
@@ -70,7 +75,7 @@ def _epochs(config: TrainConfig, num_clips: int) -> int:
 
 def _run_here(
     data: Dataset, config: TrainConfig, jobs: Sequence[FoldJob], most_speakers: int, bar: tqdm
-) -> Iterator[tuple[int, FoldResult]]:
+) -> Generator[tuple[int, FoldResult]]:
     runner = FoldRunner(data, config, most_speakers)
     for number, job in enumerate(jobs):
         bar.set_description(f"fold {number + 1}/{len(jobs)}")
@@ -79,7 +84,7 @@ def _run_here(
 
 def _run_side_by_side(
     data: Dataset, config: TrainConfig, jobs: Sequence[FoldJob], most_speakers: int, bar: tqdm
-) -> Iterator[tuple[int, FoldResult]]:
+) -> Generator[tuple[int, FoldResult]]:
     # Spawned: a framework with threads does not survive a fork.
     pool = ProcessPoolExecutor(
         min(config.jobs, len(jobs)),
@@ -89,8 +94,10 @@ def _run_side_by_side(
     )
     bar.set_description(f"{len(jobs)} folds, {config.jobs} at a time")
     with pool:
-        numbers: dict[Future[FoldResult], int] = {pool.submit(_run_job, job): number for number, job in enumerate(jobs)}
         try:
+            numbers: dict[Future[FoldResult], int] = {
+                pool.submit(_run_job, job): number for number, job in enumerate(jobs)
+            }
             for future in as_completed(numbers):
                 yield numbers[future], future.result()
         except BaseException:

@@ -20,8 +20,9 @@ from ser_head.evaluation.predictions import probability_matrix
 from ser_head.personalization.output_adaptation import OutputCalibration
 from ser_head.personalization.personalizer import Personalizer
 from ser_head.personalization.speakers import TrainingSpeakers
-from ser_head.runs.run import FORMAT, VERSION
-from ser_head.scoring.scorer import SCORER_FILE, Scorer, save_scorer
+from ser_head.runs.document import FORMAT, VERSION
+from ser_head.scoring.scorer import Scorer
+from ser_head.scoring.scorer_file import SCORER_FILE, save_scorer
 
 LABELS = ("angry", "happy", "neutral", "sad")
 SPEC = EmbeddingSpec(

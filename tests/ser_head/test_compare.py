@@ -208,14 +208,14 @@ def test_command_prints_one_json_object(runs, capsys):
     ("break_it", "message"),
     [
         (lambda run: (run / "run.json").unlink(), "expected a run folder with a run.json"),
-        (lambda run: (run / "metrics.json").unlink(), "expected the figures of a run at"),
+        (lambda run: (run / "metrics.json").unlink(), "is damaged: metrics.json is missing"),
         (lambda run: (run / "metrics.json").write_text("{"), "expected the figures of a run at"),
         (lambda run: (run / "metrics.json").write_text("[]"), "has no protocol, speaker_disjoint, labels, test"),
         (lambda run: edit_json(run / "metrics.json", labels=None), "has no labels"),
         (lambda run: edit_json(run / "metrics.json", test={"accuracy": 1}), "has no test.uar"),
-        (lambda run: (run / "predictions.csv").unlink(), "expected a table of predictions at"),
+        (lambda run: (run / "predictions.csv").unlink(), "is damaged: predictions.csv is missing"),
         (lambda run: (run / "predictions.csv").write_text("a,b\n1,2\n"), "has no column utterance_id, speaker"),
-        (lambda run: (run / "predictions.csv").write_text(HEADER), "expected predictions of test clips in"),
+        (lambda run: (run / "predictions.csv").write_text(HEADER), "expected predictions of clips in"),
         (lambda run: (run / "history.csv").write_text(""), "expected a table of epochs at"),
     ],
 )

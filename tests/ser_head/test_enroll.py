@@ -10,6 +10,7 @@ import pytest
 import ser_embed
 import ser_head
 from ser_embed.errors import InputError
+from ser_embed.reading import signed
 from ser_embed.store.reader import Store
 from ser_head.enroll import main
 from ser_head.predict import main as predict_main
@@ -187,7 +188,7 @@ def test_a_profile_of_another_encoder_is_refused(trained: Path, run: Path) -> No
     profile = ser_head.enroll(clip(trained, 1), "Ann", run=run).profile
     about = json.loads(profile.read_text("utf-8"))
     about["spec"]["digest"] = "other"
-    profile.write_text(json.dumps(about), "utf-8")
+    profile.write_text(json.dumps(signed(about)), "utf-8")
     for use in (ser_head.enroll, lambda clip, name, run: ser_head.predict(clip, speaker=name, run=run)):
         with pytest.raises(InputError, match=r"the profile .*Ann.json holds vectors with digest 'other', not '\w+'"):
             use(clip(trained, 5), "Ann", run=run)

@@ -77,7 +77,7 @@ def test_a_table_without_read_permission_is_refused(predictions, monkeypatch):
         raise PermissionError(errno.EACCES, "Permission denied", str(predictions))
 
     monkeypatch.setattr(pd, "read_csv", refuse)
-    with pytest.raises(InputError, match=f"expected a table of predictions at {predictions}: Permission denied$"):
+    with pytest.raises(InputError, match=f"expected a table of predictions at {predictions} \\(Permission denied\\)$"):
         ser_head.score(predictions)
 
 
@@ -155,7 +155,8 @@ def with_value(column, value):
         (with_value("prediction", ""), "in column prediction of .*, found ''"),
         (with_value("p_sad", "much"), "expected probabilities in the p_ columns of .*much"),
         (with_value("p_sad", ""), "expected probabilities"),
-        (with_value("p_sad", 7.5), "expected probabilities that add up to 1"),
+        (with_value("p_sad", 7.5), "expected probabilities in the p_ columns of .*numbers from 0 to 1"),
+        (with_value("p_sad", 0.999), "expected probabilities that add up to 1"),
         (without(["p_sad", "p_angry", "p_happy"]), "expected a number, as there are no p_ columns, in column label"),
     ],
 )

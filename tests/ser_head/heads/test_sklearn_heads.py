@@ -152,13 +152,13 @@ def test_a_file_that_would_run_code_is_refused(tmp_path):
 
 def test_another_estimator_is_refused(tmp_path):
     skops.io.dump(LogisticRegression(), tmp_path / "head.skops")
-    with pytest.raises(InputError, match="it holds a LogisticRegression"):
+    with pytest.raises(InputError, match="one of svm, lda, forest, not 'LogisticRegression'"):
         SklearnHead.load(tmp_path / "head.skops")
 
 
 def test_an_untrained_estimator_is_refused(tmp_path):
     SklearnHead(KINDS["svm"], seed=0).save(tmp_path / "head.skops")
-    with pytest.raises(InputError, match="it holds a NoneType"):
+    with pytest.raises(InputError, match="one of svm, lda, forest, not 'NoneType'"):
         SklearnHead.load(tmp_path / "head.skops")
 
 

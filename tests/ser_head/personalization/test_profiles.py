@@ -12,6 +12,7 @@ import pytest
 
 from ser_embed import files
 from ser_embed.errors import InputError
+from ser_embed.reading import signed
 from ser_embed.spec import EmbeddingSpec
 from ser_head.personalization.profiles import (
     Profile,
@@ -172,7 +173,8 @@ def test_a_damaged_profile_is_refused_and_nothing_is_unpickled(tmp_path: Path) -
         ("[]", "is damaged"),
         (json.dumps({**about, "version": 9}), "expected ser-profile 1"),
         (json.dumps({**about, "name": "Bob"}), "expected ser-profile 1 of 'Ann'"),
-        (json.dumps({**about, "spec": {}}), "expected an embedding spec"),
+        (json.dumps(signed({**about, "spec": {}})), "expected an embedding spec"),
+        (json.dumps({**about, "spec": {}}), "was changed since it was written: Ann.json"),
     ]:
         path.write_text(text, "utf-8")
         with pytest.raises(InputError, match=message):
@@ -189,4 +191,79 @@ def test_deleting_removes_all_files_of_that_speaker_alone(tmp_path: Path) -> Non
     assert [profile["name"] for profile in list_profiles(tmp_path)] == ["Ann B"]
     assert suffixes(tmp_path) == [".json", ".npz"]
     with pytest.raises(InputError, match="expected a profile of 'Ann' in .*, found none"):
+        delete_profile(tmp_path, "Ann")
+
+
+def as_before_digests(path: Path) -> None:
+    about = json.loads(path.read_text("utf-8"))
+    path.write_text(json.dumps({key: about[key] for key in about if key not in ("digest", "vectors_digest")}), "utf-8")
+
+
+def test_a_profile_written_without_digests_is_read_and_gets_them_with_its_next_clip(tmp_path: Path) -> None:
+    as_before_digests(save_profile(tmp_path, ann()))
+    loaded = load_profile(tmp_path, "Ann", SPEC)
+    assert loaded is not None
+    np.testing.assert_array_equal(loaded.vectors, VECTORS[:2])
+    extend_profile(tmp_path, ann(3))
+    assert {"digest", "vectors_digest"} < set(json.loads((tmp_path / "Ann.json").read_text("utf-8")))
+
+
+def test_vectors_that_were_edited_or_swapped_are_told(tmp_path: Path) -> None:
+    save_profile(tmp_path, ann())
+    vectors_path = next(tmp_path.glob("*.npz"))
+    np.savez(vectors_path, vectors=VECTORS[[1, 0]])
+    with pytest.raises(InputError, match=r"Ann\.json was changed since it was written: Ann\.\w+\.npz"):
+        load_profile(tmp_path, "Ann", SPEC)
+
+
+@pytest.mark.parametrize("key", ["created", "spec", "digest", "digests", "vectors_digest"])
+def test_an_edit_of_the_document_is_told(tmp_path: Path, key: str) -> None:
+    path = save_profile(tmp_path, ann())
+    about = json.loads(path.read_text("utf-8"))
+    for edited in ({name: about[name] for name in about if name != key}, {**about, key: about["updated"] + "!"}):
+        path.write_text(json.dumps(edited), "utf-8")
+        with pytest.raises(InputError, match=r"Ann\.json (is damaged|was changed)"):
+            load_profile(tmp_path, "Ann", SPEC)
+
+
+VALUES = [None, 7, "x", [], {}, [7], {"a": 1}, False, float("nan")]
+
+
+@pytest.mark.parametrize("value", VALUES, ids=repr)
+@pytest.mark.parametrize("key", ["format", "version", "name", "created", "updated", "spec", "digests"])
+def test_a_value_of_another_type_is_one_line(tmp_path: Path, key: str, value: object) -> None:
+    path = save_profile(tmp_path, ann())
+    as_before_digests(path)
+    path.write_text(json.dumps({**json.loads(path.read_text("utf-8")), key: value}), "utf-8")
+    if key in ("created", "updated") and value == "x":
+        assert load_profile(tmp_path, "Ann", SPEC) is not None
+        return
+    with pytest.raises(InputError, match=r"Ann\.json") as raised:
+        load_profile(tmp_path, "Ann", SPEC)
+    assert "\n" not in str(raised.value)
+    if not isinstance(value, (list, dict)):  # a list of clips is not read any further, nor is a spec
+        with pytest.raises(InputError, match=r"Ann\.json"):
+            list_profiles(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"[" * 100_000, b"\xff\xfe{\0}\0", b"null", b'{"name": "Ann", "name": "Ann"}', b"7"]
+)
+def test_a_document_that_is_none_is_one_line(tmp_path: Path, data: bytes) -> None:
+    save_profile(tmp_path, ann()).write_bytes(data)
+    for read in (lambda: load_profile(tmp_path, "Ann", SPEC), lambda: list_profiles(tmp_path)):
+        with pytest.raises(InputError, match=r"Ann\.json is damaged") as raised:
+            read()
+        assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("suffix", [".json", ".npz"])
+def test_a_folder_in_place_of_a_file_is_one_line(tmp_path: Path, suffix: str) -> None:
+    save_profile(tmp_path, ann())
+    path = next(path for path in tmp_path.iterdir() if path.suffix == suffix)
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(InputError, match=r"Ann\.json is damaged"):
+        load_profile(tmp_path, "Ann", SPEC)
+    with pytest.raises(InputError, match="cannot write to"):
         delete_profile(tmp_path, "Ann")

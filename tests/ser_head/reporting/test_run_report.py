@@ -40,7 +40,8 @@ def example(tmp_path_factory):
     """Return a run, its store and its report, which tests must not change."""
     run, store = fabricate(tmp_path_factory.mktemp("example"))
     folds = [
-        {"head": "head.keras", "known": [], "layer_weights": weights} for weights in ([0.1, 0.7, 0.2], [0.3, 0.3, 0.4])
+        {"fold": fold, "head": "head.keras", "known": [], "layer_weights": weights}
+        for fold, weights in enumerate(([0.1, 0.7, 0.2], [0.3, 0.3, 0.4]), 1)
     ]
     edit_json(run / "run.json", layers=["0", "1", "2"], folds=folds)
     return run, store, report(run, store)
@@ -281,7 +282,8 @@ def test_an_ensemble_names_its_members_and_their_encoders(tmp_path, without_rend
         member, _ = fabricate(tmp_path / model, spec=replace(SPEC, model=model))
         shutil.copytree(member, run / "members" / str(number))
     settings = json.loads((run / "run.json").read_text())["settings"]
-    edit_json(run / "run.json", folds=[], members=["members/1", "members/2"], settings={**settings, "head": "ensemble"})
+    members = {"members": ["members/1", "members/2"], "temperature": 1.0}
+    edit_json(run / "run.json", folds=[], **members, settings={**settings, "head": "ensemble"})
     page = report(run, store)
     assert "turned into numbers by hubert-tiny and <b>wavlm , which were not trained here" in html.unescape(page.text)
     assert "Members 1 mlp on hubert-tiny 2 mlp on <b>wavlm" in html.unescape(page.text)
@@ -312,7 +314,9 @@ def test_vectors_of_another_encoder_are_refused(tmp_path):
 def test_large_runs_are_sampled_and_stay_small(tmp_path):
     """The run has as many clips and speakers as CREMA-D, and a fold for each speaker."""
     speakers = tuple(f"crema-d/{number}" for number in range(1001, 1092))
-    case = Case(corpus="crema-d", speakers=speakers, labels=(*LABELS, "disgust", "fear"), clips_each=14, folds=91)
+    case = Case(
+        corpus="crema-d", speakers=speakers, labels=("angry", "disgust", "fear", *LABELS[1:]), clips_each=14, folds=91
+    )
     run, store = fabricate(tmp_path, case)
     page = report(run, store)
     assert f"The vectors of {MAX_POINTS} clips" in " ".join(page.alts)

@@ -39,7 +39,9 @@ def test_predictions_that_are_no_numbers_are_refused(tmp_path):
     make_numeric(run, Case())
     predictions = pd.read_csv(run / "predictions.csv").assign(prediction="loud")
     predictions.to_csv(run / "predictions.csv", index=False)
-    with pytest.raises(InputError, match=r"expected numbers .*predictions\.csv: .*loud"):
+    with pytest.raises(
+        InputError, match=r"expected a number.* in column prediction of .*predictions\.csv, found 'loud'"
+    ):
         RunResults.load(run)
 
 

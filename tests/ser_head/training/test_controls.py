@@ -37,7 +37,7 @@ pytestmark = pytest.mark.timeout(120)
 @pytest.fixture
 def unreported(monkeypatch):
     """Skip the reports, which these tests do not read and which take longer than the training."""
-    monkeypatch.setattr(report, "write_report", lambda run, store: None)
+    monkeypatch.setattr(report, "write_report", lambda *_: None)
 
 
 def rewrite(source, path, change):

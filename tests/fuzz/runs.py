@@ -1,0 +1,95 @@
+"""Fuzz target of run folders: any change of a file leaves every answer exactly as it was, or is refused in one line."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ser_embed.errors import InputError
+from ser_embed.store.reader import Store
+from ser_head.config.training import TrainConfig
+from ser_head.runs.document import DIGESTS, RUN_FILE
+from ser_head.runs.results import RunResults
+from ser_head.runs.run import Run
+from ser_head.training.experiment import run_experiment
+from tests.fuzz.mutations import changed_file
+from tests.ser_head.conftest import Recipe, write_store
+
+RIGHT, REFUSED, OTHER = "right", "refused", "another answer"
+
+
+def cases(
+    random: np.random.Generator, count: int, folder: Path, *, with_digests: bool = True
+) -> Iterator[Callable[[], str]]:
+    """Yield calls that each try one changed run.
+
+    Args:
+        random: draws the changes.
+        count: number of cases.
+        folder: an empty folder to work in.
+        with_digests: whether the run has digests. Without, as runs of earlier versions are, not every change can be
+            found: then an answer that differs is "another answer", and not wrong.
+
+    Yields:
+        A function that returns "right" for the answers of the run as it was, "refused" for an InputError of one line,
+        and "wrong: ..." for others.
+    """
+    store = write_store(folder / "store.h5", Recipe(layers=("0", "1"), voice=1.0))
+    with Store(store) as opened:
+        vectors = opened.read(range(8))
+    run, other = (_train(store, folder / f"run-{seed}", seed) for seed in (0, 1))
+    if not with_digests:
+        for path in (run, other):
+            _without_digests(path / RUN_FILE)
+    files = sorted(path for path in run.rglob("*") if path.is_file())
+    others = [*files, *(other / path.relative_to(run) for path in files)]
+    expected = _answers(run, vectors)
+
+    def case(seed: int) -> str:
+        draws = np.random.default_rng(seed)
+        path = files[int(draws.integers(len(files)))]
+        with changed_file(draws, path, others):
+            try:
+                with np.errstate(all="ignore"):  # numbers without digests may be so large that answers overflow
+                    answers = _answers(run, vectors)
+            except InputError as error:
+                return REFUSED if "\n" not in str(error) else f"wrong: {path.name}: lines {str(error)!r}"
+        if _are_equal(answers, expected):
+            return RIGHT
+        return f"wrong: {path.name} was changed, case {seed}" if with_digests else OTHER
+
+    for seed in random.integers(2**32, size=count).tolist():
+        yield lambda seed=seed: case(seed)
+
+
+def _train(store: Path, out: Path, seed: int) -> Path:
+    methods = ("normalize", "calibrate")
+    return run_experiment(
+        TrainConfig(store=store, head="lda", personalized=methods, protocol="speaker", seed=seed, out=out)
+    )
+
+
+def _without_digests(path: Path) -> None:
+    about = json.loads(path.read_text("utf-8"))
+    path.write_text(json.dumps({key: about[key] for key in about if key not in (DIGESTS, "digest")}), "utf-8")
+
+
+def _answers(folder: Path, vectors: np.ndarray) -> list[Any]:
+    """Return all that a run answers: scores of new audio, and the results it was written with."""
+    run, results = Run.load(folder), RunResults.load(folder)
+    known = run.about["folds"][0]["known"][:1] or [""]
+    scores = [
+        run.probabilities(vectors),
+        run.probabilities(vectors, speakers=["new"] * len(vectors), enrolled={"new": vectors[:3]}),
+        run.probabilities(vectors, speakers=known * len(vectors)),
+        run.ood_score(vectors),
+    ]
+    tables = [results.tested, results.history]
+    return [*scores, *(table.to_csv() for table in tables), results.metrics, results.validated, list(run.labels)]
+
+
+def _are_equal(answers: list[Any], expected: list[Any]) -> bool:
+    pairs = zip(answers, expected, strict=True)
+    return all(np.array_equal(a, b) if isinstance(b, np.ndarray) else a == b for a, b in pairs)
