@@ -51,7 +51,17 @@ MAX_MODULES = 15  # in one folder, without `__init__`
 # Rooms of stage 1 that need no torch, and the module of stage 2 that may import others inside its functions.
 SHARED = {"errors", "cli", "files", "manifest", "spec", "store", "__version__"}
 AUDIO_MODULES = {"ser_head.inference.audio"}
-STAGE_1_ONLY = {"torch", "torchaudio", "transformers", "safetensors", "soundfile", "soxr", "librosa", "opensmile"}
+STAGE_1_ONLY = {
+    "torch",
+    "torchaudio",
+    "transformers",
+    "huggingface_hub",
+    "safetensors",
+    "soundfile",
+    "soxr",
+    "librosa",
+    "opensmile",
+}
 CLUSTERING = "ser_embed.pretraining.targets"  # may import scikit-learn inside its functions
 STAGE_2_ONLY = {"ser_head", "keras", "tensorflow", "sklearn", "matplotlib", "jinja2"}
 FORBIDDEN = {"tensorflow", "pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}

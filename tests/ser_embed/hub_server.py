@@ -134,7 +134,7 @@ class HubServer:
         digests = {
             _sha256(files[name]) for repo in self.repos.values() for files in repo.commits.values() if name in files
         }
-        ends = {name, *(f"/cdn/{digest}" for digest in digests)}
+        ends = {f"/{name}", *(f"/cdn/{digest}" for digest in digests)}
         return [
             request
             for request in self.requests
@@ -198,14 +198,17 @@ class _Handler(BaseHTTPRequestHandler):
         if rest == "/discussions":
             self._list_pull_requests(repo_id, repo)
             return
-        revision = rest.removeprefix("/revision/")
+        _, kind, revision = rest.split("/", 2)
         commit = repo.refs.get(revision, revision)
         if commit not in repo.commits:
             self._send(404, {"X-Error-Code": "RevisionNotFound"})
             return
+        if kind == "tree":
+            self._send_json([_tree_entry(name, data) for name, data in repo.commits[commit].items()])
+            return
         siblings = [{"rfilename": name} for name in repo.commits[commit]]
         document = {"id": repo_id, "modelId": repo_id, "sha": commit, "siblings": siblings, "private": False}
-        self._send(200, {"Content-Type": "application/json"}, json.dumps(document).encode())
+        self._send_json(document)
 
     def _list_pull_requests(self, repo_id: str, repo: Repo) -> None:
         if self.hub.no_pull_requests:
@@ -226,6 +229,9 @@ class _Handler(BaseHTTPRequestHandler):
             if asked.get("author") in (None, item.author) and asked.get("status") in (None, "all", item.status)
         ]
         document = {"discussions": discussions, "count": len(discussions), "start": 0}
+        self._send_json(document)
+
+    def _send_json(self, document: Any) -> None:
         self._send(200, {"Content-Type": "application/json"}, json.dumps(document).encode())
 
     def _answer_file(self, repo_id: str, revision: str, name: str) -> None:
@@ -252,8 +258,7 @@ class _Handler(BaseHTTPRequestHandler):
             )
         else:
             content = repo.commits[commit][name]
-            etag = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
-            self._send(200, {"ETag": f'"{etag}"', "X-Repo-Commit": commit}, content)
+            self._send(200, {"ETag": f'"{_git_hash(content)}"', "X-Repo-Commit": commit}, content)
 
     def _send_large(self, digest: str) -> None:
         hub = self.hub
@@ -301,6 +306,17 @@ class _Handler(BaseHTTPRequestHandler):
             with contextlib.suppress(OSError):
                 self.connection.shutdown(socket.SHUT_RDWR)
             self.close_connection = True
+
+
+def _tree_entry(name: str, data: bytes) -> dict[str, Any]:
+    entry = {"type": "file", "path": name, "size": len(data), "oid": _git_hash(data)}
+    return (
+        {**entry, "lfs": {"oid": _sha256(data), "size": len(data), "pointerSize": 1}} if name.endswith(LARGE) else entry
+    )
+
+
+def _git_hash(data: bytes) -> str:
+    return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
 
 
 def _sha256(data: bytes) -> str:

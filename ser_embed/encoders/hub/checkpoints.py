@@ -71,7 +71,6 @@ def as_safetensors(shards: Sequence[Path], digests: Sequence[str] | None = None)
     key = names[0] if len(names) == 1 else hashlib.sha256("".join(names).encode()).hexdigest()
     folder = cache_folder() / "converted" / key
     if not _is_intact(folder):
-        logger.info("%s: converting it to safetensors once, in %s", shards[0], folder)
         with exclusive_lock(folder, "conversion", "SER_CACHE", wait_s=_LOCK_WAIT_S):
             if not _is_intact(folder):  # another process may have made it meanwhile
                 for shard, digest in zip(shards, digests or [], strict=digests is not None):
@@ -104,11 +103,12 @@ def _convert(shards: Sequence[Path], folder: Path) -> None:
     tensors: dict[str, torch.Tensor] = {}
     for shard in shards:
         tensors.update(_read_tensors(shard))
+    logger.info("%s: converting it to safetensors, once, in %s", shards[0], folder)
     with input_error_on_write(folder), atomic_folder(folder) as draft:
         try:
             save_file(_separate(tensors), draft / SAFETENSORS, metadata={"format": "pt"})
-        except (SafetensorError, ValueError) as error:  # a failed write, or a sparse tensor
-            raise InputError(f"cannot convert {shards[0]} to {folder}: {error}") from error
+        except SafetensorError as error:
+            raise InputError(f"cannot write to {folder}: {error}") from error
         (draft / _DIGEST_FILE).write_text(digest_of_file(draft / SAFETENSORS))
 
 
@@ -129,29 +129,30 @@ def _read_tensors(path: Path) -> dict[str, torch.Tensor]:
     except MemoryError:
         raise
     except Exception as error:  # those of the unpickler and of the zip reader share no class
-        forbidden = re.search(r"[Uu]nsupported (?:GLOBAL|class|operand|global) (\S+)", str(error))
+        forbidden = re.search(r"(?:GLOBAL|unrecognized function) ([\w.]+)", str(error))
         if forbidden:
             raise InputError(
                 f"{path} holds more than tensors ({forbidden[1]}), so it was not loaded: its code could do harm"
             ) from error
         raise InputError(f"{path} is damaged or is no checkpoint of torch ({type(error).__name__})") from error
-    if not (
-        isinstance(content, dict)
-        and content
-        and all(isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in content.items())
-    ):
-        raise InputError(f"expected tensors by name in {path}, found something else")
+    if not (isinstance(content, dict) and content and all(map(_is_named_tensor, content.items()))):
+        raise InputError(f"expected dense tensors by name in {path}, found something else")
     return content
 
 
+def _is_named_tensor(item: tuple[object, object]) -> bool:
+    name, value = item
+    return isinstance(name, str) and isinstance(value, torch.Tensor) and value.layout is torch.strided
+
+
 def _separate(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Return dense tensors that share no memory, as safetensors needs them; tied weights are copied."""
+    """Return contiguous tensors that share no memory, as safetensors needs them; tied weights are copied."""
     storages: set[int] = set()
     separate = {}
     for name, tensor in tensors.items():
-        dense = tensor.detach().contiguous()
-        address = dense.untyped_storage().data_ptr()
-        separate[name] = dense.clone() if address in storages else dense
+        own = tensor.detach().contiguous()
+        address = own.untyped_storage().data_ptr()
+        separate[name] = own.clone() if address in storages else own
         storages.add(address)
     return separate
 

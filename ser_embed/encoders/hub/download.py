@@ -98,7 +98,7 @@ def _transfer(file: RemoteFile, partial: Path) -> None:
         raise InputError(
             f"{file.label} needs {missing / 1e6:.0f} MB, and {partial.parent} has {free / 1e6:.0f} MB left"
         )
-    if file.size is None or missing > _WORTH_A_LINE:
+    if quiet() and (file.size is None or missing > _WORTH_A_LINE):  # otherwise the bar says so
         logger.info("%s: downloading %s", file.label, _describe(file.size, start))
     fruitless = 0
     with tqdm(

@@ -164,15 +164,17 @@ class _HubModel:
         record = self._cache.record(own_commit)
         commit, weights = (record.weights_commit, record.weights) if record else self._choose_weights()
         paths = [self._fetch(commit, name) for name in _shards(weights)]
+        folder = self._cache.snapshot(commit)
+        if _is_pickled(weights):
+            digests = [digest for name in _shards(weights) if (digest := self._cache.sha256(commit, name))]
+            folder = as_safetensors(paths, digests if len(digests) == len(paths) else None)
+        # Only now is the commit one that can be used without a network.
         if record is None:
             config_files = sorted(self._revision.names & {CONFIG, PREPROCESSOR})
             self._cache.remember(own_commit, Record(tuple(config_files), commit, weights))
         if self._silence is None and self._asked != own_commit:
             self._cache.remember_commit(self._asked, own_commit)
-        if not _is_pickled(weights):
-            return self._cache.snapshot(commit)
-        digests = [digest for name in _shards(weights) if (digest := self._cache.sha256(commit, name))]
-        return as_safetensors(paths, digests if len(digests) == len(paths) else None)
+        return folder
 
     def _choose_weights(self) -> tuple[str, tuple[str, ...]]:
         """Return the commit that has the weights to use, and their names."""

@@ -1,21 +1,16 @@
-"""Tiny models under the key names of the published ones, a stand-in Hub that has them, and caches in temporary folders."""
+"""Tiny models with the shapes, the key names and the files of the published ones."""
 
+import functools
 import io
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import huggingface_hub
-import pytest
 import torch
 import transformers
-from huggingface_hub import constants
 from safetensors.torch import save as save_safetensors
 
-from ser_embed.encoders.hub import download
-from ser_embed.encoders.registry import HUB_IDS
-from tests.ser_embed.hub_server import HubServer
+from ser_embed.encoders.huggingface import weights_digest
 
 TINY = {
     "hidden_size": 32,
@@ -46,12 +41,26 @@ NO_MASK_EMBEDDING = {"hubert-large", "wavlm-base-plus", "wavlm-large"}
 NEW_NAMES = {"parametrizations.weight.original0": "weight_g", "parametrizations.weight.original1": "weight_v"}
 
 
-def published_tensors(name: str, seed: int = 0) -> tuple[dict[str, torch.Tensor], dict[str, bytes]]:
-    """Return a tiny model's weights under the published key names, and the files beside them."""
-    class_name, shape, normalize = PUBLISHED[name]
+@functools.cache
+def published_network(name: str, seed: int = 0) -> Any:
+    """Return a tiny model of the class and the shape that a published model has; not to be changed."""
+    class_name, shape, _ = PUBLISHED[name]
     model_class = getattr(transformers, class_name)
     torch.manual_seed(seed)
-    network = model_class(model_class.config_class(**TINY, **shape))
+    return model_class(model_class.config_class(**TINY, **shape))
+
+
+@functools.cache
+def digest_of_published(name: str, seed: int = 0) -> str:
+    """Return the digest of the network's weights, without those of pre-training."""
+    network = published_network(name, seed)
+    return weights_digest(getattr(network, network.base_model_prefix, network))
+
+
+@functools.cache
+def _published_tensors(name: str, seed: int = 0) -> tuple[dict[str, torch.Tensor], dict[str, bytes]]:
+    class_name, _, normalize = PUBLISHED[name]
+    network = published_network(name, seed)
     tensors = {}
     for key, tensor in network.state_dict().items():
         for new, old in NEW_NAMES.items():
@@ -61,6 +70,12 @@ def published_tensors(name: str, seed: int = 0) -> tuple[dict[str, torch.Tensor]
     config = network.config.to_dict() | {"architectures": [class_name]}
     preprocessor = {"do_normalize": normalize, "feature_extractor_type": "Wav2Vec2FeatureExtractor"}
     return tensors, {"config.json": _json(config), "preprocessor_config.json": _json(preprocessor)}
+
+
+def published_tensors(name: str, seed: int = 0) -> tuple[dict[str, torch.Tensor], dict[str, bytes]]:
+    """Return a tiny model's weights under the published key names, and the files beside them."""
+    tensors, files = _published_tensors(name, seed)
+    return dict(tensors), dict(files)
 
 
 def pickled(content: Any, legacy: bool = False) -> bytes:
@@ -97,28 +112,3 @@ def write_files(folder: Path, files: dict[str, bytes]) -> Path:
 
 def _json(document: Any) -> bytes:
     return json.dumps(document).encode()
-
-
-@pytest.fixture
-def caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Caches in a temporary folder: `hub` of huggingface_hub, `own` of the library."""
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "caches" / "hub"))
-    monkeypatch.setenv("SER_CACHE", str(tmp_path / "caches" / "own"))
-    return tmp_path / "caches"
-
-
-@pytest.fixture
-def hub(caches: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
-    """A Hub without repositories, which the library uses; it is impatient."""
-    server = HubServer()
-    monkeypatch.setattr(constants, "ENDPOINT", server.url)
-    monkeypatch.setattr(constants, "HF_HUB_ETAG_TIMEOUT", 0.5)
-    monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 0.5)
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(download, "_PAUSE_S", 0.0)
-    yield server
-    server.stop()
-    huggingface_hub.close_session()
-
-
-HUBERT = HUB_IDS["hubert-large"]
