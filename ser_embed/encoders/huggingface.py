@@ -17,7 +17,7 @@ import torch
 from safetensors import SafetensorError
 
 from ser_embed.encoders.base import EncoderOptions
-from ser_embed.encoders.hub.model_files import PREPROCESSOR, ModelFiles, find_model
+from ser_embed.encoders.hub.model_files import PREPROCESSOR, find_model
 from ser_embed.encoders.transformer import TransformerEncoder
 from ser_embed.errors import InputError
 
@@ -36,9 +36,8 @@ def load_transformer(source: str, name: str, options: EncoderOptions) -> Transfo
     Raises:
         InputError: there is no such model, it is of another family, or its weights are missing or incomplete.
     """
-    files = find_model(source, options.revision)
-    network, normalize, notes = _load_files(source, files)
-    encoder = TransformerEncoder(network, name, files.revision, weights_digest(network), normalize, options)
+    network, normalize, notes, commit = _load(source, options.revision)
+    encoder = TransformerEncoder(network, name, commit, weights_digest(network), normalize, options)
     encoder.notes = notes
     return encoder
 
@@ -56,7 +55,7 @@ def load_network(source: str) -> tuple[Any, bool, tuple[str, ...]]:
     Raises:
         InputError: there is no such model, it is of another family, or its weights are missing or incomplete.
     """
-    return _load_files(source, find_model(source))
+    return _load(source)[:3]
 
 
 def weights_digest(network: torch.nn.Module) -> str:
@@ -69,12 +68,16 @@ def weights_digest(network: torch.nn.Module) -> str:
     return digest.hexdigest()
 
 
-def _load_files(source: str, files: ModelFiles) -> tuple[Any, bool, tuple[str, ...]]:
-    """Load a model's files; see `load_network`. A model of another family is refused before its weights are fetched."""
+def _load(source: str, revision: str | None = None) -> tuple[Any, bool, tuple[str, ...], str]:
+    """Load a model and return what `load_network` does, and its commit, which is "" for a local folder.
+
+    A model of another family is refused before its weights are downloaded.
+    """
     with quiet_transformers():
+        files = find_model(source, revision)
         config = _load_config(source, files.folder)
         normalize, notes = _expects_normalized(source, files.folder, config)
-        return _load_weights(source, files.find_weights(), config), normalize, notes
+        return _load_weights(source, files.find_weights(), config), normalize, notes, files.revision
 
 
 def _load_config(source: str, folder: Path) -> Any:

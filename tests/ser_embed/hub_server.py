@@ -50,7 +50,8 @@ class HubServer:
 
     Attributes:
         break_after: bytes of a large file after which the connection is closed, in each response.
-        stall_after: bytes of a large file after which nothing more is sent, and the connection stays open.
+        stall_after: bytes of a large file after which nothing more is sent, and the connection stays open; the next
+            responses stall at once.
         shorten_to: bytes that large files really have; more are promised.
         corrupt: large files arrive with a byte changed.
         ignore_range: the whole file is sent whatever range is asked for.
@@ -302,6 +303,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command == "GET" and len(body) < len(content):
             self.wfile.flush()
             if hub.stall_after is not None:
+                hub.stall_after = 0
                 hub.wait(30)
             with contextlib.suppress(OSError):
                 self.connection.shutdown(socket.SHUT_RDWR)

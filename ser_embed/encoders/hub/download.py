@@ -93,31 +93,29 @@ def _transfer(file: RemoteFile, partial: Path) -> None:
         partial.unlink()
     start = _present(partial)
     missing = max(0, (file.size or 0) - start)
-    free = shutil.disk_usage(partial.parent).free
-    if free < missing:
-        raise InputError(
-            f"{file.label} needs {missing / 1e6:.0f} MB, and {partial.parent} has {free / 1e6:.0f} MB left"
-        )
-    if quiet() and (file.size is None or missing > _WORTH_A_LINE):  # otherwise the bar says so
+    _require_space(file, missing, partial.parent)
+    is_large = file.size is None or missing > _WORTH_A_LINE
+    if is_large and quiet():  # otherwise the bar says so
         logger.info("%s: downloading %s", file.label, _describe(file.size, start))
-    fruitless = 0
-    with tqdm(
-        total=file.size, initial=start, desc=file.label, unit="B", unit_scale=True, disable=quiet(), leave=False
-    ) as bar:
-        while True:
-            before = _present(partial)
-            reason = _request(file, partial, bar)
-            present = _present(partial)
-            if reason is None and file.size in (None, present):
-                return
-            fruitless = 0 if present > before else fruitless + 1
+    is_silent = quiet() or not is_large
+    with tqdm(total=file.size, initial=start, desc=file.label, unit="B", unit_scale=True, disable=is_silent) as bar:
+        fruitless, reason = 0, _request(file, partial, bar)
+        while reason is not None or file.size not in (None, _present(partial)):
+            fruitless = 0 if _present(partial) > start else fruitless + 1
+            start = _present(partial)
             if fruitless == _FRUITLESS_ATTEMPTS:
                 raise InputError(
-                    f"the download of {file.label} stopped at {present} of {file.size or 'unknown'} bytes "
+                    f"the download of {file.label} stopped at {start} of {file.size or 'unknown'} bytes "
                     f"({reason or 'the server sends no more'}); the same command goes on from there"
                 )
-            if fruitless:
-                time.sleep(_PAUSE_S)
+            time.sleep(_PAUSE_S if fruitless else 0)
+            reason = _request(file, partial, bar)
+
+
+def _require_space(file: RemoteFile, missing: int, folder: Path) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < missing:
+        raise InputError(f"{file.label} needs {missing / 1e6:.0f} MB, and {folder} has {free / 1e6:.0f} MB left")
 
 
 def _request(file: RemoteFile, partial: Path, bar: Any) -> str | None:

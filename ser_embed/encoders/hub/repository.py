@@ -180,8 +180,9 @@ class Repository:
             status = error.response.status_code
             if status == 429 or status >= 500:  # too many requests, or trouble at the Hub
                 raise NoAnswerError(f"{self._endpoint} answers {status}") from error
+            hint = "; is the token valid? `hf auth login` sets another" if status == 401 else ""
             raise InputError(
-                f"the Hub refuses {self.repo_id} at {revision!r}: {status} {error.response.reason_phrase}"
+                f"the Hub refuses {self.repo_id} at {revision!r}: {status} {error.response.reason_phrase}{hint}"
             ) from error
         except errors.OfflineModeIsEnabled as error:
             raise NoAnswerError("HF_HUB_OFFLINE is set") from error

@@ -15,6 +15,8 @@ import ser_embed
 from ser_embed.encoders.registry import HUB_IDS
 from ser_embed.errors import InputError
 from ser_embed.extract import main
+from ser_embed.extraction import pipeline
+from ser_embed.extraction.config import ExtractConfig
 from ser_embed.store.reader import Store
 from tests.ser_embed.conftest import write_corpus
 from tests.ser_embed.extraction.conftest import Killed, killed_after
@@ -66,6 +68,13 @@ def test_a_killed_extraction_goes_on_with_its_commit(
     hub.commit(HUBERT, published_files(NAME, seed=1))
     report = ser_embed.extract(NAME, data=data, store=store, chunk=5)
     assert (report.spec.revision, report.extracted) == (first, 23)
+
+
+def test_all_devices_load_the_same_commit(hub: HubServer, few: Path, tmp_path: Path) -> None:
+    commit = hub.commit(HUBERT, published_files(NAME))
+    config = ExtractConfig(model=NAME, data=few, store=tmp_path / "s.h5", device="cpu,cpu,cpu", revision="main")
+    encoder, further = pipeline._load_encoders(config)
+    assert [encoder.spec.revision, *(options.revision for options in further.values())] == [commit] * 3
 
 
 def test_a_store_of_a_checkpoint_and_one_of_safetensors_are_of_one_spec(

@@ -45,21 +45,16 @@ def test_a_download_that_stalls_is_given_up_soon_and_gone_on_with_by_the_next(
     hub: HubServer, commit: str, caches: Path
 ) -> None:
     hub.stall_after = 1_000_000
-    timer = threading.Timer(0.2, setattr, (hub, "stall_after", 0))  # further requests bring nothing
-    timer.start()
     start = time.monotonic()
-    with pytest.raises(InputError, match=r"stopped at \d+ of 3072000 bytes .*the same command goes on from there"):
+    with pytest.raises(InputError, match=r"stopped at 1000000 of 3072000 bytes .*the same command goes on from there"):
         fetch(commit)
     assert time.monotonic() - start < 15
-    timer.join()
     partial = only(list(caches.rglob("*.incomplete")))
-    present = partial.stat().st_size
-    assert present >= 1_000_000
     hub.heal()
     hub.requests.clear()
     assert fetch(commit) == CONTENT
     (rest,) = hub.sent(NAME)
-    assert (rest.range, rest.sent) == (f"bytes={present}-", len(CONTENT) - present)
+    assert (rest.range, rest.sent) == ("bytes=1000000-", len(CONTENT) - 1_000_000)
     assert not partial.exists()
 
 

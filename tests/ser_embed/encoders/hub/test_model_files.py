@@ -256,6 +256,11 @@ def refusing(hub: HubServer) -> None:
     hub.status = 418
 
 
+def wrong_token(hub: HubServer) -> None:
+    hub.commit(HUBERT, published_files(NAME))
+    hub.status = 401
+
+
 def without_weights(hub: HubServer) -> None:
     hub.commit(HUBERT, published_tensors(NAME)[1] | {"tf_model.h5": b"", "README.md": b""})
 
@@ -285,6 +290,7 @@ def leading_out(hub: HubServer) -> None:
         (silent, r"is not in the local cache and the Hub cannot be reached \(.*Timeout\); .* give the folder"),
         (in_trouble, r"not in the local cache and the Hub cannot be reached \(.* answers 503\)"),
         (refusing, "the Hub refuses facebook/hubert-large-ll60k at 'main': 418"),
+        (wrong_token, "the Hub refuses .* 401 Unauthorized; is the token valid"),
         (without_weights, "no usable model in .*: expected the weights in model.safetensors or pytorch_model.bin"),
         (without_config, "no usable model in .*: it has no config.json"),
         (of_another_family, "families hubert, wav2vec2, wavlm, but .* is bert"),
