@@ -186,9 +186,7 @@ class Repository:
             ) from error
         except errors.OfflineModeIsEnabled as error:
             raise NoAnswerError("HF_HUB_OFFLINE is set") from error
-        except OSError as error:
-            raise InputError(
-                f"cannot write {error.filename or 'a file of the Hub'}: {error.strerror or error}"
-            ) from error
         except Exception as error:  # those of the HTTP library share no public base class; each of them means no answer
+            if isinstance(error, OSError) and error.errno is not None:  # the HTTP library has other errors
+                raise InputError(f"cannot write to {error.filename or 'the cache'}: {error.strerror}") from error
             raise NoAnswerError(f"{self._endpoint}: {type(error).__name__}") from error

@@ -1,5 +1,6 @@
 """Extraction with models of the Hub: the commit in the store, --revision, killed downloads, errors of one line."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -98,18 +99,26 @@ def environment(hub: HubServer, caches: Path, **changes: str) -> dict[str, str]:
     return {**os.environ, **own, "HF_HUB_ETAG_TIMEOUT": "2", "HF_HUB_DOWNLOAD_TIMEOUT": "2", **changes}
 
 
+def partial_bytes(caches: Path) -> int:
+    """Return how many bytes of a file that is being downloaded are here."""
+    sizes = [0]
+    for path in caches.rglob("*.incomplete"):
+        with contextlib.suppress(FileNotFoundError):  # complete by now
+            sizes.append(path.stat().st_size)
+    return max(sizes)
+
+
 def kill_while_it_downloads(arguments: list[str], hub: HubServer, caches: Path) -> int:
     """Kill a command in the middle of its download, and return how many bytes of the file are here."""
     hub.stall_after = 50_000
     process = subprocess.Popen(arguments, env=environment(hub, caches), stderr=subprocess.DEVNULL)
     try:
-        wait_for(lambda: any(path.stat().st_size > 10_000 for path in caches.rglob("*.incomplete")), 120)
+        wait_for(lambda: partial_bytes(caches) > 10_000, 120)
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
     hub.heal()
-    partials = [path.stat().st_size for path in caches.rglob("*.incomplete")]
-    return max(partials)
+    return partial_bytes(caches)
 
 
 def test_a_killed_download_goes_on_where_it_was(hub: HubServer, caches: Path, few: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import errno
 import io
+import os
 import re
 import sys
 import threading
@@ -117,12 +118,17 @@ def test_a_full_disk_is_one_line(hub: HubServer, commit: str, monkeypatch: pytes
             fetch(commit)
         assert not hub.sent(NAME)
 
-    def fail(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
+    for number, expected in [
+        (errno.ENOSPC, "the disk of .* is full; the same command goes on from there"),
+        (errno.EIO, "cannot write to the cache: "),
+    ]:
 
-    monkeypatch.setattr(download, "flush_to_disk", fail)
-    with pytest.raises(InputError, match="the disk of .* is full; the same command goes on from there"):
-        fetch(commit)
+        def fail(*_: object, number: int = number) -> None:
+            raise OSError(number, os.strerror(number))
+
+        monkeypatch.setattr(download, "flush_to_disk", fail)
+        with pytest.raises(InputError, match=expected):
+            fetch(commit)
 
 
 def test_two_at_once_download_a_file_once(hub: HubServer, commit: str) -> None:
