@@ -91,7 +91,7 @@ class EmbeddingSpec:
         """Return the fields that differ, as {field: (value of this spec, value of `other`)}.
 
         Vectors with an empty result are comparable. `model` and `revision` are not compared, because the digest
-        already identifies the weights and a folder may be moved; `model` is only reported if the digests differ.
+        already identifies the weights and a folder may be moved; they are only reported if the digests differ.
         """
         pairs = {
             field.name: (getattr(self, field.name), getattr(other, field.name))
@@ -99,8 +99,9 @@ class EmbeddingSpec:
             if field.name not in ("model", "revision")
         }
         differing = {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
-        if "digest" in differing and self.model != other.model:
-            differing = {"model": (self.model, other.model), **differing}
+        if "digest" in differing:
+            named = {name: (getattr(self, name), getattr(other, name)) for name in ("model", "revision")}
+            differing = {**{name: pair for name, pair in named.items() if pair[0] != pair[1]}, **differing}
         return differing
 
     def require_same(self, other: "EmbeddingSpec", where: str) -> None:

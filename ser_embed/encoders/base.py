@@ -20,7 +20,7 @@ DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 @dataclasses.dataclass(frozen=True)
 class EncoderOptions:
-    """Options of an encoder: its output, and the device that computes it.
+    """Options of an encoder: its output, the device that computes it, and the revision of its weights.
 
     Attributes:
         layers: "all", "last", or names separated by commas such as "0,6,12" or "final". A number, or a sequence of
@@ -29,6 +29,7 @@ class EncoderOptions:
         preprocessing: what is done to each waveform before it is encoded.
         device: "auto", "cpu", "cuda", "cuda:1", ...
         dtype: one of `DTYPES`; "auto" is the fastest type that is exact enough on the device.
+        revision: branch, tag or commit of a model on the Hub; None for "main".
     """
 
     layers: str = "all"
@@ -36,6 +37,7 @@ class EncoderOptions:
     preprocessing: AudioPreprocessing = AudioPreprocessing()
     device: str = "auto"
     dtype: str = "auto"
+    revision: str | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.layers, str):
@@ -50,7 +52,7 @@ class EncoderOptions:
     def of(cls, spec: EmbeddingSpec, device: str = "auto") -> "EncoderOptions":
         """Return the options that reproduce the vectors of `spec`."""
         preprocessing = AudioPreprocessing(spec.trim_db, spec.level_db)
-        return cls(",".join(spec.layers), spec.pooling, preprocessing, device, spec.arithmetic)
+        return cls(",".join(spec.layers), spec.pooling, preprocessing, device, spec.arithmetic, spec.revision or None)
 
 
 class Encoder(Protocol):

@@ -1,5 +1,6 @@
 """Embedder: an encoder together with the decoding of audio files, loaded once and used for many clips."""
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,8 +49,11 @@ class Embedder:
         """
         from ser_embed.encoders.base import EncoderOptions
 
+        options = EncoderOptions.of(spec, device)
+        if model not in (None, spec.model):  # the commit is one of the spec's model
+            options = dataclasses.replace(options, revision=None)
         try:
-            embedder = cls(model or spec.model, EncoderOptions.of(spec, device))
+            embedder = cls(model or spec.model, options)
         except InputError as error:
             if model is None:
                 raise

@@ -1,7 +1,7 @@
 """Hugging Face models: loading a HuBERT, Wav2Vec2 or WavLM from a local folder or the Hub, through transformers.
 
-Weights are read only from safetensors files, never from pickles, and code in a repository is never run. For a Hub
-repository that has only a pickled checkpoint, the safetensors conversion that the Hub keeps beside it is used.
+transformers reads local folders only, and weights only as safetensors; code in a repository is never run. Where the
+files come from is in `hub.model_files`.
 """
 
 import contextlib
@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
 from ser_embed.encoders.base import EncoderOptions
+from ser_embed.encoders.hub.model_files import PREPROCESSOR, find_model
 from ser_embed.encoders.transformer import TransformerEncoder
 from ser_embed.errors import InputError
-
-logger = logging.getLogger(__name__)
 
 MODEL_TYPES = ("hubert", "wav2vec2", "wavlm")
 _PRETRAINING_ONLY = "masked_spec_embed"  # a weight that inference does not use; some checkpoints do not have it
@@ -31,14 +31,13 @@ def load_transformer(source: str, name: str, options: EncoderOptions) -> Transfo
     Args:
         source: a local folder or a Hub id.
         name: the name in its spec, by which the encoder can be loaded again.
-        options: layers, pooling, preprocessing, device and dtype.
+        options: layers, pooling, preprocessing, device, dtype and revision.
 
     Raises:
         InputError: there is no such model, it is of another family, or its weights are missing or incomplete.
     """
-    network, normalize, notes = load_network(source)
-    revision = getattr(network.config, "_commit_hash", None) or ""
-    encoder = TransformerEncoder(network, name, revision, weights_digest(network), normalize, options)
+    network, normalize, notes, commit = _load(source, options.revision)
+    encoder = TransformerEncoder(network, name, commit, weights_digest(network), normalize, options)
     encoder.notes = notes
     return encoder
 
@@ -56,10 +55,7 @@ def load_network(source: str) -> tuple[Any, bool, tuple[str, ...]]:
     Raises:
         InputError: there is no such model, it is of another family, or its weights are missing or incomplete.
     """
-    with quiet_transformers():
-        cached_only = not Path(source).is_dir() and not _hub_is_reachable(source)
-        config = _load_config(source, cached_only)
-        return _load_weights(source, config, cached_only), *_expects_normalized(source, config, cached_only)
+    return _load(source)[:3]
 
 
 def weights_digest(network: torch.nn.Module) -> str:
@@ -72,28 +68,23 @@ def weights_digest(network: torch.nn.Module) -> str:
     return digest.hexdigest()
 
 
-def _hub_is_reachable(source: str) -> bool:
-    """Return whether the Hub can be reached.
+def _load(source: str, revision: str | None = None) -> tuple[Any, bool, tuple[str, ...], str]:
+    """Load a model and return what `load_network` does, and its commit, which is "" for a local folder.
 
-    It is asked once here, because without a network transformers would try it many times for every file of a model.
+    A model of another family is refused before its weights are downloaded.
     """
-    import huggingface_hub
-
-    try:
-        huggingface_hub.HfApi().model_info(source, timeout=10)
-    except huggingface_hub.errors.HfHubHTTPError:
-        return True  # an error is an answer too; loading the model will report it
-    except Exception:  # the errors of the HTTP library share no public base class; each of them means no answer
-        return False
-    logger.info("%s: fetching what is not in the local cache from the Hub", source)
-    return True
+    with quiet_transformers():
+        files = find_model(source, revision)
+        config = _load_config(source, files.folder)
+        normalize, notes = _expects_normalized(source, files.folder, config)
+        return _load_weights(source, files.find_weights(), config), normalize, notes, files.revision
 
 
-def _load_config(source: str, cached_only: bool) -> Any:
+def _load_config(source: str, folder: Path) -> Any:
     from transformers import AutoConfig
 
-    with _as_input_error(source, cached_only):
-        config = AutoConfig.from_pretrained(source, local_files_only=cached_only)
+    with _as_input_error(source):
+        config = AutoConfig.from_pretrained(folder, local_files_only=True)
     if config.model_type not in MODEL_TYPES:
         raise InputError(
             f"expected a model of the families {', '.join(MODEL_TYPES)}, but {source} is {config.model_type}"
@@ -104,17 +95,17 @@ def _load_config(source: str, cached_only: bool) -> Any:
     return config
 
 
-def _load_weights(source: str, config: Any, cached_only: bool) -> torch.nn.Module:
+def _load_weights(source: str, folder: Path, config: Any) -> torch.nn.Module:
     from transformers import AutoModel
 
-    with _as_input_error(source, cached_only):
+    with _as_input_error(source):
         network, loading_info = AutoModel.from_pretrained(
-            source,
+            folder,
             config=config,
             use_safetensors=True,
             dtype=torch.float32,
             output_loading_info=True,
-            local_files_only=cached_only,
+            local_files_only=True,
         )
     missing = sorted(name for name in loading_info["missing_keys"] if name != _PRETRAINING_ONLY)
     if missing:
@@ -122,34 +113,26 @@ def _load_weights(source: str, config: Any, cached_only: bool) -> torch.nn.Modul
     return network
 
 
-def _expects_normalized(source: str, config: Any, cached_only: bool) -> tuple[bool, tuple[str, ...]]:
+def _expects_normalized(source: str, folder: Path, config: Any) -> tuple[bool, tuple[str, ...]]:
     """Return whether a model expects waveforms of zero mean and unit variance, and a note if that is a guess."""
-    from transformers.utils import cached_file
-
-    name = "preprocessor_config.json"
-    path = cached_file(source, name, local_files_only=cached_only, _raise_exceptions_for_missing_entries=False)
-    if path is not None:
+    path = folder / PREPROCESSOR
+    if path.is_file():
         try:
-            return bool(json.loads(Path(path).read_text(encoding="utf-8"))["do_normalize"]), ()
+            return bool(json.loads(path.read_text(encoding="utf-8"))["do_normalize"]), ()
         except (ValueError, KeyError) as error:
             raise InputError(f"expected do_normalize in {path}, which cannot be read ({error!r})") from error
     # `save_pretrained` of a model alone does not write this file. All published models of these families expect
     # normalised waveforms, except the WavLM base models, whose group norm gives the same output with and without.
     normalize = not (config.model_type == "wavlm" and config.feat_extract_norm == "group")
-    return normalize, (f"{source} has no {name}: waveforms are {'' if normalize else 'not '}normalised",)
+    return normalize, (f"{source} has no {PREPROCESSOR}: waveforms are {'' if normalize else 'not '}normalised",)
 
 
 @contextlib.contextmanager
-def _as_input_error(source: str, cached_only: bool) -> Iterator[None]:
-    """Convert the errors that transformers raises for a model that cannot be loaded into one line."""
+def _as_input_error(source: str) -> Iterator[None]:
+    """Convert the errors that transformers and safetensors raise for a model that cannot be loaded into one line."""
     try:
         yield
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        if cached_only:
-            raise InputError(
-                f"{source} is not in the local cache and the Hub cannot be reached; "
-                "without a network, give the folder of a saved model"
-            ) from error
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise InputError(f"no usable model in {source}: {_first_sentence(str(error))}") from error
 
 

@@ -105,6 +105,11 @@ def source_of(model: str) -> str:
         raise InputError(f"expected a transformer, but {model!r} is a feature set")
     if model in SHIPPED:
         return str(SHIPPED[model])
+    return source_name(model)
+
+
+def source_name(model: str) -> str:
+    """Return one name for a model that can be named in two ways: the Hub id of `hubert-large`."""
     return HUB_IDS.get(model, model)
 
 
@@ -135,6 +140,8 @@ def _load_transformer(model: str, options: "EncoderOptions") -> "Encoder":
 def _load_features(model: str, options: "EncoderOptions") -> "Encoder":
     from ser_embed.encoders.features import load_features
 
+    if options.revision:
+        raise InputError(f"revision {options.revision!r} is for a model of the Hub, and {model} is a feature set")
     return load_features(feature_sets(model), options)
 
 

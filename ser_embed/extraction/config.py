@@ -20,6 +20,14 @@ class ExtractConfig:
         ),
         metavar="NAME",
     )
+    revision: str | None = option(
+        None,
+        help=(
+            "branch, tag or commit of a model on the Hub "
+            "(default: the commit that an existing store was extracted with, or else main)"
+        ),
+        metavar="REV",
+    )
     data: Path = option(Path("data"), help="folder that holds the corpora", parse=Path, metavar="DIR")
     corpus: tuple[str, ...] = option((), help="corpora to extract (default: all found)", nargs="+", metavar="NAME")
     store: Path | None = option(None, help="HDF5 file to write to (default: embeddings/<model>.h5)", parse=Path)

@@ -21,7 +21,7 @@ from ser_embed.audio.decode import AudioPreprocessing
 from ser_embed.cli import quiet
 from ser_embed.corpora.scan import Scan, scan_data
 from ser_embed.encoders.base import Encoder, EncoderOptions
-from ser_embed.encoders.registry import find_family, load_encoder
+from ser_embed.encoders.registry import find_family, load_encoder, source_name
 from ser_embed.encoders.speaker_embeddings import stored_speakers
 from ser_embed.errors import InputError
 from ser_embed.extraction.chunks import Chunk, ReadOptions, cut_chunks
@@ -73,14 +73,29 @@ def _load_encoders(config: ExtractConfig) -> tuple[Encoder, dict[str, EncoderOpt
     """
     preprocessing = AudioPreprocessing(config.trim_db, config.level_db)
     devices = config.device.split(",")
-    options = [EncoderOptions(config.layers, config.pooling, preprocessing, device, config.dtype) for device in devices]
-    encoder = load_encoder(config.model, options[0])
+    revision = config.revision or _stored_revision(config)
+    first = EncoderOptions(config.layers, config.pooling, preprocessing, devices[0], config.dtype, revision)
+    encoder = load_encoder(config.model, first)
     if config.device == "auto" and encoder.device == "cuda":
         import torch
 
         devices = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
-        options = [dataclasses.replace(options[0], device=device) for device in devices]
-    return encoder, {f"{device} ({index})": options[index] for index, device in enumerate(devices) if index}
+    first = dataclasses.replace(first, revision=encoder.spec.revision or None)  # a branch may move on meanwhile
+    return encoder, {
+        f"{device} ({index})": dataclasses.replace(first, device=device)
+        for index, device in enumerate(devices)
+        if index
+    }
+
+
+def _stored_revision(config: ExtractConfig) -> str | None:
+    """Return the commit that the store, or an unfinished extraction into it, has vectors of, if of the same model."""
+    for path in (config.store_path, *PartFolder(config.store_path)):
+        # There may be no store yet; a damaged part file is reported later.
+        with contextlib.suppress(InputError, OSError), Store(path) as store:
+            if source_name(store.spec.model) == source_name(config.model):
+                return store.spec.revision or None
+    return None
 
 
 def _extract_into(

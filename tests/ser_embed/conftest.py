@@ -1,10 +1,13 @@
-"""Fakes that are real: generated tones as clips, tiny transformers saved as `save_pretrained` writes them."""
+"""Fakes that are real: tones as clips, tiny transformers saved as `save_pretrained` writes them, a Hub on loopback."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+
+from tests.ser_embed.hub_server import HubServer
 
 FAMILIES = ("hubert", "wav2vec2", "wavlm")
 SHAPES = ("base", "large")
@@ -63,3 +66,34 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             folders[f"{family}-{shape}"] = folder
     transformers.logging.enable_progress_bar()
     return folders
+
+
+@pytest.fixture
+def caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Caches in a temporary folder: `hub` of huggingface_hub, `own` of the library."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "caches" / "hub"))
+    monkeypatch.setenv("SER_CACHE", str(tmp_path / "caches" / "own"))
+    return tmp_path / "caches"
+
+
+@pytest.fixture
+def hub(caches: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
+    """A Hub without repositories, which the library uses; nobody waits for it long."""
+    import huggingface_hub
+    from huggingface_hub import constants
+
+    from ser_embed.encoders.hub import download
+
+    server = HubServer()
+    monkeypatch.setattr(constants, "ENDPOINT", server.url)
+    template = constants.HUGGINGFACE_CO_URL_TEMPLATE
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", f"{server.url}/{template.split('/', 3)[3]}")
+    monkeypatch.setattr(constants, "HF_HUB_ETAG_TIMEOUT", 0.5)
+    monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 0.5)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(download, "_PAUSE_S", 0.0)
+    yield server
+    server.stop()
+    huggingface_hub.close_session()

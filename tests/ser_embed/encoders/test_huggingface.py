@@ -36,20 +36,24 @@ def test_the_preprocessor_config_of_a_folder_is_used(models: dict[str, Path], tm
 
 
 def test_a_model_that_cannot_be_loaded_gives_one_line(
-    models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    models: dict[str, Path], tmp_path: Path, caches: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ser_embed.encoders.huggingface._hub_is_reachable", lambda source: False)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(InputError, match="unknown model 'hubert-huge'; expected one of hubert-mini, hubert-base"):
         load_encoder("hubert-huge")
     with pytest.raises(InputError, match="not in the local cache and the Hub cannot be reached"):
         load_encoder("nobody/nothing-of-this-name")
+    (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="no usable model in"):
-        load_encoder(str(tmp_path))
+        load_encoder(str(tmp_path / "empty"))
     transformers.BertConfig().save_pretrained(tmp_path)
     with pytest.raises(InputError, match="families hubert, wav2vec2, wavlm, but .* is bert"):
         load_encoder(str(tmp_path))
     transformers.AutoConfig.from_pretrained(models["hubert-base"]).save_pretrained(tmp_path)
     with pytest.raises(InputError, match="no usable model in"):
+        load_encoder(str(tmp_path))
+    (tmp_path / "model.safetensors").write_bytes(b"damaged")
+    with pytest.raises(InputError, match="no usable model in .*header"):
         load_encoder(str(tmp_path))
     (tmp_path / "file.bin").write_bytes(b"")
     with pytest.raises(InputError, match="is a file"):
