@@ -1,5 +1,5 @@
 # Each target makes .venv and installs into it by itself, if that has not been done.
-.PHONY: install demo hubert-mini test test-slow test-corpus check format bench clean
+.PHONY: install demo hubert-mini test test-slow test-corpus fuzz check format bench clean
 .DEFAULT_GOAL := test
 
 PYTHON := .venv/bin/python
@@ -53,6 +53,10 @@ test: $(INSTALLED)
 # Minutes long: 200 kills of an extraction, large stores, the difficulty of the demo corpus, the notebooks.
 test-slow: $(INSTALLED)
 	$(PYTHON) -m pytest -m slow --timeout=3600
+
+# Thousands of damaged and hostile files: audio, stores, runs, profiles, manifests. Prints one table.
+fuzz: $(INSTALLED)
+	$(PYTHON) -m tests.fuzz --count 10000
 
 # On the real corpora in ../shared/data, or the folder named by SER_DATA.
 test-corpus: $(INSTALLED)

@@ -15,7 +15,7 @@ from ser_embed.errors import ClipError
 
 _UNKNOWN_SIZES = (0, 0xFFFFFFFF)  # data sizes written by programs that stream, and do not know the length in advance
 _CHUNK_NAME = re.compile(rb"[0-9A-Za-z _]{4}")
-_PCM, _FLOAT, _EXTENSIBLE = 0x0001, 0x0003, 0xFFFE
+_PLAIN_KINDS, _EXTENSIBLE = (1, 3, 6, 7), 0xFFFE  # PCM, float, A-law, mu-law
 
 _OGG_HEADER = struct.Struct("<4sBBqIIIB")  # magic, version, flags, granule, stream, number, CRC, segments
 _FIRST_PAGE, _LAST_PAGE = 0x02, 0x04
@@ -52,15 +52,13 @@ def promised_samples(file: BinaryIO) -> int:
     start = _skip_id3(file)
     magic = _at(file, start, 12)
     if magic[:4] in (b"RIFF", b"RF64", b"RIFX") and magic[8:] == b"WAVE":
-        _check_chunks(file, ">" if magic[:4] == b"RIFX" else "<", b"data")
-    elif magic[:4] == b"FORM" and magic[8:] in (b"AIFF", b"AIFC"):
-        _check_chunks(file, ">", b"SSND")
+        _check_wav(file, ">" if magic[:4] == b"RIFX" else "<")
     elif magic[:4] == b"OggS":
         return _check_ogg(file, start)
     elif magic[:1] == b"\xff" or start or not magic.strip(b"\0"):
         return 0 if magic[:4] == b"fLaC" else _check_mp3(file, start)
     elif magic[:4] != b"fLaC":
-        raise ClipError("not audio: neither wav, flac, ogg, opus, mp3 nor aiff")
+        raise ClipError("not audio: neither wav, flac, ogg, opus nor mp3")
     return 0
 
 
@@ -73,13 +71,12 @@ def _size(file: BinaryIO) -> int:
     return file.seek(0, os.SEEK_END)
 
 
-def _check_chunks(file: BinaryIO, order: str, audio: bytes) -> None:
-    """Walk the chunks of a wav or aiff file: the audio is as long as declared, and what follows it is no audio.
+def _check_wav(file: BinaryIO, order: str) -> None:
+    """Walk the chunks of a wav file: the audio is as long as declared, and what follows it is no audio.
 
     Args:
         file: the file.
         order: "<" or ">", the byte order of its numbers.
-        audio: the name of the chunk of audio.
     """
     size, position, long_size, found = _size(file), 12, 0, False
     while position + 8 <= size:
@@ -88,12 +85,12 @@ def _check_chunks(file: BinaryIO, order: str, audio: bytes) -> None:
         if found and not _CHUNK_NAME.fullmatch(name):
             if not any(_at(file, position, min(present + 8, 1 << 16))):
                 return  # zeros up to the next sector
-            raise ClipError(f"damaged: no chunk of a wav or aiff file follows its audio at byte {position}")
+            raise ClipError(f"damaged: no chunk of a wav file follows its audio at byte {position}")
         if name == b"ds64":  # of RF64, whose sizes have 64 bits
             long_size = int.from_bytes(_at(file, position + 16, 8), "little")
         elif name == b"fmt ":
             _check_wav_format(_at(file, position + 8, 26), order)
-        elif name == audio:
+        elif name == b"data":
             length = long_size if long_size and length == _UNKNOWN_SIZES[1] else length
             if length in _UNKNOWN_SIZES:
                 return
@@ -102,7 +99,7 @@ def _check_chunks(file: BinaryIO, order: str, audio: bytes) -> None:
             found = True
         position += 8 + length + length % 2  # chunks begin at even bytes
     if not found:
-        raise ClipError("truncated: no audio follows the header")
+        raise ClipError("truncated: no audio follows the wav header")
 
 
 def _check_wav_format(fields: bytes, order: str) -> None:
@@ -112,10 +109,10 @@ def _check_wav_format(fields: bytes, order: str) -> None:
     kind, channels, rate_hz, bytes_per_s, block, bits = struct.unpack(f"{order}HHIIHH", fields[:16])
     if kind == _EXTENSIBLE and len(fields) >= 26:
         kind = struct.unpack(f"{order}H", fields[24:26])[0]
-    if kind in (_PCM, _FLOAT) and (block != channels * -(-bits // 8) or bytes_per_s != rate_hz * block):
-        raise ClipError(
-            f"damaged: {channels} channels of {bits} bits at {rate_hz} Hz do not make {bytes_per_s} bytes/s"
-        )
+    # Of ADPCM, programs disagree what the bytes per second are.
+    if kind in _PLAIN_KINDS and (block != channels * -(-bits // 8) or bytes_per_s != rate_hz * block):
+        found = f"{channels} channels of {bits} bits, {rate_hz} Hz, {bytes_per_s} bytes/s"
+        raise ClipError(f"damaged: the numbers of its wav header do not agree: {found}")
 
 
 def _check_ogg(file: BinaryIO, start: int) -> int:
@@ -186,7 +183,7 @@ def _check_mp3(file: BinaryIO, start: int) -> int:
             raise ClipError(f"damaged: no frame of an mp3 at byte {position}")
         length, samples_per_frame, frame_kind = frame
         if not length:
-            return 0  # "free format": a frame does not tell its length
+            raise ClipError("damaged, or an mp3 of free format, whose frames do not tell their length")
         if kind not in (None, frame_kind):
             raise ClipError(f"damaged: the mp3 changes its rate or layer at byte {position}")
         if position + length > size:
@@ -196,8 +193,9 @@ def _check_mp3(file: BinaryIO, start: int) -> int:
         kind, frames, position = frame_kind, frames + 1, position + length
     if not frames:
         raise ClipError("not audio: no frame of an mp3")
-    if frames - 1 < declared:
-        raise ClipError(f"truncated: {declared} frames of an mp3 declared, {frames - 1} present")
+    if declared and declared not in (frames - 1, frames):  # with or without the one that declares it
+        what = "truncated" if declared >= frames else "damaged"
+        raise ClipError(f"{what}: {declared} frames of an mp3 declared, {frames - 1} present")
     return max(0, (frames - _MP3_LOST_FRAMES) * samples_per_frame - trimmed)
 
 
@@ -225,17 +223,38 @@ def _mp3_frame(header: bytes) -> tuple[int, int, tuple[int, int, int]] | None:
 
 
 def _mp3_declared(frame: bytes) -> tuple[int, int]:
-    """Return the number of frames that the first one declares after it, and the samples to cut; 0 and 0 for neither."""
+    """Return the number of frames that the first one declares after it, and the samples to cut; 0 and 0 for neither.
+
+    Raises:
+        ClipError: it has the name of an encoder, and is not what that has written.
+    """
     for tag in (b"Xing", b"Info"):
         position = frame[:64].find(tag)
         if position >= 0 and frame[position + 7] & 1:
             flags = frame[position + 7]
-            lame = position + 8 + sum(length for bit, length in ((1, 4), (2, 4), (4, 100), (8, 4)) if flags & bit)
-            cut = int.from_bytes(frame[lame + 21 : lame + 24], "big") if len(frame) >= lame + 24 else 0
+            encoder = position + 8 + sum(length for bit, length in ((1, 4), (2, 4), (4, 100), (8, 4)) if flags & bit)
+            crc = frame[encoder + 34 : encoder + 36]
+            without = (frame[: encoder + 34] + bytes(2) + frame[encoder + 36 :]).ljust(190, b"\0")[:190]
+            # LAME sums what is before it, ffmpeg 190 bytes.
+            if any(crc) and int.from_bytes(crc, "big") not in (_crc_16(frame[: encoder + 34]), _crc_16(without)):
+                raise ClipError("damaged: the first frame of the mp3 is not as it was written (CRC)")
+            cut = int.from_bytes(frame[encoder + 21 : encoder + 24], "big")
             return int.from_bytes(frame[position + 8 : position + 12], "big"), (cut >> 12) + (cut & 0xFFF)
     if frame[36:40] == b"VBRI":
         return int.from_bytes(frame[50:54], "big"), 0
+    if frame[40:200].find(b"LAME") >= 0 or frame[40:200].find(b"Lav") >= 0:
+        raise ClipError("damaged: the first frame of the mp3 names its encoder, but not what it has encoded")
     return 0, 0
+
+
+def _crc_16(data: bytes) -> int:
+    """Return the CRC of the first frame of an mp3 as LAME has it: polynomial 0x8005 from the lowest bit up, from 0."""
+    register = 0
+    for byte in data:
+        register ^= byte
+        for _ in range(8):
+            register = register >> 1 ^ (0xA001 if register & 1 else 0)
+    return register
 
 
 def _skip_id3(file: BinaryIO) -> int:

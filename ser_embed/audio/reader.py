@@ -82,9 +82,10 @@ class AudioReader:
                 yield samples
         if sample_hash:
             sample_hash.check()
-        declared = max(self._promised, 0 if self._flac or self._promised else self._decoder.frames)
-        if count < declared:
-            raise ClipError(f"truncated: {declared} samples declared, {count} present")
+        if count < self._promised:
+            raise ClipError(f"not decoded whole: {self._promised} samples in the file, {count} found by the decoder")
+        if not self._flac and not self._promised and count < self._decoder.frames:
+            raise ClipError(f"truncated: {self._decoder.frames} samples declared, {count} present")
 
 
 class _SequentialFile(soundfile.SoundFile):

@@ -1,9 +1,16 @@
-"""Fuzz targets: a few cases of each, so that they stay runnable; thousands are for a machine with time."""
+"""Fuzz targets: a few cases of each, so that they stay runnable; `make fuzz` tries thousands."""
 
 import numpy as np
 import pytest
 
-from tests.fuzz import profiles, runs
+from tests.fuzz import audio, manifests, profiles, runs, stores
+from tests.fuzz.harness import SHARES, run_target
+
+
+@pytest.mark.parametrize(("target", "count"), [(audio, 150), (stores, 150), (profiles, 200), (manifests, 100)])
+def test_nothing_is_wrong_in_silence_and_nothing_but_one_line_is_raised(tmp_path, target, count):
+    outcomes = {case() for case in target.cases(np.random.default_rng(0), count, tmp_path)}
+    assert outcomes == {"right", "refused"}
 
 
 @pytest.mark.parametrize("with_digests", [True, False])
@@ -12,6 +19,8 @@ def test_runs(tmp_path, with_digests):
     assert set(outcomes) <= {runs.RIGHT, runs.REFUSED, *([] if with_digests else [runs.OTHER])}
 
 
-def test_profiles(tmp_path):
-    outcomes = {case() for case in profiles.cases(np.random.default_rng(0), 200, tmp_path)}
-    assert outcomes == {"right", "refused"}
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("name", SHARES)
+def test_a_thousand_cases_of_each_in_processes_that_are_watched(name):
+    assert run_target(name, 1000, seed=1).problems == []

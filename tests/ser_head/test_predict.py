@@ -74,7 +74,7 @@ def test_the_command_writes_lines_csv_and_json(run: Path, tmp_path: Path, capsys
     ]
     assert (
         printed.err.splitlines()[-1]
-        == f"unreadable: {tmp_path / 'c.wav'}: not audio: neither wav, flac, ogg, opus, mp3 nor aiff"
+        == f"unreadable: {tmp_path / 'c.wav'}: not audio: neither wav, flac, ogg, opus nor mp3"
     )
     labels = Run.load(run).labels
     table = pd.read_csv(out)

@@ -94,8 +94,6 @@ def _require_digest(shard: Path, digest: str) -> None:
 
 def _convert(shards: Sequence[Path], folder: Path) -> None:
     """Write the tensors of all shards as one file of safetensors; the folder's lock is held."""
-    for draft in folder.parent.glob(f".{folder.name}.tmp-*"):  # of a process that was killed
-        shutil.rmtree(draft, ignore_errors=True)
     size = sum(shard.stat().st_size for shard in shards)
     free = shutil.disk_usage(folder.parent).free
     if free < size:

@@ -71,7 +71,7 @@ class TestOgg:
     def test_a_last_page_that_promises_more_is_refused_and_nothing_is_allocated(self, name: str) -> None:
         pages = ogg_pages(WHOLE[name])
         pages[-1] = with_granule(pages[-1], 2**50)
-        assert "samples declared" in refused(b"".join(pages))
+        assert "samples in the file" in refused(b"".join(pages))
 
     def test_two_streams_in_one_file_are_refused(self, name: str) -> None:
         assert "several ogg streams" in refused(WHOLE[name] + WHOLE[name])
@@ -159,7 +159,7 @@ class TestWav:
     @pytest.mark.parametrize(
         "subtype", ["PCM_U8", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW", "IMA_ADPCM", "MS_ADPCM"]
     )
-    @pytest.mark.parametrize("container", ["WAV", "WAVEX", "RF64", "AIFF"])
+    @pytest.mark.parametrize("container", ["WAV", "WAVEX", "RF64"])
     def test_every_kind_is_read_whole_and_seen_when_cut(self, container: str, subtype: str) -> None:
         if not soundfile.check_format(container, subtype):
             pytest.skip("there is no such file")
