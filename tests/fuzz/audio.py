@@ -1,9 +1,7 @@
 """Fuzz target of audio files: a damaged one is decoded exactly, or refused in one line, whole and in windows.
 
-Plain samples carry no redundancy: of wav files, and within the frames of an mp3, a changed sample cannot be
-told from another recording. There the number of samples has to be right; everywhere else, each sample. The rate of ADPCM
-is not
-repeated in its header either.
+Plain samples carry no redundancy: of wav files, and within the frames of an mp3, a changed sample cannot be told from
+another recording, nor can the rate of ADPCM. There the number of samples has to be right; everywhere else, each sample.
 """
 
 import io

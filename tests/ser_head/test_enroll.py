@@ -124,7 +124,7 @@ def test_the_command_adds_lists_and_deletes(
     document = json.loads(printed.out)
     assert (document["clips"], document["added"]) == (1, 1)
     assert [entry["file"] for entry in document["unreadable"]] == [str(broken)]
-    assert printed.err == f"unreadable: {broken}: not audio: Format not recognised.\n"
+    assert printed.err == f"unreadable: {broken}: not audio: neither wav, flac, ogg, opus nor mp3\n"
     assert predict_main([first, str(broken), "--enroll", str(tmp_path), *flags]) == 2  # nothing but the broken clip
     assert "none of 1 can be read" in capsys.readouterr().err
     shutil.copy(second, tmp_path)
