@@ -15,13 +15,14 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.measure import Row, markdown_table
+from benchmarks.measure import Row, markdown_table, speedup, time_in_turn
 from ser_embed.manifest import build_manifest
 from ser_embed.spec import EmbeddingSpec
 from ser_embed.store.reader import Store
 from ser_embed.store.writer import StoreWriter
 
 WIDTH, BLOCK, BATCH = 1024, 10_000, 150
+_READ_WHOLE = 100_000  # clips: 400 MB, which training keeps in memory
 INTERVAL = 20  # batches over which a rate is averaged
 
 
@@ -66,6 +67,7 @@ def run(num_clips: int = 1_000_000, batches: int = 200) -> list[Row]:
                 store, (np.arange(i * BATCH, (i + 1) * BATCH) % num_clips for i in range(batches))
             )
             size_gib = path.stat().st_size / 2**30
+        seconds = _reading_times(path, min(num_clips, _READ_WHOLE))
     return [
         Row(
             f"opening a store of {num_clips} x {WIDTH} ({size_gib:.1f} GiB)",
@@ -78,7 +80,25 @@ def run(num_clips: int = 1_000_000, batches: int = 200) -> list[Row]:
             f"in order: {_format_rates(ordered_rates)} batches/s",
             f"{statistics.median(random_rates) / statistics.median(ordered_rates):.2f}x",
         ),
+        Row(
+            f"reading {min(num_clips, _READ_WHOLE)} of its vectors, from the operating system's memory, checked",
+            f"{statistics.median(seconds['checked']):.3f} s",
+            f"unchecked: {statistics.median(seconds['unchecked']):.3f} s",
+            speedup(seconds["checked"], seconds["unchecked"]),
+        ),
     ]
+
+
+def _reading_times(path: Path, num_clips: int) -> dict[str, list[float]]:
+    """Read the first vectors of a store in one piece, as training does, with and without checking them."""
+
+    def read(is_checked: bool) -> None:
+        with Store(path) as store:
+            if not is_checked:
+                store._reader._is_checked[:] = True
+            store.read(np.arange(num_clips))
+
+    return time_in_turn({"checked": lambda: read(True), "unchecked": lambda: read(False)}, rounds=9)
 
 
 def _batch_rates(store: Store, batches: Iterable[np.ndarray]) -> list[float]:

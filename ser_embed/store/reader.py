@@ -6,8 +6,7 @@ their checksums and for NaN and infinity, once for each clip. `ser_embed.store.l
 """
 
 import json
-import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,12 +18,10 @@ import pandas as pd
 from ser_embed.errors import InputError
 from ser_embed.manifest import FRAME_COLUMNS, UNREADABLE_COLUMNS, tidy
 from ser_embed.spec import EmbeddingSpec
-from ser_embed.store.checksums import all_finite, row_checksums
+from ser_embed.store.checksums import all_finite
 from ser_embed.store.layout import check_format, check_shapes, identity_of, open_file, read_value, reading
 from ser_embed.store.seal import DamagedStore, FileIdentity
-
-# Up to this many chunks, asking HDF5 for each offset (0.3 ms) is faster than iterating over all (60 ms for 10 000).
-_MAX_SINGLE_LOOKUPS = 30
+from ser_embed.store.vectors import VectorReader
 
 
 class Store:
@@ -68,8 +65,6 @@ class Store:
             if str(self.path) in str(error):
                 raise
             raise DamagedStore(self.path, str(error)) from error
-        self._chunk_offsets: dict[int, int] = {}
-        self._is_checked = np.zeros(len(self), dtype=bool)
 
     def _value(self, name: str) -> np.ndarray:
         """Read a column by its path, such as "utterances/speaker": texts as an array of objects, numbers as they are.
@@ -105,35 +100,10 @@ class Store:
             raise InputError(f"the speakers' vectors in {self.path} hold NaN or infinity")
         return dict(zip(self._value("speakers/names").tolist(), vectors, strict=True))
 
-    @cached_property
-    def _rows_per_chunk(self) -> int:
-        """Rows of `/vectors` in one HDF5 chunk; all of them if the dataset is not chunked."""
-        return self.vectors.chunks[0] if self.vectors.chunks else len(self.vectors)
-
-    @cached_property
-    def _is_plain(self) -> bool:
-        """Whether a chunk on disk is whole rows of little-endian float32, unfiltered.
-
-        `StoreWriter` writes such chunks; other software may have repacked them.
-        """
-        vectors = self.vectors
-        return (
-            hasattr(os, "preadv")
-            and vectors.chunks is not None
-            and vectors.chunks[1:] == vectors.shape[1:]
-            and vectors.dtype == np.dtype("<f4")
-            and vectors.id.get_create_plist().get_nfilters() == 0
-        )
-
     @property
     def identity(self) -> FileIdentity:
         """Device and inode of the open file, which a store that replaces it does not share."""
         return identity_of(self._file)
-
-    @property
-    def _handle(self) -> int:
-        """The descriptor of the open file. Opened by its path again, it might be another store by now."""
-        return self._file.id.get_vfd_handle()
 
     @property
     def checksums(self) -> np.ndarray:
@@ -142,7 +112,7 @@ class Store:
 
     @cached_property
     def _checksums(self) -> np.ndarray:
-        return self._value("checksums")
+        return self._value("checksums").astype(np.uint32)
 
     @property
     def is_sealed(self) -> bool:
@@ -183,66 +153,12 @@ class Store:
         Raises:
             InputError: they cannot be read, are not what was written, or hold NaN or infinity.
         """
-        distinct_rows, positions = np.unique(np.asarray(rows, dtype=np.int64), return_inverse=True)
-        num_layers = len(self.layers) if layers is None else len(layers)
-        values = np.empty((len(distinct_rows), num_layers, self.spec.width), np.float32)
-        # Consecutive rows of one chunk are adjacent in the file, so that each run of them is one read.
-        is_run_start = np.ones(len(distinct_rows), dtype=bool)
-        is_run_start[1:] = (np.diff(distinct_rows) != 1) | (distinct_rows[1:] % self._rows_per_chunk == 0)
-        starts = np.flatnonzero(is_run_start)
-        ends = np.append(starts, len(distinct_rows))[1:]
         with reading(self.path, "vectors"):
-            outputs = [values[start:end] for start, end in zip(starts, ends, strict=True)]
-            if layers is not None:
-                outputs = [np.empty((len(output), len(self.layers), self.spec.width), np.float32) for output in outputs]
-            for start, end, output in zip(starts, ends, self._read_runs(distinct_rows[starts], outputs), strict=True):
-                self._check(distinct_rows[start:end], output)
-                if layers is not None:
-                    values[start:end] = output[:, layers]
-        return values if np.array_equal(positions, np.arange(len(positions))) else values[positions]
+            return self._reader.read(np.asarray(rows, dtype=np.int64), layers)
 
-    def _read_runs(self, first_rows: np.ndarray, outputs: list[np.ndarray]) -> Iterator[np.ndarray]:
-        """Read runs of consecutive rows, each within one chunk.
-
-        HDF5 gives the offset of a chunk in the file. Reading at that offset takes microseconds, while a selection
-        through HDF5 takes a fifth of a millisecond, which a batch of 150 scattered rows pays 150 times. The operating
-        system is told about all runs first, so that the disk fetches them together: nine times as fast as one after
-        the other.
-
-        Args:
-            first_rows: first row of each run, int64 (runs,).
-            outputs: where each run is read to, float32 (count, layers, width).
-
-        Yields:
-            Each of `outputs` once it is filled.
-        """
-        if not self._is_plain:
-            for row, output in zip(first_rows, outputs, strict=True):
-                output[:] = self.vectors[row : row + len(output)]
-                yield output
-            return
-        chunks, rows_in_chunk = np.divmod(first_rows, self._rows_per_chunk)
-        row_bytes = 4 * len(self.layers) * self.spec.width
-        offsets = (self._chunk_offsets_of(chunks) + rows_in_chunk * row_bytes).tolist()
-        handle = self._handle
-        if hasattr(os, "posix_fadvise") and len(offsets) > 1:
-            for offset, output in zip(offsets, outputs, strict=True):
-                os.posix_fadvise(handle, offset, output.nbytes, os.POSIX_FADV_WILLNEED)
-        for offset, output in zip(offsets, outputs, strict=True):
-            if os.preadv(handle, [output.data], offset) != output.nbytes:
-                raise OSError("the file ends before them")
-            yield output
-
-    def _chunk_offsets_of(self, chunks: np.ndarray) -> np.ndarray:
-        """Return the offsets of chunks in the file, in bytes, int64 (chunks,); HDF5 is asked only once for each."""
-        offsets, rows_per_chunk, dataset = self._chunk_offsets, self._rows_per_chunk, self.vectors.id
-        missing = [chunk for chunk in dict.fromkeys(chunks.tolist()) if chunk not in offsets]
-        if len(missing) > _MAX_SINGLE_LOOKUPS:
-            dataset.chunk_iter(lambda info: offsets.update({info.chunk_offset[0] // rows_per_chunk: info.byte_offset}))
-        else:
-            infos = (dataset.get_chunk_info_by_coord((chunk * rows_per_chunk, 0, 0)) for chunk in missing)
-            offsets.update(zip(missing, (info.byte_offset for info in infos), strict=True))
-        return np.array([offsets[chunk] for chunk in chunks.tolist()], dtype=np.int64)
+    @cached_property
+    def _reader(self) -> VectorReader:
+        return VectorReader(self._file, self.path, self._checksums, lambda row: str(self.column("utterance_id")[row]))
 
     def read_clip(self, row: int) -> np.ndarray:
         """Read a clip's vectors: float32 (1, layers, width), or (frames, layers, width) with frames pooling.
@@ -251,7 +167,7 @@ class Store:
             InputError: they cannot be read, are not what was written, or hold NaN or infinity.
         """
         vectors = self.read_unchecked(row)
-        self._check(np.array([row]), vectors[np.newaxis])
+        self._reader.check(np.array([row]), vectors[np.newaxis])
         return vectors
 
     def read_unchecked(self, row: int) -> np.ndarray:
@@ -278,36 +194,6 @@ class Store:
         if not is_whole or (starts < 0).any() or (counts < 1).any() or (extents > len(self.vectors)).any():
             raise DamagedStore(self.path, "frames that it does not have belong to its clips")
         return extents.astype(np.int64)
-
-    def _check(self, rows: np.ndarray, vectors: np.ndarray) -> None:
-        """Check vectors that were just read, the first time they are.
-
-        Args:
-            rows: their clips, int (clips,).
-            vectors: float32 (clips, ...).
-
-        Raises:
-            InputError: they are not what was written, or hold NaN or infinity.
-        """
-        if self._is_checked[rows].all():
-            return
-        is_damaged = row_checksums(vectors) != self._checksums[rows]
-        if is_damaged.any():
-            raise DamagedStore(
-                self.path,
-                f"the vectors of {self._name(rows[is_damaged][0])} are not those that were written (checksum); "
-                "inspect --verify lists all such clips, extract --force replaces them",
-            )
-        if not all_finite(vectors):
-            is_finite = np.isfinite(vectors).reshape(len(vectors), -1).all(axis=1)
-            raise InputError(
-                f"the vectors of {self._name(rows[~is_finite][0])} in {self.path} hold NaN or infinity; "
-                "extract --force replaces them"
-            )
-        self._is_checked[rows] = True
-
-    def _name(self, row: int) -> str:
-        return str(self.column("utterance_id")[row])
 
     def close(self) -> None:
         """Close the file."""

@@ -82,14 +82,6 @@ def test_a_damaged_conversion_is_made_again(damage: str, caches: Path, tmp_path:
     assert converted.read_bytes() == content
 
 
-def test_what_a_killed_conversion_left_is_removed(caches: Path, tmp_path: Path) -> None:
-    checkpoint = write_files(tmp_path, published_files("wavlm-large")) / PICKLED
-    key = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
-    write_files(cache_folder() / "converted" / f".{key}.tmp-1", {SAFETENSORS: b"half"})
-    as_safetensors([checkpoint])
-    assert [path.name for path in (cache_folder() / "converted").iterdir()] == [key]
-
-
 def test_tensors_keep_their_values_types_and_ties(caches: Path, tmp_path: Path) -> None:
     table = torch.arange(12.0).reshape(3, 4)
     tensors = {
