@@ -51,7 +51,7 @@ def enroll(clips: str | Path | Sequence[str | Path], speaker: str, **config: Any
             or profiles that cannot be written.
     """
     from ser_embed.files import require_writable_folder
-    from ser_head.inference.audio import load_embedder
+    from ser_head.inference.clips import load_embedder
     from ser_head.inference.speaker_context import add_clips
     from ser_head.personalization.profiles import empty_profile, extend_profile, load_profile, require_name
     from ser_head.runs.run import Run, newest_run

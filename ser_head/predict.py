@@ -45,7 +45,7 @@ def predict(
     options = PredictConfig(**config)
     if output is not None:
         require_output(Path(output))
-    from ser_head.inference.audio import find_audio
+    from ser_head.inference.clips import find_audio
     from ser_head.inference.predictor import Predictor
 
     if isinstance(audio, Sequence) and all(isinstance(item, (str, Path)) for item in audio):

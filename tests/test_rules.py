@@ -48,9 +48,9 @@ ORDER = [
 ]
 MAX_MODULES = 15  # in one folder, without `__init__`
 
-# Rooms of stage 1 that need no torch, and the module of stage 2 that may import others inside its functions.
+# Rooms of stage 1 that need no torch, and the modules of stage 2 that may import others inside its functions.
 SHARED = {"errors", "options", "cli", "files", "reading", "manifest", "spec", "store", "__version__"}
-AUDIO_MODULES = {"ser_head.inference.audio"}
+AUDIO_MODULES = {"ser_head.inference.audio", "ser_head.inference.clips"}
 STAGE_1_ONLY = {
     "torch",
     "torchaudio",

@@ -1,13 +1,11 @@
-"""Audio to score: files, arrays and folders become segments, and whole clips become vectors.
+"""Audio to score: files and arrays become segments, whole or in windows.
 
-This is the one way from stage 2 to the encoders of stage 1, imported when it is called. What is wrong with a file is
+What is wrong with a file is
 collected as {"file", "reason"}; the other files are scored all the same.
 """
 
-import contextlib
 import dataclasses
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +14,8 @@ from tqdm import tqdm
 
 from ser_embed.cli import quiet
 from ser_embed.errors import ClipError, InputError, SilentClipError
-from ser_embed.files import digest_of_file
-from ser_embed.spec import EmbeddingSpec
+from ser_head.inference.clips import load_whole, require_length, require_storable
 
-AT_ONCE = 32  # waveforms held in memory
 _MOST_CHANNELS = 64  # an array with more columns is rather (channels, samples)
 
 
@@ -85,97 +81,6 @@ class AudioArray:
         return cls(name, array[:, np.newaxis] if array.ndim == 1 else array, int(rate_hz))
 
 
-@dataclasses.dataclass(frozen=True)
-class EmbeddedClips:
-    """Whole clips as vectors.
-
-    Attributes:
-        vectors: float32 (clips, layers, width).
-        digests: hash of each clip's file.
-        unreadable: {"file", "reason"} of each clip that could not be read.
-    """
-
-    vectors: np.ndarray
-    digests: tuple[str, ...]
-    unreadable: tuple[dict[str, str], ...]
-
-
-def load_embedder(spec: EmbeddingSpec, model: str | None, device: str) -> Any:
-    """Return the `ser_embed.encoders.embedder.Embedder` that makes vectors of `spec`.
-
-    Args:
-        spec: what the vectors have to be.
-        model: where the encoder is, if not where the spec says.
-        device: where it runs.
-
-    Raises:
-        InputError: the encoder cannot be had, or makes other vectors.
-    """
-    from ser_embed.encoders.embedder import Embedder
-
-    return Embedder.of(spec, model, device)
-
-
-def find_audio(paths: Iterable[Path]) -> list[Path]:
-    """Return the files among `paths` and the audio files below the folders among them, each once.
-
-    Raises:
-        InputError: a folder holds no audio.
-    """
-    from ser_embed.corpora.audio_files import SUFFIXES, audio_files
-
-    files: dict[Path, None] = {}
-    for path in paths:
-        if not path.is_dir():
-            files[path] = None
-            continue
-        folder_files = audio_files(path)
-        if not folder_files:
-            raise InputError(f"expected audio ({', '.join(SUFFIXES)}) in the folder {path}, found none")
-        files.update((path / file, None) for file in folder_files)
-    return list(files)
-
-
-def embed_clips(embedder: Any, files: Iterable[Path], known_digests: Collection[str]) -> EmbeddedClips:
-    """Embed whole clips, equal files once.
-
-    Args:
-        embedder: of `load_embedder`.
-        files: the clips.
-        known_digests: hashes of clips to skip.
-    """
-    digests: dict[str, None] = {}
-    unreadable: list[dict[str, str]] = []
-
-    def new_waveforms() -> Iterator[np.ndarray]:
-        for file in tqdm(files, "enrolling", unit="file", disable=quiet()):
-            try:
-                _require_storable(str(file))
-                waveform, facts = _load(file, embedder.max_clip_s)
-            except ClipError as error:
-                unreadable.append({"file": str(file), "reason": str(error)})
-                continue
-            if facts.digest not in known_digests and facts.digest not in digests:
-                digests[facts.digest] = None
-                yield waveform
-
-    waveforms = new_waveforms()
-    vectors = [np.zeros((0, len(embedder.spec.layers), embedder.spec.width), np.float32)]
-    while group := list(islice(waveforms, AT_ONCE)):
-        vectors.append(embedder.embed_waveforms(group))
-    return EmbeddedClips(np.concatenate(vectors), tuple(digests), tuple(unreadable))
-
-
-def file_digests(files: Iterable[Path]) -> dict[str, str]:
-    """Return the hashes of files by path, as `embed_clips` has them; a file that cannot be read has none."""
-    digests = {}
-    for path in files:
-        with contextlib.suppress(OSError):  # reported when the file is to be scored
-            if path.is_file():  # a pipe might never end
-                digests[str(path)] = digest_of_file(path)
-    return digests
-
-
 def read_segments(
     audio: Sequence[Path | AudioArray],
     window_s: float | None,
@@ -199,7 +104,7 @@ def read_segments(
     for item in tqdm(audio, "scoring", unit="file", disable=is_quiet):
         name = item.name if isinstance(item, AudioArray) else str(item)
         try:
-            _require_storable(name)
+            require_storable(name)
             if window_s is None:
                 yield _whole(item, name, longest_s)
             else:
@@ -208,39 +113,14 @@ def read_segments(
             unreadable.append({"file": name, "reason": str(error)})
 
 
-def _require_storable(name: str) -> None:
-    """Check that a file's name can stand in a table."""
-    try:
-        name.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise ClipError("its name is not UTF-8; rename it") from error
-
-
-def _load(file: Path, longest_s: float) -> tuple[np.ndarray, Any]:
-    """Return waveform and facts of a clip that an encoder can take whole."""
-    from ser_embed.audio.decode import AudioPreprocessing, load_clip
-
-    waveform, facts = load_clip(file, AudioPreprocessing())
-    _require_length(facts.duration_s, longest_s)
-    return waveform, facts
-
-
-def _require_length(duration_s: float, longest_s: float) -> None:
-    if duration_s > longest_s:
-        raise ClipError(
-            f"too long to be scored whole: {duration_s:.0f} s, at most {longest_s:.0f} s; "
-            "cut it, or score it with --window"
-        )
-
-
 def _whole(item: Path | AudioArray, name: str, longest_s: float) -> Segment:
     if isinstance(item, Path):
-        waveform, facts = _load(item, longest_s)
+        waveform, facts = load_whole(item, longest_s)
         return Segment(name, 0.0, facts.duration_s, waveform)
     from ser_embed.audio.decode import check_waveform, to_16k_mono
 
     duration_s = len(item.samples) / item.rate_hz
-    _require_length(duration_s, longest_s)
+    require_length(duration_s, longest_s)
     waveform = to_16k_mono(item.samples, item.rate_hz)
     check_waveform(waveform)
     return Segment(name, 0.0, duration_s, waveform)

@@ -15,7 +15,8 @@ import numpy as np
 
 from ser_embed.errors import ClipError, InputError
 from ser_head.config.inference import PredictConfig
-from ser_head.inference.audio import AT_ONCE, AudioArray, Segment, find_audio, load_embedder, read_segments
+from ser_head.inference.audio import AudioArray, Segment, read_segments
+from ser_head.inference.clips import AT_ONCE, find_audio, load_embedder
 from ser_head.inference.prediction_table import OUT_OF_DOMAIN, Predictions, Scores
 from ser_head.inference.speaker_context import SpeakerContext, resolve_speaker
 from ser_head.inference.stream import PredictionStream

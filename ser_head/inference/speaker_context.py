@@ -10,7 +10,7 @@ import numpy as np
 
 from ser_embed.errors import InputError
 from ser_head.config.inference import PredictConfig
-from ser_head.inference.audio import embed_clips, file_digests, find_audio
+from ser_head.inference.clips import embed_clips, file_digests, find_audio
 from ser_head.personalization.profiles import Profile, empty_profile, load_profile
 from ser_head.runs.run import Run
 
@@ -64,7 +64,7 @@ def add_clips(profile: Profile, embedder: Any, paths: Iterable[Path]) -> tuple[P
 
     Args:
         profile: the speaker's.
-        embedder: makes vectors of the profile's spec; see `ser_head.inference.audio.load_embedder`.
+        embedder: makes vectors of the profile's spec; see `ser_head.inference.clips.load_embedder`.
         paths: files, and folders that are searched for audio.
 
     Returns:
