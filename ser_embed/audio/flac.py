@@ -32,8 +32,12 @@ class FlacHeader:
     md5: bytes
 
     @classmethod
-    def read(cls, file: BinaryIO) -> "FlacHeader | None":
-        """Read the header of a flac file at its start, and compare it with that of the first frame.
+    def read(cls, file: BinaryIO, start: int) -> "FlacHeader | None":
+        """Read the header of a flac file, and compare it with that of the first frame.
+
+        Args:
+            file: the file.
+            start: where its audio begins.
 
         Returns:
             The header; None for a file that is no flac.
@@ -41,7 +45,7 @@ class FlacHeader:
         Raises:
             ClipError: the two do not agree.
         """
-        file.seek(0)
+        file.seek(start)
         if file.read(4) != b"fLaC":
             return None
         kind, length = file.read(1), int.from_bytes(file.read(3), "big")

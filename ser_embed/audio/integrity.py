@@ -49,7 +49,7 @@ def promised_samples(file: BinaryIO) -> int:
     Raises:
         ClipError: something is missing or damaged; the message says what.
     """
-    start = _skip_id3(file)
+    start = audio_start(file)
     magic = _at(file, start, 12)
     if magic[:4] in (b"RIFF", b"RF64", b"RIFX") and magic[8:] == b"WAVE":
         _check_wav(file, ">" if magic[:4] == b"RIFX" else "<")
@@ -78,8 +78,10 @@ def _check_wav(file: BinaryIO, order: str) -> None:
         file: the file.
         order: "<" or ">", the byte order of its numbers.
     """
-    size, position, long_size, found = _size(file), 12, 0, False
+    size, position, long_size, found, length = _size(file), 12, 0, False, 0
     while position + 8 <= size:
+        if length % 2 and _CHUNK_NAME.fullmatch(_at(file, position - 1, 4)):
+            position -= 1  # some programs leave out the byte that fills up a chunk of odd length
         name, length = struct.unpack(f"{order}4sI", _at(file, position, 8))
         present = size - position - 8
         if found and not _CHUNK_NAME.fullmatch(name):
@@ -257,7 +259,7 @@ def _crc_16(data: bytes) -> int:
     return register
 
 
-def _skip_id3(file: BinaryIO) -> int:
+def audio_start(file: BinaryIO) -> int:
     """Return where the audio begins: after the ID3v2 tag, whose size is four 7-bit bytes, if there is one."""
     head = _at(file, 0, 10)
     if head[:3] != b"ID3" or len(head) < 10:

@@ -16,7 +16,7 @@ import numpy as np
 import soundfile
 
 from ser_embed.audio.flac import FlacHeader, SampleHash
-from ser_embed.audio.integrity import promised_samples
+from ser_embed.audio.integrity import audio_start, promised_samples
 from ser_embed.errors import ClipError
 
 # Beginnings of the reason when a file cannot be reached now, but may be available in a later run.
@@ -52,7 +52,7 @@ class AudioReader:
             ClipError: it is no audio, or damaged, or has a rate or a number of channels that no recording has.
         """
         self._promised = promised_samples(file)
-        self._flac = FlacHeader.read(file)
+        self._flac = FlacHeader.read(file, audio_start(file))
         source: Any = _TolerantBytes(file.getvalue()) if isinstance(file, io.BytesIO) else file.fileno()
         if isinstance(source, int):
             os.lseek(source, 0, os.SEEK_SET)  # where libsndfile begins to read
@@ -78,7 +78,7 @@ class AudioReader:
                 count += len(samples)
                 if sample_hash:
                     sample_hash.update(samples)
-                    samples = samples * _INT32_SCALE
+                    samples = samples.astype(np.float32) * _INT32_SCALE
                 yield samples
         if sample_hash:
             sample_hash.check()

@@ -131,10 +131,17 @@ class TestFlac:
     @pytest.mark.parametrize("subtype", ["PCM_S8", "PCM_16", "PCM_24"])
     def test_samples_are_those_of_libsndfile(self, subtype: str) -> None:
         buffer = io.BytesIO()
-        soundfile.write(buffer, np.stack([SOUND, -SOUND], axis=1) * 0.9, 16_000, format="FLAC", subtype=subtype)
+        soundfile.write(buffer, np.stack([SOUND, SOUND[::-1]], axis=1) * 0.9, 16_000, format="FLAC", subtype=subtype)
         buffer.seek(0)
         expected = soundfile.read(buffer, dtype="float32")[0].mean(axis=1)
-        np.testing.assert_array_equal(decode(buffer.getvalue())[0], expected)
+        samples = decode(buffer.getvalue())[0]
+        assert samples.dtype == np.float32
+        np.testing.assert_array_equal(samples, expected)
+
+    def test_a_tag_before_it_is_no_damage_and_changes_no_check(self) -> None:
+        tag = b"ID3\4\0\0\0\0\0\x0a" + bytes(10)
+        assert len(decode(tag + self.with_total(0))[0]) == len(SOUND)
+        assert "MD5" in refused(tag + self.with_total(40_000))
 
 
 class TestWav:
@@ -145,6 +152,13 @@ class TestWav:
 
     def test_a_stream_of_unknown_length_is_read(self) -> None:
         assert len(decode(self.with_size(0xFFFFFFFF))[0]) == len(SOUND)
+
+    def test_what_follows_audio_of_odd_length_may_follow_at_once(self) -> None:
+        buffer = io.BytesIO()
+        soundfile.write(buffer, SOUND[:16_001], 16_000, format="WAV", subtype="PCM_U8")
+        data = buffer.getvalue()[: 44 + 16_001]
+        for filling in (b"", b"\0"):
+            assert len(decode(data + filling + b"LIST" + struct.pack("<I", 4) + b"abcd")[0]) == 16_001
 
     @pytest.mark.parametrize("size", [0, 2, 80_000, 150_000, 160_002, 2**31])
     def test_a_changed_length_is_seen(self, size: int) -> None:
