@@ -22,7 +22,8 @@ from ser_embed.store.seal import DamagedStore
 # Up to this many chunks, asking HDF5 for each offset (0.3 ms) is faster than iterating over all (60 ms for 10 000).
 _MAX_SINGLE_LOOKUPS = 30
 _CHECKED_IN_A_THREAD = 1 << 22  # bytes; less is checked sooner than a thread has started
-_MOST_PENDING = 8  # runs that were read and wait to be checked
+_CHECKED_AT_ONCE = 1 << 22  # bytes; a check of each run by itself would wait for Python more than it works
+_MOST_PENDING = 8  # pieces that were read and wait to be checked
 
 
 class VectorReader:
@@ -87,10 +88,14 @@ class VectorReader:
         ends = np.append(starts, len(distinct_rows))[1:]
         runs = self._read_runs(distinct_rows, starts, ends, values if layers is None else None)
         with self._checker(distinct_rows, values.nbytes) as check:
+            checked = 0  # of `values`
             for start, end, run in zip(starts, ends, runs, strict=True):
-                check(distinct_rows[start:end], run)
                 if layers is not None:
+                    check(distinct_rows[start:end], run)
                     values[start:end] = run[:, layers]
+                elif (end - checked) * values[0].nbytes >= _CHECKED_AT_ONCE or end == len(values):
+                    check(distinct_rows[checked:end], values[checked:end])
+                    checked = end
         return values if np.array_equal(positions, np.arange(len(positions))) else values[positions]
 
     def _read_runs(
