@@ -10,7 +10,7 @@
                            present only if the model was pre-trained with speaker embeddings
 
 Vectors are not compressed: compression hardly reduces the size of such float32 values, and rows of an uncompressed
-chunk can be read one by one. Around the HDF5 file is its seal, see `ser_embed.store.seal`.
+chunk can be read one by one. Before the HDF5 file lies its seal, see `ser_embed.store.seal`.
 """
 
 import contextlib

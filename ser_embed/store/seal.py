@@ -50,7 +50,7 @@ def write_seal(file: BinaryIO, vectors: Iterable[tuple[int, int]]) -> None:
         file: the file, open for reading and writing, its first `SEAL_BYTES` unused.
         vectors: position and length of each stretch of vectors.
     """
-    stretches, gap, ordered = [], 0, sorted(vectors)
+    gap, ordered = 0, sorted(vectors)
     # Between stretches are pieces of HDF5's index. Of more than six million clips, the smaller pieces are left out.
     while len(stretches := list(_joined(ordered, gap))) > _MOST_STRETCHES:
         gap = 2 * gap + 1024
