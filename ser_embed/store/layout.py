@@ -24,6 +24,7 @@ import numpy as np
 from ser_embed.errors import InputError
 from ser_embed.manifest import COLUMNS, FRAME_COLUMNS, UNREADABLE_COLUMNS
 from ser_embed.spec import EmbeddingSpec
+from ser_embed.store.probe import require_harmless
 from ser_embed.store.seal import DamagedStore, FileIdentity, check_seal
 
 FORMAT = "ser-embeddings"
@@ -44,7 +45,9 @@ def open_file(path: Path) -> h5py.File:
             raise InputError(f"expected a store file{example}, but {path} is a folder")
         if not path.is_file():
             raise InputError(f"no store at {path}; make one with: python -m ser_embed.extract --model NAME")
-        identity = check_seal(path)
+        has_seal, identity = check_seal(path)
+        if not has_seal:
+            require_harmless(path)
         file = h5py.File(path, "r")
         if identity_of(file) != identity:
             file.close()

@@ -61,11 +61,11 @@ def write_seal(file: BinaryIO, vectors: Iterable[tuple[int, int]]) -> None:
     file.write(_HEADER.pack(_MAGIC, size, len(stretches), crc) + listed)
 
 
-def check_seal(path: Path) -> FileIdentity:
+def check_seal(path: Path) -> tuple[bool, FileIdentity]:
     """Compare a file with its seal, if it has one.
 
     Returns:
-        Which file it was: another may have taken its place before it is opened again.
+        Whether it has, and which file it was: another may have taken its place before it is opened again.
 
     Raises:
         DamagedStore: the file is not as it was written.
@@ -77,7 +77,7 @@ def check_seal(path: Path) -> FileIdentity:
         has_seal = head[:16] == _MAGIC or (head[SEAL_BYTES:] == _HDF5 and not head.startswith(_HDF5))
         if has_seal and not _is_as_sealed(file, head[:SEAL_BYTES], status.st_size):
             raise DamagedStore(path, "not as it was written (checksum); extract --force replaces it")
-        return status.st_dev, status.st_ino
+        return has_seal, (status.st_dev, status.st_ino)
 
 
 def _is_as_sealed(file: BinaryIO, seal: bytes, size: int) -> bool:

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ser_embed.errors import InputError
+from ser_embed.store import probe
 from ser_embed.store.reader import Store
 from ser_embed.store.seal import SEAL_BYTES, check_seal, write_seal
 from tests.ser_embed.store.conftest import make_manifest, write_store
@@ -222,6 +223,21 @@ def test_every_byte_that_is_no_vector_is_sealed(small_store: Path) -> None:
         small_store.write_bytes(damaged)
         with pytest.raises(InputError, match=r"not as it was written \(checksum\)"):
             Store(small_store)
+
+
+def test_hdf5_is_not_let_near_a_store_without_a_seal_that_it_loops_or_crashes_on(
+    small_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probe, "_LONGEST_S", 5.0)
+    unseal(small_store)
+    whole = small_store.read_bytes()
+    heap = whole.index(b"GCOL")
+    small_store.write_bytes(whole[: heap + 16] + bytes(2_000) + whole[heap + 2_016 :])
+    with pytest.raises(InputError, match="HDF5 does not come to an end with it"):
+        Store(small_store)
+    monkeypatch.setattr(probe, "_READ_ALL", "import os; os.abort()")
+    with pytest.raises(InputError, match="HDF5 crashes on it"):
+        Store(small_store)
 
 
 def test_a_store_of_more_stretches_than_a_seal_lists_is_sealed(tmp_path: Path) -> None:
