@@ -228,7 +228,6 @@ def test_every_byte_that_is_no_vector_is_sealed(small_store: Path) -> None:
 def test_hdf5_is_not_let_near_a_store_without_a_seal_that_it_loops_or_crashes_on(
     small_store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(probe, "_LONGEST_S", 5.0)
     unseal(small_store)
     whole = small_store.read_bytes()
     heap = whole.index(b"GCOL")
