@@ -46,10 +46,10 @@ def input_error_on_read(failure: str, *, of_parts: bool = False) -> Iterator[Non
     except Exception as error:
         if isinstance(error, InputError) and not of_parts:
             raise
-        raise InputError(f"{failure} ({_reason(error)})") from error
+        raise InputError(f"{failure} ({reason_of(error)})") from error
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
     """Return what went wrong, in one line."""
     if isinstance(error, KeyError):
         return shortened(f"it has no {error}")

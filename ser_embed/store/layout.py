@@ -23,6 +23,7 @@ import numpy as np
 
 from ser_embed.errors import InputError
 from ser_embed.manifest import COLUMNS, FRAME_COLUMNS, UNREADABLE_COLUMNS
+from ser_embed.reading import reason_of
 from ser_embed.spec import EmbeddingSpec
 from ser_embed.store.probe import require_harmless
 from ser_embed.store.seal import DamagedStore, FileIdentity, check_seal
@@ -88,9 +89,8 @@ def reading(path: Path, part: str) -> Iterator[None]:
         yield
     except InputError:
         raise
-    except (OSError, LookupError, ValueError, TypeError, RuntimeError, AttributeError, MemoryError) as error:
-        reason = " ".join(str(error).split())
-        raise DamagedStore(path, f"its {part} cannot be read ({reason})") from error
+    except Exception as error:
+        raise DamagedStore(path, f"its {part} cannot be read ({reason_of(error)})") from error
 
 
 def check_format(file: h5py.File, path: Path) -> None:

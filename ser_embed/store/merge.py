@@ -3,6 +3,7 @@
 Clips are sorted by utterance_id, so that the same clips give the same store in whatever order they were extracted.
 """
 
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -83,9 +84,14 @@ def write_merged(
     """
     table = clips[manifest_columns(clips)]
     with StoreWriter(path, spec, software) as writer:
-        for start in range(0, len(clips), CLIPS_PER_CHUNK):
-            block = slice(start, start + CLIPS_PER_CHUNK)
-            writer.add(table.iloc[block], _read_block(clips.iloc[block].reset_index(drop=True)))
+        with contextlib.ExitStack() as stack:
+            # The old store gives clips to many blocks, and each opening compares all of it but the vectors.
+            is_source = (clips[SOURCE_FILE] == str(path)).any()
+            opened = {str(path): stack.enter_context(Store(path))} if is_source else {}
+            for start in range(0, len(clips), CLIPS_PER_CHUNK):
+                block = slice(start, start + CLIPS_PER_CHUNK)
+                vectors = _read_block(clips.iloc[block].reset_index(drop=True), opened)
+                writer.add(table.iloc[block], vectors)
         writer.add_unreadable(unreadable)
         writer.add_speakers(speakers)
         writer.commit()
@@ -121,11 +127,12 @@ def is_up_to_date(
         )
 
 
-def _read_block(block: pd.DataFrame) -> list[np.ndarray]:
+def _read_block(block: pd.DataFrame, opened: Mapping[str, Store]) -> list[np.ndarray]:
     """Read the vectors of a block of clips, opening each source file once.
 
     Args:
         block: at most `CLIPS_PER_CHUNK` clips with `SOURCE_COLUMNS`, indexed from 0.
+        opened: source files that are open already, by path.
 
     Returns:
         One float32 array per clip, in the order of the block: (layers, width), or (frames, layers, width) with frames
@@ -133,7 +140,8 @@ def _read_block(block: pd.DataFrame) -> list[np.ndarray]:
     """
     vectors: dict[int, np.ndarray] = {}
     for path, rows in block.groupby(SOURCE_FILE, sort=False)[SOURCE_ROW]:
-        with Store(str(path)) as store:
+        source = opened.get(str(path))
+        with contextlib.nullcontext(source) if source else Store(str(path)) as store:
             is_frames = store.spec.pooling == "frames"
             clip_vectors = [store.read_clip(int(row)) for row in rows] if is_frames else store.read(rows)
             vectors.update(zip(rows.index, clip_vectors, strict=True))

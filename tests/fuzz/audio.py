@@ -5,7 +5,7 @@ another recording, nor can the rate of ADPCM. There the number of samples has to
 """
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -45,17 +45,8 @@ _UNPROTECTED_RATE = ("wav-ima", "wav-ms")
 _SECONDS = 1.5
 
 
-def cases(random: np.random.Generator, count: int, folder: Path) -> Iterator[Callable[[], str]]:
-    """Yield calls that each try one damaged file.
-
-    Args:
-        random: draws the damage.
-        count: number of cases.
-        folder: an empty folder to work in.
-
-    Yields:
-        A function that returns "right", "refused" or "wrong: ...".
-    """
+def prepare(folder: Path) -> Callable[[int], str]:
+    """Make audio in all formats, in memory; return the function that tries, by a seed, one of them damaged."""
     whole = {
         name: _encode(name, 16_000 if number % 2 else 44_100, number % 3 == 0) for number, name in enumerate(FORMATS)
     }
@@ -79,8 +70,7 @@ def cases(random: np.random.Generator, count: int, folder: Path) -> Iterator[Cal
             return "right"
         return f"wrong: {name}, case {seed}: {len(samples)} samples at {rate_hz} Hz of {len(original)} at {original_hz}"
 
-    for seed in random.integers(2**32, size=count).tolist():
-        yield lambda seed=seed: case(seed)
+    return case
 
 
 def _encode(name: str, rate_hz: int, is_stereo: bool) -> bytes:

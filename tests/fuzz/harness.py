@@ -1,5 +1,9 @@
 """Harness of the fuzz targets: it runs their cases and counts what came of them.
 
+A target is a module with a function `prepare`, which makes whole inputs in an empty folder and returns another: that
+takes the seed of a case, damages an input by it, and returns "right" where what is read is exactly what was written,
+"refused" for an error of one line, or "wrong: ..." for anything else.
+
 Each target runs in processes of its own, which are watched: a case that takes too long, too much memory or the whole
 process with it is counted as wrong, like a traceback and a wrong answer in silence.
 """
@@ -43,6 +47,11 @@ class Tally:
         self.outcomes[kind] += 1
         if kind == "wrong":
             self.problems.append(outcome)
+
+
+def seeds(seed: int, count: int) -> list[int]:
+    """Return the seeds of the cases that a seed stands for."""
+    return np.random.default_rng(seed).integers(2**32, size=count).tolist()
 
 
 def run_target(name: str, count: int, seed: int) -> Tally:
@@ -89,11 +98,12 @@ def _work(name: str, count: int, seed: int, results: Connection) -> None:
 
     module = importlib.import_module(f"tests.fuzz.{name}")
     with tempfile.TemporaryDirectory() as folder:
-        for case in module.cases(np.random.default_rng(seed), count, Path(folder)):
+        case = module.prepare(Path(folder))
+        for case_seed in seeds(seed, count):
             started = time.perf_counter()
             try:
-                outcome = case()
+                outcome = case(case_seed)
             except BaseException as error:  # noqa: BLE001 - whatever a case raises is what is looked for
-                outcome = f"wrong: {name}, seed {seed}: {type(error).__name__}: {error}"
+                outcome = f"wrong: {name}, case {case_seed}: {type(error).__name__}: {error}"
             usage = resource.getrusage(resource.RUSAGE_SELF)
             results.send((outcome, time.perf_counter() - started, usage.ru_maxrss / 1024))

@@ -1,7 +1,7 @@
 """Fuzz target of manifest.csv: a changed one gives a table of clips inside the folder, or is refused in one line."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -18,17 +18,8 @@ _PIECES = [
 ]  # fmt: skip
 
 
-def cases(random: np.random.Generator, count: int, folder: Path) -> Iterator[Callable[[], str]]:
-    """Yield calls that each try one changed manifest.
-
-    Args:
-        random: draws the changes.
-        count: number of cases.
-        folder: an empty folder to work in.
-
-    Yields:
-        A function that returns "right", "refused" or "wrong: ...".
-    """
+def prepare(folder: Path) -> Callable[[int], str]:
+    """Make a corpus in an empty folder; return the function that tries, by a seed, its manifest changed."""
     corpus = folder / "data" / "tones"
     corpus.mkdir(parents=True)
     lines = [
@@ -60,5 +51,4 @@ def cases(random: np.random.Generator, count: int, folder: Path) -> Iterator[Cal
         json.dumps(manifest.to_dict("list"))
         return "right"
 
-    for seed in random.integers(2**32, size=count).tolist():
-        yield lambda seed=seed: case(seed)
+    return case

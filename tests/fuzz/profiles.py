@@ -1,6 +1,6 @@
 """Fuzz target of profiles: any change of a file leaves the profile exactly as it was, or is refused in one line."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +14,8 @@ from tests.fuzz.mutations import changed_file
 SPEC = EmbeddingSpec("tiny", "", "d1", ("0", "1"), "mean", 4, 16_000, "none", None, None, "float32")
 
 
-def cases(random: np.random.Generator, count: int, folder: Path) -> Iterator[Callable[[], str]]:
-    """Yield calls that each try one changed profile.
-
-    Args:
-        random: draws the changes.
-        count: number of cases.
-        folder: an empty folder to work in.
-
-    Yields:
-        A function that returns "right" for the profile as it was, "refused" for an InputError of one line, and
-        "wrong: ..." for others.
-    """
+def prepare(folder: Path) -> Callable[[int], str]:
+    """Make profiles in an empty folder; return the function that tries, by a seed, one of them changed."""
     for number, (name, clips) in enumerate((("Ann", 3), ("Bob", 2))):
         vectors = np.random.default_rng(number).normal(size=(clips, 2, 4)).astype(np.float32)
         save_profile(folder, empty_profile(name, SPEC).with_clips(vectors, tuple(f"{name} {n}" for n in range(clips))))
@@ -47,8 +37,7 @@ def cases(random: np.random.Generator, count: int, folder: Path) -> Iterator[Cal
         is_equal = content is not None and expected is not None and _are_equal(content, expected)
         return "right" if is_equal else f"wrong: {path.name} was changed, case {seed}"
 
-    for seed in random.integers(2**32, size=count).tolist():
-        yield lambda seed=seed: case(seed)
+    return case
 
 
 def _content(folder: Path) -> list[Any] | None:

@@ -2,7 +2,7 @@
 
 import json
 import multiprocessing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,21 +20,13 @@ from tests.ser_head.conftest import Recipe, write_store
 RIGHT, REFUSED, OTHER = "right", "refused", "another answer"
 
 
-def cases(
-    random: np.random.Generator, count: int, folder: Path, *, with_digests: bool = True
-) -> Iterator[Callable[[], str]]:
-    """Yield calls that each try one changed run.
+def prepare(folder: Path, *, with_digests: bool = True) -> Callable[[int], str]:
+    """Train runs in an empty folder; return the function that tries, by a seed, one of them changed.
 
     Args:
-        random: draws the changes.
-        count: number of cases.
-        folder: an empty folder to work in.
+        folder: where.
         with_digests: whether the run has digests. Without, as runs of earlier versions are, not every change can be
             found: then an answer that differs is "another answer", and not wrong.
-
-    Yields:
-        A function that returns "right" for the answers of the run as it was, "refused" for an InputError of one line,
-        and "wrong: ..." for others.
     """
     store = write_store(folder / "store.h5", Recipe(layers=("0", "1"), voice=1.0))
     with Store(store) as opened:
@@ -64,8 +56,7 @@ def cases(
             return RIGHT
         return f"wrong: {path.name} was changed, case {seed}" if with_digests else OTHER
 
-    for seed in random.integers(2**32, size=count).tolist():
-        yield lambda seed=seed: case(seed)
+    return case
 
 
 def _train(store: Path, folder: Path) -> None:

@@ -1,6 +1,6 @@
 """Fuzz target of stores: whatever is changed in the file, what is read is what was written, or it is refused."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +16,8 @@ from tests.ser_embed.store.conftest import make_manifest, make_spec
 _CLIPS = 40
 
 
-def cases(random: np.random.Generator, count: int, folder: Path) -> Iterator[Callable[[], str]]:
-    """Yield calls that each try one changed store.
-
-    Args:
-        random: draws the changes.
-        count: number of cases.
-        folder: an empty folder to work in.
-
-    Yields:
-        A function that returns "right", "refused" or "wrong: ...".
-    """
+def prepare(folder: Path) -> Callable[[int], str]:
+    """Make stores in an empty folder; return the function that tries, by a seed, one of them changed."""
     paths = {pooling: _write(folder / f"{pooling}.h5", pooling) for pooling in ("mean", "frames")}
     whole = {pooling: path.read_bytes() for pooling, path in paths.items()}
     expected = {pooling: _content(path) for pooling, path in paths.items()}
@@ -50,8 +41,7 @@ def cases(random: np.random.Generator, count: int, folder: Path) -> Iterator[Cal
             return "refused" if "\n" not in str(error) else f"wrong: lines {str(error)!r}"
         return "right" if content == expected[pooling] else f"wrong: {pooling}, case {seed}"
 
-    for seed in random.integers(2**32, size=count).tolist():
-        yield lambda seed=seed: case(seed)
+    return case
 
 
 def _write(path: Path, pooling: str) -> Path:

@@ -1,22 +1,21 @@
 """Fuzz targets: a few cases of each, so that they stay runnable; `make fuzz` tries thousands."""
 
-import numpy as np
 import pytest
 
 from tests.fuzz import audio, manifests, profiles, runs, stores
-from tests.fuzz.harness import SHARES, run_target
+from tests.fuzz.harness import SHARES, run_target, seeds
 
 
 @pytest.mark.parametrize(("target", "count"), [(audio, 150), (stores, 150), (profiles, 200), (manifests, 100)])
 def test_nothing_is_wrong_in_silence_and_nothing_but_one_line_is_raised(tmp_path, target, count):
-    outcomes = {case() for case in target.cases(np.random.default_rng(0), count, tmp_path)}
+    outcomes = set(map(target.prepare(tmp_path), seeds(0, count)))
     assert outcomes == {"right", "refused"}
 
 
 @pytest.mark.parametrize("with_digests", [True, False])
 def test_runs(tmp_path, with_digests):
-    outcomes = [case() for case in runs.cases(np.random.default_rng(0), 40, tmp_path, with_digests=with_digests)]
-    assert set(outcomes) <= {runs.RIGHT, runs.REFUSED, *([] if with_digests else [runs.OTHER])}
+    outcomes = set(map(runs.prepare(tmp_path, with_digests=with_digests), seeds(0, 40)))
+    assert outcomes <= {runs.RIGHT, runs.REFUSED, *([] if with_digests else [runs.OTHER])}
 
 
 @pytest.mark.slow
