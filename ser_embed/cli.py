@@ -19,7 +19,7 @@ from ser_embed.errors import EXIT_BAD_INPUT, EXIT_DONE, EXIT_FAILED, EXIT_SOME_U
 from ser_embed.options import add_options
 from ser_embed.termination import EXIT_INTERRUPTED, EXIT_TERMINATED, Terminated, terminable
 
-LOGGERS = ("ser_embed", "ser_head")
+LOGGERS = ("ser_embed", "ser_head", "ser_monitor")
 UNREADABLE_SHOWN = 20  # unreadable files named on the terminal; the output names all of them
 
 

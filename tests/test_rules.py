@@ -23,6 +23,7 @@ from packaging.utils import canonicalize_name
 
 import ser_embed
 import ser_head
+import ser_monitor
 from ser_head.heads.registry import HEADS
 from ser_head.personalization.methods import METHODS
 
@@ -39,6 +40,9 @@ ROOMS = {
     "ser_head": """
         data personalization scoring heads config evaluation runs reporting training inference
         train predict enroll compare score __main__
+    """,
+    "ser_monitor": """
+        events sources segments scoring database patterns alerts sessions display reporting
     """,
 }
 PACKAGES = tuple(ROOMS)
@@ -63,7 +67,12 @@ STAGE_1_ONLY = {
     "opensmile",
 }
 CLUSTERING = "ser_embed.pretraining.targets"  # may import scikit-learn inside its functions
-STAGE_2_ONLY = {"ser_head", "keras", "tensorflow", "sklearn", "matplotlib", "jinja2"}
+# What monitoring takes of the other packages: their names, what every room shares, figures and the look of reports.
+MONITOR_TAKES = {
+    *(f"ser_embed.{room}" for room in {*SHARED, "termination"} - {"store"}),
+    *("ser_embed", "ser_head", "ser_head.reporting", "ser_head.evaluation", "ser_head.config"),
+}
+STAGE_2_ONLY = {"ser_monitor", "ser_head", "keras", "tensorflow", "sklearn", "matplotlib", "jinja2"}
 FORBIDDEN = {"tensorflow", "pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
 CHECKPOINTS = "ser_embed.encoders.hub.checkpoints"  # the one module that reads pickled files, by torch's safe way
 HEAVY = {"torch", "tensorflow", "keras", "transformers", "librosa", "pandas"}
@@ -101,7 +110,7 @@ def paths() -> list[Path]:
 
 @functools.cache
 def modules() -> dict[str, ast.Module]:
-    """Return the syntax tree of every module of the two packages, by name."""
+    """Return the syntax tree of every module of the packages, by name."""
     return {module_name(path): ast.parse(path.read_text("utf-8"), path) for path in paths()}
 
 
@@ -121,7 +130,7 @@ def nodes(tree: ast.AST, nested: bool = False, type_only: bool = False) -> Itera
 
 @functools.cache
 def imports() -> list[Import]:
-    """Return every imported name of the two packages, also inside functions."""
+    """Return every imported name of the packages, also inside functions."""
     imported = []
     for module, tree in modules().items():
         for node, nested, type_only in nodes(tree):
@@ -204,8 +213,15 @@ class TestImports:
         head = [item for item in imports() if item.module.startswith("ser_head")]
         assert not [str(item) for item in head if item.target.partition(".")[0] in STAGE_1_ONLY]
 
-    def test_both_packages_are_light(self) -> None:
-        code = "import sys, json, ser_embed, ser_head; print(json.dumps(sorted(sys.modules)))"
+    def test_monitoring_stands_on_the_public_faces_of_both_stages(self) -> None:
+        others = [item for item in imports() if item.module.startswith("ser_monitor") and item.target in modules()]
+        from_stages = [item for item in others if not item.target.startswith("ser_monitor")]
+        assert not [str(item) for item in from_stages if room_of(item.target) not in MONITOR_TAKES]
+        stages = [item for item in imports() if not item.module.startswith("ser_monitor")]
+        assert not [str(item) for item in stages if item.target.startswith("ser_monitor")]
+
+    def test_the_packages_are_light(self) -> None:
+        code = "import sys, json, ser_embed, ser_head, ser_monitor; print(json.dumps(sorted(sys.modules)))"
         process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
         loaded = set(json.loads(process.stdout))
         assert set(PACKAGES) <= loaded
@@ -305,7 +321,7 @@ def test_the_promised_commands_are_there() -> None:
 class TestCommands:
     def test_it_is_a_function_too(self, command: str) -> None:
         package, _, name = command.partition(".")
-        assert name in {"ser_embed": ser_embed, "ser_head": ser_head}[package].__all__
+        assert name in {"ser_embed": ser_embed, "ser_head": ser_head, "ser_monitor": ser_monitor}[package].__all__
         assert callable(importlib.import_module(command))
         assert callable(getattr(importlib.import_module(command), name))
 
@@ -382,8 +398,8 @@ def wrong_snippets(text: str) -> list[str]:
             wrong.append(snippet)
         if snippet.startswith("make ") and not set(snippet.split()[1:]) <= targets:
             wrong.append(snippet)
-        for package, name in re.findall(r"\b(ser_embed|ser_head)\.([a-z]\w*)\(", snippet):
-            if name not in {"ser_embed": ser_embed, "ser_head": ser_head}[package].__all__:
+        for package, name in re.findall(r"\b(ser_embed|ser_head|ser_monitor)\.([a-z]\w*)\(", snippet):
+            if name not in {"ser_embed": ser_embed, "ser_head": ser_head, "ser_monitor": ser_monitor}[package].__all__:
                 wrong.append(snippet)
     return wrong
 

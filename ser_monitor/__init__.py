@@ -1,0 +1,35 @@
+"""Monitoring: live audio becomes events, alerts, trends and reports.
+
+>>> import ser_monitor
+>>> ser_monitor.watch("speech.wav", speed="max")  # doctest: +SKIP
+>>> ser_monitor.Database("monitor.db").segments()  # a DataFrame  # doctest: +SKIP
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from ser_embed import __version__
+
+if TYPE_CHECKING:
+    from ser_monitor.events import Alert, Event
+
+_COMMANDS: tuple[str, ...] = ()
+_CLASSES = {
+    "Alert": "ser_monitor.events",
+    "Event": "ser_monitor.events",
+}
+
+__all__ = ["Alert", "Event", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a command or a class on first use, so that importing the package stays light."""
+    if name in _COMMANDS:
+        return import_module(f"{__name__}.{name}")
+    if name in _CLASSES:
+        return getattr(import_module(_CLASSES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,1 @@
+"""Alerts: rules, their conditions, and the channels that alerts are sent through."""

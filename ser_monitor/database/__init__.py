@@ -1,0 +1,1 @@
+"""Database: sources, sessions, segments, alerts and feedback in SQLite or PostgreSQL."""

@@ -1,0 +1,1 @@
+"""Display: what a person or a program sees while sessions run."""

@@ -1,0 +1,1 @@
+"""Unusual patterns: baselines, control charts with calibrated thresholds, and change points."""

@@ -1,0 +1,1 @@
+"""Reporting: trends, alerts, unusual stretches and model performance over a period, as pages and tables."""

@@ -1,0 +1,1 @@
+"""Segments: recordings cut into windows and utterances, voice activity, smoothing."""

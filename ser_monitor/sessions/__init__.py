@@ -1,0 +1,1 @@
+"""Sessions: listening to sources, from blocks of samples to committed events."""

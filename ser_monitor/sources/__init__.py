@@ -1,0 +1,1 @@
+"""Sources: where live audio comes from, as recordings of blocks of samples."""
