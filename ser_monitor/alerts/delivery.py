@@ -5,8 +5,8 @@ the receiver has taken it. A process killed in between cannot know, so the next 
 receiver knows it by its identifier: the idempotency key of a webhook, the Message-ID of a mail. All other deliveries
 happen once.
 
-A failed delivery is tried again later (see `BackOff`), or when the receiver asks for it. Each channel has a thread of its own, so one that hangs holds up no
-other.
+A failed delivery is tried again later (see `BackOff`), or when the receiver asks for it. Each channel has a thread of
+its own, so one that hangs holds up no other.
 """
 
 import contextlib
