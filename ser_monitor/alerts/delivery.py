@@ -1,0 +1,240 @@
+"""Delivery of alerts: what is recorded as pending is sent, tried again where it failed, and recorded as sent.
+
+An alert is committed, with a pending delivery to each of its channels, before it is sent. "Sent" is recorded as soon as
+the receiver has taken it. A process killed in between cannot know, so the next one sends the alert again, and the
+receiver knows it by its identifier: the idempotency key of a webhook, the Message-ID of a mail. All other deliveries
+happen once.
+
+A failed delivery is tried again later (see `BackOff`), or when the receiver asks for it. Each channel has a thread of
+its own, so one that hangs holds up no other.
+"""
+
+import contextlib
+import logging
+import math
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from ser_embed.errors import InputError
+from ser_embed.reading import reason_of
+from ser_monitor.alerts.back_off import BackOff
+from ser_monitor.alerts.channels.base import ChannelContext, DeliveryError
+from ser_monitor.alerts.channels.registry import parse_channel
+from ser_monitor.events import Alert
+
+_IN_FLIGHT_AGAIN_AFTER_S = 1.0  # while what is due is being sent already, other deliveries may become due
+
+_LOG = logging.getLogger(__name__)
+
+
+class PendingDelivery(Protocol):
+    """An alert that is to be sent to one of its channels."""
+
+    @property
+    def alert(self) -> Alert:
+        """The alert."""
+
+    @property
+    def channel(self) -> str:
+        """The channel, as in the rule."""
+
+    @property
+    def attempts(self) -> int:
+        """How often it was tried."""
+
+
+class DeliveryStore(Protocol):
+    """The record of deliveries: a database. Its methods are called from several threads."""
+
+    def due_deliveries(self, now: datetime) -> Sequence[PendingDelivery]:
+        """Return what is pending and due, the oldest first."""
+
+    def next_delivery_at(self) -> datetime | None:
+        """Return when the next of all that is pending is due; None if nothing is."""
+
+    def record_sent(self, alert_id: str, channel: str, at: datetime) -> None:
+        """Record that an alert was sent."""
+
+    def record_failure(self, alert_id: str, channel: str, error: str, next_attempt_at: datetime | None) -> None:
+        """Record a failed try, and when the next one is due; None gives it up."""
+
+
+class Delivery:
+    """The threads that send alerts.
+
+    Args:
+        store: the record of deliveries.
+        context: what channels need; its clock is that of all moments here.
+        back_off: when failed deliveries are tried again.
+    """
+
+    def __init__(
+        self, store: DeliveryStore, context: ChannelContext | None = None, back_off: BackOff | None = None
+    ) -> None:
+        self._store = store
+        self._context = context or ChannelContext()
+        self._back_off = back_off or BackOff()
+        self._thread = threading.Thread(target=self._dispatch, name="delivery", daemon=True)
+        self._changed = threading.Condition()
+        self._notified = self._closing = self._database_failed = False
+        self._ends_at = math.inf  # of the monotonic clock
+        self._in_flight: set[tuple[str, str]] = set()
+        self._workers: dict[str, _Worker] = {}
+
+    def start(self) -> None:
+        """Begin to send, with what an earlier process left."""
+        self._thread.start()
+
+    def notify(self) -> None:
+        """Look for what is due; to be called after alerts were committed, by any thread."""
+        with self._changed:
+            self._notified = True
+            self._changed.notify_all()
+
+    def close(self, timeout_s: float = 15.0) -> None:
+        """Send what is due by now, and end; what takes longer than the timeout is sent by the next start.
+
+        To be called when all alerts are committed, while the database can still be written.
+        """
+        ends_at = time.monotonic() + timeout_s
+        with self._changed:
+            self._closing, self._ends_at = True, ends_at
+            self._changed.notify_all()
+        if self._thread.ident is not None:
+            self._thread.join(timeout_s)
+        for worker in self._workers.copy().values():
+            worker.finish(ends_at)
+        for worker in self._workers.copy().values():
+            worker.join(max(0.0, ends_at - time.monotonic()))
+
+    def _dispatch(self) -> None:
+        closing = False
+        while not closing:
+            closing = self._closing  # what was committed before closing is looked for once more
+            wait_s: float | None = self._back_off.database_s
+            with self._database():
+                wait_s = self._hand_over()
+            with self._changed:
+                self._changed.wait_for(lambda: self._notified or self._closing, wait_s)
+                self._notified = False
+
+    def _hand_over(self) -> float | None:
+        """Give what is due to the channels' threads; return the seconds until more is due, None for nothing."""
+        with self._changed:
+            in_flight = self._in_flight.copy()  # before asking: what ends while asking would seem due still
+        now = self._context.now()
+        for delivery in self._store.due_deliveries(now):
+            key = delivery.alert.id, delivery.channel
+            if key not in in_flight:
+                with self._changed:
+                    self._in_flight.add(key)
+                self._worker(delivery.channel).put(delivery)
+        due_at = self._store.next_delivery_at()
+        if due_at is None:
+            return None
+        wait_s = (due_at - self._context.now()).total_seconds()
+        return wait_s if wait_s > 0 else _IN_FLIGHT_AGAIN_AFTER_S
+
+    def _worker(self, channel: str) -> "_Worker":
+        if channel not in self._workers:
+            self._workers[channel] = _Worker(channel, self._deliver)
+        return self._workers[channel]
+
+    def _deliver(self, delivery: PendingDelivery) -> None:
+        """Send an alert and record what came of it, in the thread of its channel."""
+        try:
+            self._send(delivery)
+        finally:
+            with self._changed:
+                self._in_flight.discard((delivery.alert.id, delivery.channel))
+
+    def _send(self, delivery: PendingDelivery) -> None:
+        alert, channel = delivery.alert, delivery.channel
+        try:
+            parse_channel(channel, self._context).send(alert)
+        except Exception as error:  # those of apprise and its hundred services are written down nowhere
+            self._record_failure(delivery, _as_delivery_error(error))
+            return
+        sent_at = self._context.now()
+        self._record(lambda: self._store.record_sent(alert.id, channel, sent_at))
+        if delivery.attempts:
+            _LOG.info("alert of %r was sent by %s after %d tries", alert.rule, _kind(channel), delivery.attempts + 1)
+
+    def _record_failure(self, delivery: PendingDelivery, error: DeliveryError) -> None:
+        alert, channel = delivery.alert, delivery.channel
+        delay_s = self._back_off.delay_s(delivery.attempts + 1) if error.retry else None
+        if delay_s is None:
+            next_at, outlook = None, "it is given up"
+        else:
+            delay_s = max(delay_s, error.after_s)
+            next_at, outlook = self._context.now() + timedelta(seconds=delay_s), f"next try in {delay_s:.0f} s"
+        level = logging.WARNING if next_at is None or not delivery.attempts else logging.DEBUG
+        _LOG.log(level, "alert of %r was not sent by %s: %s; %s", alert.rule, _kind(channel), error, outlook)
+        self._record(lambda: self._store.record_failure(alert.id, channel, str(error), next_at))
+        self.notify()
+
+    def _record(self, record: Callable[[], None]) -> None:
+        """Record, and try until that succeeds or time is up: what was sent must not be sent again."""
+        while time.monotonic() < self._ends_at:
+            with self._database():
+                record()
+                return
+            with self._changed:
+                self._changed.wait_for(lambda: False, self._back_off.database_s)
+
+    @contextlib.contextmanager
+    def _database(self) -> Iterator[None]:
+        """Log, once, that the database cannot be reached, and go on; the block is to be repeated."""
+        try:
+            yield
+        except Exception as error:  # of whichever database it is
+            if not self._database_failed:
+                _LOG.warning("deliveries cannot be read or recorded now: %s", reason_of(error))
+            self._database_failed = True
+        else:
+            self._database_failed = False
+
+
+class _Worker:
+    """The thread of a channel, which sends one alert after the other."""
+
+    def __init__(self, channel: str, deliver: Callable[[PendingDelivery], None]) -> None:
+        self._deliver = deliver
+        self._queue: queue.SimpleQueue[PendingDelivery | None] = queue.SimpleQueue()
+        self._ends_at = float("inf")
+        self._thread = threading.Thread(target=self._run, name=f"delivery by {_kind(channel)}", daemon=True)
+        self._thread.start()
+
+    def put(self, delivery: PendingDelivery) -> None:
+        """Send an alert after those before it."""
+        self._queue.put(delivery)
+
+    def finish(self, ends_at: float) -> None:
+        """End once all is sent, or at a moment of the monotonic clock."""
+        self._ends_at = ends_at
+        self._queue.put(None)
+
+    def join(self, timeout_s: float) -> None:
+        """Wait for the end."""
+        self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        while (delivery := self._queue.get()) is not None and time.monotonic() < self._ends_at:
+            self._deliver(delivery)
+
+
+def _as_delivery_error(error: Exception) -> DeliveryError:
+    """Return an error of a channel; what no channel foresaw, or a setting that is missing now, may be right later."""
+    if isinstance(error, DeliveryError):
+        return error
+    reason = str(error) if isinstance(error, InputError) else f"{type(error).__name__}"
+    return DeliveryError(reason, retry=True)
+
+
+def _kind(channel: str) -> str:
+    """Return the kind of a channel, for logs; addresses of receivers may hold keys."""
+    return channel.partition(":")[0]
