@@ -97,6 +97,29 @@ class Queries(OpenDatabase):
 
         return pd.concat(list(self.segment_chunks(Selection(since, until, source, speaker, kind))), ignore_index=True)
 
+    def latest_windows(self, source: str, speaker: str, run: str, number: int) -> "pd.DataFrame":
+        """Return the last windows of a source and speaker in the order of time, as `segments` does.
+
+        Args:
+            source: name of the source.
+            speaker: name of the speaker; "" for nobody known.
+            run: name of the run that scored them.
+            number: of windows, at most.
+
+        Raises:
+            DatabaseError: the database failed.
+        """
+        documents = [segments.c[name] for name in _PREFIXES.values()]
+        query = sa.select(_SOURCE, _SPEAKER, *_SEGMENT_COLUMNS, *documents)
+        query = query.join_from(segments, sessions).join(sources)
+        conditions = Selection(None, None, source, speaker, WINDOW).conditions(segments.c.started_at, segments.c.kind)
+        query = query.where(*conditions, sessions.c.run == run)
+        query = query.order_by(segments.c.started_at.desc(), segments.c.id.desc()).limit(number)
+        with self.reading() as connection:
+            result = connection.execute(query)
+            rows = result.all()[::-1]
+            return _segment_table(rows, list(result.keys()), _emotions(connection))
+
     def segment_chunks(self, selection: Selection) -> Iterator["pd.DataFrame"]:
         """Yield the table of `segments` in chunks with the same columns, at least one; memory is that of a chunk.
 

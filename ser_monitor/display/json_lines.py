@@ -1,8 +1,9 @@
 """JSON lines: everything that monitoring finds as one object a line, for programs that read it from a pipe."""
 
 import json
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, TextIO
 
@@ -17,16 +18,26 @@ class JsonLines:
     A measurement is a window. Probabilities are rounded to 6 digits, times to milliseconds.
     """
 
-    def __init__(self, stream: TextIO | None = None) -> None:
-        """Take the stream; None is stdout."""
-        self._stream = stream or sys.stdout
+    def __init__(self, on_closed: Callable[[], object] = lambda: None, stream: TextIO | None = None) -> None:
+        """Take the stream.
+
+        Args:
+            on_closed: called once the reader of the stream has gone.
+            stream: where lines go; None is stdout.
+        """
+        self._stream, self._on_closed = stream or sys.stdout, on_closed
         self._sources: dict[str, str] = {}  # of sessions
 
     def show(self, items: Sequence[Item]) -> None:
-        """Write committed items; a reader that has gone away is not an error of the listening."""
+        """Write committed items, unless the reader has gone."""
         lines = [json.dumps(self.to_json(item), ensure_ascii=True, allow_nan=False) + "\n" for item in items]
-        self._stream.write("".join(lines))
-        self._stream.flush()
+        try:
+            self._stream.write("".join(lines))
+            self._stream.flush()
+        except BrokenPipeError:
+            if self._stream is sys.stdout:  # what is still in its buffer would be an error when Python ends
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            self._on_closed()
 
     def to_json(self, item: Item) -> dict[str, Any]:
         """Return an item as JSON values, with its type first."""

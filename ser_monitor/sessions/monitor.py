@@ -17,7 +17,7 @@ from ser_monitor.alerts.engine import RuleEngine
 from ser_monitor.config import WatchConfig
 from ser_monitor.database.database import Database
 from ser_monitor.database.writer import EventWriter
-from ser_monitor.events import Alert, Item, Session
+from ser_monitor.events import Alert, Event, Item, Session
 from ser_monitor.patterns.detector import UnusualDetector
 from ser_monitor.scoring.scorer import Scorer
 from ser_monitor.sessions.listener import Listener, Services, new_session
@@ -35,6 +35,7 @@ class Monitor:
 
     Attributes:
         listeners: the sessions that go on now, by the name of their source.
+        database_name: where events go, for messages.
         num_events: events that are committed.
         num_alerts: alerts that are committed.
         unreadable: one {"path", "reason"} of each source, or file of a folder, that could not be listened to.
@@ -60,6 +61,7 @@ class Monitor:
             on_commit: takes what has been committed, in the writer's thread.
         """
         self.listeners: dict[str, Listener] = {}
+        self.database_name = database.name
         self.num_events = self.num_alerts = 0
         self.unreadable: list[dict[str, str]] = []
         self._stop = threading.Event()
@@ -107,13 +109,21 @@ class Monitor:
             for thread in threads:
                 thread.join()
             self.scorer.close()
-            self._writer.close()
+            self.close()
         if self.scorer.failure is not None:
             raise SerError(f"scoring failed: {self.scorer.failure}") from self.scorer.failure
         for source in sources:
             self.unreadable += getattr(source, "unreadable", [])
         if self.unreadable and len(self.unreadable) == len(sources) and not self.num_events:
             raise InputError(self.unreadable[0]["reason"])
+
+    def stop(self) -> None:
+        """End the listening, from any thread; `run` returns once everything is written."""
+        self._stop.set()
+
+    def close(self) -> None:
+        """Write what is left; may be called twice."""
+        self._writer.close()
 
     def _listen(self, source: Source) -> None:
         """Listen to all recordings of a source."""
@@ -122,8 +132,6 @@ class Monitor:
                 with recording:
                     self._listen_to(source, recording)
         except SerError as error:
-            if not self.unreadable and not self.num_events:
-                logger.debug("%s: %s", source.name, error)
             self.unreadable.append({"path": source.name, "reason": str(error)})
 
     def _listen_to(self, source: Source, recording: Any) -> None:
@@ -137,13 +145,10 @@ class Monitor:
         logger.info("%s: %s; %s", source.name, reason, facts_in_words(recording.facts, listener.num_events))
 
     def _committed(self, items: Sequence[Item]) -> None:
-        has_alert = False
-        for item in items:
-            if isinstance(item, Alert):
-                self.num_alerts += 1
-                has_alert = True
-        self.num_events += sum(type(item).__name__ == "Event" for item in items)
-        if has_alert and self._delivery is not None:
+        num_alerts = sum(isinstance(item, Alert) for item in items)
+        self.num_events += sum(isinstance(item, Event) for item in items)
+        self.num_alerts += num_alerts
+        if num_alerts and self._delivery is not None:
             self._delivery.notify()
         self._on_commit(items)
 
