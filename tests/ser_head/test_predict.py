@@ -17,7 +17,7 @@ from ser_embed.encoders import features
 from ser_embed.errors import InputError
 from ser_embed.store.reader import Store
 from ser_head.evaluation.predictions import probability_matrix, read_predictions
-from ser_head.inference import predictor as prediction
+from ser_head.inference import segment_scorer
 from ser_head.inference.output_formats import WRITERS
 from ser_head.inference.prediction_table import SILENT, UNCERTAIN
 from ser_head.predict import main
@@ -140,7 +140,7 @@ def test_on_a_full_disk_the_old_answers_stay_and_the_new_are_printed(
 def test_an_output_that_cannot_be_written_is_refused_before_audio_is_read(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    monkeypatch.setattr(prediction, "load_embedder", None)
+    monkeypatch.setattr(segment_scorer, "load_embedder", None)
     (tmp_path / "file").touch()
     (tmp_path / "folder.csv").mkdir()
     for name, reason in [("file/a.csv", "file: Not a directory"), ("folder.csv", "folder.csv: Is a directory")]:
