@@ -1,0 +1,245 @@
+"""Microphones through PortAudio: samples at the device's own rate, mono, with dropouts counted.
+
+PortAudio calls back from a thread of its own, which has to return at once: it puts samples into a queue of half a
+minute. Whatever does not fit, because the listener is too slow, or was lost before, because the computer was, is a
+dropout of the block that follows.
+"""
+
+import contextlib
+import os
+import queue
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+from ser_embed.errors import InputError
+from ser_embed.reading import reason_of
+from ser_monitor.sources.base import Block, Recording, Source, SourceError
+from ser_monitor.sources.clock import SYSTEM_CLOCK, Clock
+from ser_monitor.sources.options import SourceOptions
+
+_QUEUED_S = 30.0
+_LONGEST_WAIT_S = 0.1  # until `stop` is seen
+_CHANNELS = (1, 2)  # what devices are asked for: some have no mono
+_STDERR = 2
+_open_streams = 0  # of this process; guarded by the lock
+_lock = threading.Lock()
+
+
+def list_devices() -> str:
+    """Return the microphones of this machine, one a line: number, name, channels, rate; the default has a star.
+
+    Raises:
+        InputError: PortAudio is not installed.
+    """
+    sounddevice = _sounddevice()
+    default = sounddevice.default.device[0]
+    lines = [
+        f"{'*' if number == default else ' '} {number:>3}  {' '.join(device['name'].split())}  "
+        f"({device['max_input_channels']} channels, {device['default_samplerate']:.0f} Hz)"
+        for number, device in enumerate(sounddevice.query_devices())
+        if device["max_input_channels"] > 0
+    ]
+    return "\n".join(lines) or "no microphone was found"
+
+
+class MicrophoneSource(Source):
+    """A microphone."""
+
+    kind = "microphone"
+    reopens = True
+
+    def __init__(
+        self, name: str, device: str = "", options: SourceOptions | None = None, clock: Clock = SYSTEM_CLOCK
+    ) -> None:
+        """Name a microphone.
+
+        Args:
+            name: of the source.
+            device: its number, or a part of its name; "" is the machine's default.
+            options: length of blocks, and how long it may be silent.
+            clock: tells when samples are there.
+        """
+        super().__init__(name, f"microphone {device}".strip())
+        self._device: int | str | None = int(device) if device.isdecimal() else device or None
+        self._options, self._clock = options or SourceOptions(), clock
+
+    def recordings(self, stop: threading.Event) -> Iterator[Recording]:
+        """Open the device and yield one recording, when its first samples are there; see `Source.recordings`."""
+        sounddevice = _sounddevice()
+        with contextlib.ExitStack() as stack:
+            with self._as_source_error(sounddevice):
+                device = _find_device(sounddevice, self._device)
+                capture = _Capture(round(device["default_samplerate"]), self._options, self._clock)
+                stack.enter_context(_open_stream(sounddevice, device, capture, self._options))
+            first = capture.next_block(stop)
+            if first is not None:
+                yield _MicrophoneRecording(self.description, capture, first, stop)
+
+    @contextlib.contextmanager
+    def _as_source_error(self, sounddevice: Any) -> Iterator[None]:
+        try:
+            yield
+        except (sounddevice.PortAudioError, ValueError) as error:
+            reason = str(error.args[0]) if error.args else reason_of(error)
+            raise SourceError(f"{self.description}: {'; '.join(reason.splitlines())}") from error
+
+
+class _Capture:
+    """The samples of an open device on their way from PortAudio's thread to the listener.
+
+    Attributes:
+        rate_hz: of the samples.
+        clock: tells when they are there.
+    """
+
+    def __init__(self, rate_hz: int, options: SourceOptions, clock: Clock) -> None:
+        self.rate_hz = rate_hz
+        self.clock, self._silent_device_s = clock, options.silent_device_s
+        self._queue: queue.Queue[Block] = queue.Queue(maxsize=max(1, round(_QUEUED_S / options.block_s)))
+        self._lost_s = 0.0  # since the last block in the queue
+        self._end_s: float | None = None  # of the last samples, by the device's clock
+
+    def receive(self, samples: Any, num_samples: int, moments: Any, status: Any) -> None:
+        """Take samples from PortAudio: its callback.
+
+        Args:
+            samples: float32 (samples, channels), in memory that PortAudio uses again.
+            num_samples: their number, per channel.
+            moments: holds the device's time of the first one.
+            status: whether samples before them were lost.
+        """
+        begin_s = moments.inputBufferAdcTime
+        if status.input_overflow:
+            self._lost_s += self._gap_s(begin_s)
+        self._end_s = begin_s + num_samples / self.rate_hz
+        block = Block(samples[:, :1].copy(), self.clock.monotonic(), self._lost_s)
+        try:
+            self._queue.put_nowait(block)
+            self._lost_s = 0.0
+        except queue.Full:
+            self._lost_s += num_samples / self.rate_hz
+
+    def _gap_s(self, begin_s: float) -> float:
+        """Return how much was lost before samples that begin now: by the device's clock, one sample at least."""
+        gap_s = 0.0 if self._end_s is None else begin_s - self._end_s
+        return max(gap_s, 1 / self.rate_hz)
+
+    def next_block(self, stop: threading.Event) -> Block | None:
+        """Wait for a block; return None when `stop` is set.
+
+        Raises:
+            SourceError: none came for too long, as the device has been unplugged.
+        """
+        since_s = self.clock.monotonic()
+        while not stop.is_set():
+            with contextlib.suppress(queue.Empty):
+                return self._queue.get(timeout=min(_LONGEST_WAIT_S, self._silent_device_s))
+            if self.clock.monotonic() - since_s >= self._silent_device_s:
+                raise SourceError(f"the microphone gives no samples for {self._silent_device_s:g} s; is it plugged in?")
+        return None
+
+
+class _MicrophoneRecording(Recording):
+    """What a microphone hears from its opening until it is unplugged or stopped."""
+
+    _good_end = "the microphone was closed"
+
+    def __init__(self, description: str, capture: _Capture, first: Block, stop: threading.Event) -> None:
+        self._capture, self._first = capture, first
+        begin_s = first.captured_s - len(first.samples) / capture.rate_hz
+        super().__init__(description, capture.rate_hz, capture.clock.utc_at(begin_s), stop, is_live=True)
+
+    def _blocks(self) -> Iterator[Block]:
+        yield self._first
+        while (block := self._capture.next_block(self._stop)) is not None:
+            yield block
+
+
+def _sounddevice() -> Any:
+    """Import sounddevice, which loads PortAudio and looks for devices.
+
+    Raises:
+        InputError: one of the two is not installed, or does not work.
+    """
+    try:
+        import sounddevice
+    except ImportError as error:
+        raise InputError("expected sounddevice, which reads microphones: pip install sounddevice") from error
+    except OSError as error:
+        raise InputError(
+            "expected the PortAudio library, which reads microphones: apt install libportaudio2"
+        ) from error
+    except Exception as error:  # PortAudio's own class, which cannot be imported either
+        raise InputError(f"PortAudio does not work: {reason_of(error)}") from error
+    return sounddevice
+
+
+def _find_device(sounddevice: Any, device: int | str | None) -> Any:
+    """Return PortAudio's description of a microphone.
+
+    A device that has been plugged in is seen only after PortAudio has been ended and begun again, which closes every
+    open stream of the process: it is done where there is none.
+    """
+    with _lock:
+        if not _open_streams:
+            sounddevice._terminate()
+            sounddevice._initialize()
+    if device is None and sounddevice.default.device[0] < 0:
+        raise ValueError("this machine has no microphone")
+    return sounddevice.query_devices(device, "input")
+
+
+@contextlib.contextmanager
+def _open_stream(sounddevice: Any, device: Any, capture: _Capture, options: SourceOptions) -> Iterator[None]:
+    """Open a device, and close it after the block."""
+    global _open_streams
+    rate_hz = capture.rate_hz
+    with _silent_stderr():
+        stream = sounddevice.InputStream(
+            device=device["index"],
+            channels=_channels(sounddevice, device["index"], rate_hz),
+            samplerate=rate_hz,
+            blocksize=round(options.block_s * rate_hz),
+            dtype="float32",
+            callback=capture.receive,
+        )
+    with _lock:
+        _open_streams += 1
+    try:
+        stream.start()
+        yield
+    finally:
+        with contextlib.suppress(sounddevice.PortAudioError):  # of a device that is gone
+            stream.close()
+        with _lock:
+            _open_streams -= 1
+
+
+def _channels(sounddevice: Any, index: int, rate_hz: int) -> int:
+    """Return the least number of channels that a device can be opened with."""
+    for channels in _CHANNELS[:-1]:
+        with contextlib.suppress(sounddevice.PortAudioError):
+            sounddevice.check_input_settings(index, channels=channels, dtype="float32", samplerate=rate_hz)
+            return channels
+    return _CHANNELS[-1]
+
+
+@contextlib.contextmanager
+def _silent_stderr() -> Iterator[None]:
+    """Keep what C libraries write to stderr off the terminal: ALSA lists every device that it failed to open.
+
+    Whatever else this process writes to stderr in the block is lost as well, so the block has to be short.
+    """
+    try:
+        saved = os.dup(_STDERR)
+    except OSError:  # it is closed
+        yield
+        return
+    try:
+        with open(os.devnull, "wb") as nothing:
+            os.dup2(nothing.fileno(), _STDERR)
+        yield
+    finally:
+        os.dup2(saved, _STDERR)
+        os.close(saved)
