@@ -64,7 +64,9 @@ class WatchConfig:
     rate: int = option(
         16_000, parse=int, ge=1_000, le=768_000, metavar="HZ", help="sampling rate of raw audio from a pipe, in Hz"
     )
-    rules: Path | None = option(None, parse=Path, metavar="FILE", help="rules of alerts, in TOML; see docs/monitoring.md")
+    rules: Path | None = option(
+        None, parse=Path, metavar="FILE", help="rules of alerts, in TOML; see docs/monitoring.md"
+    )
     unusual: float = option(
         0.5,
         parse=float,
@@ -76,7 +78,9 @@ class WatchConfig:
     database: str | None = option(
         None, metavar="URL", help="a file of SQLite, or postgresql+psycopg://... (default: monitor.db)"
     )
-    model: str | None = option(None, metavar="PATH", help="where the encoder is now (default: where it was in training)")
+    model: str | None = option(
+        None, metavar="PATH", help="where the encoder is now (default: where it was in training)"
+    )
     device: str = option("auto", help="where the encoder runs")
 
     def __post_init__(self) -> None:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from ser_monitor.sessions.monitor import Monitor
 
 _EPILOG = """sources: mic or mic:DEVICE; an audio file; a folder, whose files are listened to as they appear; - for raw
-16-bit mono audio on stdin at --rate; a named pipe of the same; rtsp:// or http:// addresses, by ffmpeg. NAME=SOURCE names
-one, as rules and reports know it. Into a pipe or a file, and with --json, one JSON object is written a line."""
+16-bit mono audio on stdin at --rate; a named pipe of the same; rtsp:// or http:// addresses, by ffmpeg. NAME=SOURCE
+names one, as rules and reports know it. Into a pipe or a file, and with --json, one JSON object is written a line."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,14 +56,18 @@ def watch(
     texts = [str(source) for source in ([sources] if isinstance(sources, (str, Path)) else sources)]
     from ser_monitor.sessions.opening import open_monitor
 
-    with open_monitor(options, texts, on_items or (lambda _: None)) as (monitor, opened):
-        with contextlib.suppress(KeyboardInterrupt):
-            monitor.run(opened)
+    with (
+        open_monitor(options, texts, on_items or (lambda _: None)) as (monitor, opened),
+        contextlib.suppress(KeyboardInterrupt),
+    ):
+        monitor.run(opened)
     return WatchResult(monitor.num_events, monitor.num_alerts, tuple(monitor.unreadable))
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("sources", nargs="*", default=["mic"], metavar="SOURCE", help="what to listen to (default: mic)")
+    parser.add_argument(
+        "sources", nargs="*", default=["mic"], metavar="SOURCE", help="what to listen to (default: mic)"
+    )
     parser.add_argument("--list-devices", action="store_true", help="list the microphones, and do no more")
 
 

@@ -13,9 +13,10 @@ _ALERT = ("id", "kind", "rule", "source", "speaker", "value", "message")
 
 
 class JsonLines:
-    """Writes what has been committed, a line each: session.start, measurement, utterance, alert, alert.end, session.end.
+    """Writes what has been committed, a line each.
 
-    A measurement is a window. Probabilities are rounded to 6 digits, times to milliseconds.
+    Its type is session.start, measurement (a window), utterance, alert, alert.end or session.end. Probabilities are
+    rounded to 6 digits, times to milliseconds.
     """
 
     def __init__(self, on_closed: Callable[[], object] = lambda: None, stream: TextIO | None = None) -> None:
@@ -89,5 +90,3 @@ def _rounded(value: float | None) -> float | None:
 
 def _time(moment: datetime) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-

@@ -100,7 +100,7 @@ class LiveView:
         """Return what is shown now."""
         with self._lock:
             names = [*self._history] or [*self._listeners]
-            parts: list[RenderableType] = [self._source(name) for name in names[:_rows_for(len(names))]]
+            parts: list[RenderableType] = [self._source(name) for name in names[: _rows_for(len(names))]]
             if self._alerts:
                 parts.append(_alerts(self._alerts))
             parts.append(self._footer(len(names)))

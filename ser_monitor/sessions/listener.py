@@ -18,7 +18,7 @@ from ser_embed.errors import ClipError
 from ser_monitor.alerts.engine import RuleEngine
 from ser_monitor.config import WatchConfig
 from ser_monitor.database.writer import EventWriter
-from ser_monitor.events import NO_SPEECH, WINDOW, Event, Session, SessionEnd, new_id
+from ser_monitor.events import NO_SPEECH, WINDOW, Event, Item, Session, SessionEnd, new_id
 from ser_monitor.patterns.detector import UnusualDetector
 from ser_monitor.scoring.hop_control import HopControl
 from ser_monitor.scoring.scorer import Scored, Scorer
@@ -156,7 +156,7 @@ class Listener:
         return None if self._speaker is None else self._speaker.vectors
 
     def receive(self, cut: Cut, scored: Scored | None, waited_s: float) -> None:
-        """Make an event of an answer, and of the event alerts; write them; see `ser_monitor.scoring.scorer.Listener`."""
+        """Make an event of an answer, and alerts of the event; see `ser_monitor.scoring.scorer.Listener`."""
         captured_s = self._captured_s.pop(id(cut))
         if self._recording.is_live and self._hops.observe(waited_s, time.monotonic()):
             hop_s = self._services.config.hop * self._hops.stride
@@ -205,7 +205,8 @@ class Listener:
         if self._detector is not None:
             unusual, normal = self._detector.observe(self.session, event)
             alerts, ends = [*alerts, *unusual], [*ends, *normal]
-        for item in (*alerts, *ends):
+        items: list[Item] = [*alerts, *ends]
+        for item in items:
             writer.put(item)
 
     def end(self) -> None:

@@ -18,7 +18,7 @@ from ser_monitor.events import Item, Session
 from ser_monitor.patterns.baseline import MOST_WINDOWS, Baseline
 from ser_monitor.patterns.config import PatternConfig
 from ser_monitor.patterns.detector import UnusualDetector
-from ser_monitor.patterns.signals import signals_of
+from ser_monitor.patterns.signals import signal_of
 from ser_monitor.sessions.monitor import Monitor
 from ser_monitor.sources.base import Source
 from ser_monitor.sources.options import SourceOptions
@@ -108,7 +108,8 @@ def make_detector(config: WatchConfig, database: Database, session: Session) -> 
     except DatabaseError as error:  # listening goes on
         logger.warning("%s: what is usual cannot be looked up: %s", session.source, error)
         return UnusualDetector(patterns, None)
-    return UnusualDetector(patterns, Baseline.fit(windows, signals_of(patterns.signals)) if len(windows) else None)
+    signals = [signal_of(name) for name in patterns.signals]
+    return UnusualDetector(patterns, Baseline.fit(windows, signals) if len(windows) else None)
 
 
 def _done_before(database: Database) -> Callable[[Path, int, float], bool]:
