@@ -197,8 +197,8 @@ def _line(file: str, rows: pd.DataFrame, activation_first: bool) -> str:
 
 def _activation(rows: pd.DataFrame) -> str:
     """Return the activation of a row, or mean and range of several; "" where there is none."""
-    values = rows[ACTIVATION].dropna() if ACTIVATION in rows else []
-    if not len(values):
+    values = rows.get(ACTIVATION, pd.Series(dtype=float)).dropna()
+    if values.empty:
         return ""
     bounds = f" ({values.min():.2f} to {values.max():.2f})" if len(rows) > 1 else ""
     return f"{ACTIVATION} {values.mean():.2f}{bounds}"
