@@ -19,6 +19,7 @@ from ser_head.personalization.enrollment import SIZES, enrollment_sessions
 from ser_head.personalization.methods import METHODS
 from ser_head.personalization.output_adaptation import OutputCalibration, ValidationSession
 from ser_head.personalization.similarity import most_similar
+from ser_head.personalization.speakers import TrainingSpeakers
 from ser_head.scoring.calibrators import CALIBRATORS, DEFAULT_CALIBRATOR
 from ser_head.scoring.ood import KnnOodDetector, draw_examples, fit_ood_detector, ood_threshold
 from ser_head.scoring.scorer import Scorer, ScoringRequest
@@ -108,11 +109,23 @@ def calibrate_whole(data: Dataset, trainer: Trainer, fold: Fold, answers: Sequen
     outputs = np.concatenate([part.outputs for part in answers], axis=1)
     scorer = _scorer(data, trainer, fold, outputs, np.concatenate([part.targets for part in answers]))
     if _adapting(fold):
-        _adapt(scorer, fold, [session for part in answers for session in _sessions_of_whole(part, fold)])
+        speakers = fold.personalizer.training_speakers
+        _adapt(scorer, fold, [session for part in answers for session in sessions_among(speakers, part)])
     examples = draw_examples(_some_scaled(data, fold, fold.split.train, fold.generator(ENROLLMENT_DRAWS)))
     distances = np.concatenate([part.ood_distances for part in answers])
     scorer.ood_detector = KnnOodDetector(examples, ood_threshold(distances))
     return scorer
+
+
+def sessions_among(speakers: TrainingSpeakers, answers: HeldOutAnswers) -> list[ValidationSession]:
+    """Return the sessions of a fold with the positions that its training speakers have among others.
+
+    Args:
+        speakers: training speakers of the head trained on all clips.
+        answers: of the fold's head.
+    """
+    positions = np.array([speakers.names.index(name) for name in answers.training_speakers])
+    return [session._replace(order=positions[session.order]) for session in answers.sessions]
 
 
 def _outputs(data: Dataset, trainer: Trainer, fold: Fold) -> np.ndarray:
@@ -172,13 +185,6 @@ def _sessions(data: Dataset, fold: Fold, scorer: Scorer) -> list[ValidationSessi
         targets = data.targets[session.scored]
         scored.append(ValidationSession(safe_log(enrolled_outputs), order, safe_log(outputs), targets))
     return scored
-
-
-def _sessions_of_whole(answers: HeldOutAnswers, fold: Fold) -> list[ValidationSession]:
-    """Return sessions of a fold with the positions that its training speakers have among all speakers."""
-    names = fold.personalizer.training_speakers.names
-    positions = np.array([names.index(name) for name in answers.training_speakers])
-    return [session._replace(order=positions[session.order]) for session in answers.sessions]
 
 
 def _some_scaled(data: Dataset, fold: Fold, clips: np.ndarray, random: np.random.Generator) -> np.ndarray:
