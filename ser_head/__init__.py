@@ -16,14 +16,16 @@ if TYPE_CHECKING:
     from ser_head.inference.predictor import Predictor
     from ser_head.runs.results import RunResults
     from ser_head.runs.run import Run
+    from ser_head.scoring.activation import activation
 
 _COMMANDS = ("compare", "enroll", "predict", "score", "train")
-_CLASSES = {
+_NAMES = {
     "PredictConfig": "ser_head.config.inference",
     "Predictor": "ser_head.inference.predictor",
     "Run": "ser_head.runs.run",
     "RunResults": "ser_head.runs.results",
     "TrainConfig": "ser_head.config.training",
+    "activation": "ser_head.scoring.activation",
 }
 
 __all__ = [
@@ -33,6 +35,7 @@ __all__ = [
     "RunResults",
     "TrainConfig",
     "__version__",
+    "activation",
     "compare",
     "enroll",
     "predict",
@@ -42,11 +45,11 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Load a command or a class on first use, so that importing the package stays light."""
+    """Load a command, a class or a function on first use, so that importing the package stays light."""
     if name in _COMMANDS:
         return import_module(f"{__name__}.{name}")
-    if name in _CLASSES:
-        return getattr(import_module(_CLASSES[name]), name)
+    if name in _NAMES:
+        return getattr(import_module(_NAMES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -1,7 +1,9 @@
 """Document of a run, run.json: what it has to say to be used, and the digests that tell a run that was changed.
 
-    digests   {path inside the run folder: digest of the file's bytes}, of every file that a run is written with
-    digest    of all the rest of run.json, `digests` included
+    folds          its heads; with --refit whole one, of number 0, trained on all clips
+    tested_folds   then the folds that the figures come from, whose heads are not kept
+    digests        {path inside the run folder: digest of the file's bytes}, of every file that a run is written with
+    digest         of all the rest of run.json, `digests` included
 
 They are there to find damage and edits, not forgers, who could write new ones. Runs written before there were digests
 are read without them; what they say has to make sense in any case.
@@ -33,6 +35,7 @@ FORMAT = "ser-run"
 VERSION = 1
 RUN_FILE = "run.json"
 DIGESTS = "digests"
+TESTED_FOLDS = "tested_folds"
 # The report is made of the run, and can be made again.
 _NOT_SIGNED = (RUN_FILE, "report.html")
 
@@ -111,8 +114,10 @@ def _check(about: dict[str, Any]) -> None:
     Raises:
         ValueError: naming the part and its value.
     """
+    tested_folds = about.get(TESTED_FOLDS, [])
     for key, kind in (("settings", dict), ("spec", dict), ("folds", list)):
         expect(isinstance(about[key], kind), f"an {kind.__name__} as {key}", about[key])
+    expect(isinstance(tested_folds, list), f"a list as {TESTED_FOLDS}", tested_folds)
     labels, layers, members = about["labels"], about["layers"], about.get("members", [])
     expect(are_names(labels) and "" not in labels, "different names as labels", labels)
     expect(are_names(layers) and len(layers) > 0, "different names as layers", layers)
@@ -122,10 +127,10 @@ def _check(about: dict[str, Any]) -> None:
         expect(labels == in_order, f"the order {' '.join(in_order)} of labels", labels)
     folds = about["folds"]
     expect(bool(folds) != bool(members), "folds or members", {"folds": len(folds), "members": len(members)})
-    for fold in folds:
+    for fold in [*folds, *tested_folds]:
         expect(isinstance(fold, dict), "an object for each fold", fold)
         check_fold(fold, len(layers), bool(labels))
-    numbers = [fold["fold"] for fold in folds]
+    numbers = [fold["fold"] for fold in [*folds, *tested_folds]]
     expect(len(set(numbers)) == len(numbers), "folds of different numbers", numbers)
     if members:
         temperature = about["temperature"]

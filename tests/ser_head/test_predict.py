@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -78,7 +79,7 @@ def test_the_command_writes_lines_csv_and_json(run: Path, tmp_path: Path, capsys
     )
     labels = Run.load(run).labels
     table = pd.read_csv(out)
-    common_columns = ["file", "start_s", "end_s", "emotion", "confidence", "unfamiliarity"]
+    common_columns = ["file", "start_s", "end_s", "emotion", "confidence", "activation", "unfamiliarity"]
     assert table.columns.tolist() == [*common_columns, *(f"p_{label}" for label in labels)]
     assert set(table["emotion"]) <= set(labels)
     np.testing.assert_allclose(table.filter(like="p_").sum(axis=1), 1, atol=1e-5)
@@ -212,7 +213,7 @@ def test_audio_unlike_anything_in_training_is_no_emotion_however_sure_the_head(
     assert main([*files, "--run", str(run), "--min-confidence", "0"]) == 0
     printed = capsys.readouterr()
     assert UNCERTAIN not in printed.out
-    assert printed.out.splitlines()[0].endswith("), unlike anything in training")
+    assert re.search(r"\), activation 0\.\d\d, unlike anything in training$", printed.out.splitlines()[0])
     assert main([*files, "--run", str(run), "--min-confidence", "1"]) == 0
     assert capsys.readouterr().out.count(UNCERTAIN) == 2
 
