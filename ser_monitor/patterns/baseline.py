@@ -1,8 +1,9 @@
 """Baselines: what is usual of a speaker or a source, by signal: center, spread and correlation of past windows.
 
 All three are robust, as some of the past was unusual too: median, median absolute deviation, and a correlation made of
-the spreads of sums and differences of neighbours (Gnanadesikan and Kettenring, "Robust Estimates, Residuals, and Outlier
-Detection with Multiresponse Data", 1972). Windows overlap and are smoothed, so that neighbours are far from independent.
+the spreads of sums and differences of neighbours (Gnanadesikan and Kettenring, "Robust Estimates, Residuals, and
+Outlier Detection with Multiresponse Data", 1972). Windows overlap and are smoothed: neighbours are far from
+independent.
 """
 
 import dataclasses
@@ -14,8 +15,8 @@ import numpy as np
 from ser_monitor.patterns.signals import Signal, runs_of
 
 MOST_WINDOWS = 3600  # an hour of speech; what came before is forgotten
-_NORMAL = 1.4826  # standard deviations in a median absolute deviation, for normal data
-_LEAST_SPREAD = 0.1  # in log-odds: 0.50 and 0.525 are no different moods, however constant a speaker seems
+NORMAL_SPREAD = 1.4826  # standard deviations in a median absolute deviation, for normal data
+LEAST_SPREAD = 0.1  # in log-odds: 0.50 and 0.525 are no different moods, however constant a speaker seems
 _MOST_CORRELATION = 0.98
 
 
@@ -45,7 +46,7 @@ class SignalBaseline:
         recent = _last(list(runs), MOST_WINDOWS)
         values = np.concatenate(recent)
         center = float(np.median(values))
-        spread = max(_LEAST_SPREAD, robust_spread(values))
+        spread = max(LEAST_SPREAD, robust_spread(values))
         pairs = [(run[:-1], run[1:]) for run in recent if len(run) > 1]
         first, second = (np.concatenate(side) for side in zip(*pairs, strict=True)) if pairs else ([], [])
         return cls(center, spread, robust_correlation(np.asarray(first), np.asarray(second)), tuple(recent))
@@ -54,6 +55,10 @@ class SignalBaseline:
     def num_windows(self) -> int:
         """Number of windows it was measured on."""
         return sum(map(len, self.runs))
+
+    def last(self, num_windows: int) -> list[np.ndarray]:
+        """Return the last windows, in runs."""
+        return _last(self.runs, num_windows)
 
     def deviations(self, values: np.ndarray | float) -> np.ndarray:
         """Return how far values are from the center, in spreads, float64 of their shape."""
@@ -89,7 +94,7 @@ def robust_spread(values: np.ndarray) -> float:
     >>> round(robust_spread(np.array([1.0, 2.0, 3.0, 4.0, 1000.0])), 2)
     1.48
     """
-    return _NORMAL * float(np.median(np.abs(values - np.median(values)))) if len(values) else 0.0
+    return NORMAL_SPREAD * float(np.median(np.abs(values - np.median(values)))) if len(values) else 0.0
 
 
 def robust_correlation(first: np.ndarray, second: np.ndarray) -> float:

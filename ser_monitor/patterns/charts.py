@@ -1,5 +1,7 @@
-"""Control charts: EWMA (Roberts, "Control Chart Tests Based on Geometric Moving Averages", 1959) and CUSUM (Page,
-"Continuous Inspection Schemes", 1954).
+"""Control charts: EWMA and CUSUM.
+
+They are those of Roberts ("Control Chart Tests Based on Geometric Moving Averages", 1959) and of Page ("Continuous
+Inspection Schemes", 1954).
 
 A chart watches deviations from what is usual, in standard deviations, for a shift upwards; a second one that is given
 them with the sign changed watches downwards, and both together are the two-sided chart. A chart that only compares its
@@ -23,12 +25,14 @@ class Chart(abc.ABC):
     """A control chart, or many alike that go step by step.
 
     Attributes:
+        restarts: whether the statistic stays at the limit during an alarm, and begins at 0 after it.
         limit: of the statistic, above 0; float64, of a shape that broadcasts with the statistic.
         statistic: float64 (charts,).
         is_raised: whether an alarm lasts, bool (charts,).
     """
 
     name: ClassVar[str]
+    restarts: ClassVar[bool] = False
 
     def __init__(self, limit: float | np.ndarray, shape: tuple[int, ...] = ()) -> None:
         """Begin without deviations.
@@ -54,20 +58,19 @@ class Chart(abc.ABC):
         self._advance(np.asarray(deviations, dtype=np.float64), steps)
         above, below = self.statistic >= self.limit, self.statistic <= _RELEASE * self.limit
         raised = above & ~self.is_raised
-        self._restart(self.is_raised & below)
+        if self.restarts:
+            self.statistic = np.where(self.is_raised & below, 0.0, np.minimum(self.statistic, self.limit))
         self.is_raised = above | (self.is_raised & ~below)
-        self._bound()
         return raised
+
+    def restart(self) -> None:
+        """Begin anew, as without deviations."""
+        self.statistic = np.zeros_like(self.statistic)
+        self.is_raised = np.zeros_like(self.is_raised)
 
     @abc.abstractmethod
     def _advance(self, deviations: np.ndarray, steps: float) -> None:
         """Change the statistic by a window."""
-
-    def _restart(self, ended: np.ndarray) -> None:
-        """Begin anew where an alarm has ended, bool (charts,)."""
-
-    def _bound(self) -> None:
-        """Keep the statistic of a lasting alarm where it can fall back soon."""
 
     @classmethod
     @abc.abstractmethod
@@ -91,16 +94,11 @@ class CusumChart(Chart):
     """
 
     name = "cusum"
+    restarts = True
     slack: ClassVar[float] = 1.0
 
     def _advance(self, deviations: np.ndarray, steps: float) -> None:
         self.statistic = np.maximum(0.0, self.statistic + (deviations - self.slack) * steps)
-
-    def _restart(self, ended: np.ndarray) -> None:
-        self.statistic = np.where(ended, 0.0, self.statistic)
-
-    def _bound(self) -> None:
-        self.statistic = np.minimum(self.statistic, self.limit)
 
     @classmethod
     def run_length(cls, limit: float, shift: float = 0.0) -> float:

@@ -27,6 +27,7 @@ class Signal:
 
     Attributes:
         name: "activation", "unfamiliar" or an emotion.
+        noun: what it is called in messages.
         column: of a table of segments.
         read: returns the quantity of a segment from an event; None where it has none.
         scale: makes of quantities, float64 of any shape, what is charted.
@@ -35,6 +36,7 @@ class Signal:
     """
 
     name: str
+    noun: str
     column: str
     read: Callable[[Event], float | None]
     scale: Callable[[np.ndarray], np.ndarray]
@@ -59,8 +61,16 @@ def _log_score(scores: np.ndarray) -> np.ndarray:
 SIGNALS: dict[str, Signal] = {
     signal.name: signal
     for signal in (
-        Signal(ACTIVATION, "activation", lambda event: event.activation, log_odds),
-        Signal(UNFAMILIAR, "ood_score", lambda event: event.ood_score, _log_score, (HIGHER,), UNFAMILIAR_ABOVE),
+        Signal(ACTIVATION, "activation", "activation", lambda event: event.activation, log_odds),
+        Signal(
+            UNFAMILIAR,
+            "unfamiliarity",
+            "ood_score",
+            lambda event: event.ood_score,
+            _log_score,
+            (HIGHER,),
+            UNFAMILIAR_ABOVE,
+        ),
     )
 }
 
@@ -71,7 +81,7 @@ def signal_of(name: str) -> Signal:
     def read(event: Event) -> float | None:
         return event.smoothed.get(name)
 
-    return SIGNALS.get(name) or Signal(name, f"s_{name}", read, log_odds)
+    return SIGNALS.get(name) or Signal(name, name, f"s_{name}", read, log_odds)
 
 
 def require_signals(names: tuple[str, ...], labels: tuple[str, ...]) -> None:
@@ -104,5 +114,3 @@ def runs_of(segments: Any, signal: Signal) -> list[np.ndarray]:
     is_next = (ordered["session_id"] == ordered["session_id"].shift()) & (ordered["number"].diff() == 1)
     values = signal.scale(ordered[signal.column].to_numpy(np.float64))
     return np.split(values, np.flatnonzero(~is_next.to_numpy())[1:])
-
-
