@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from ser_monitor.database.connection import OpenDatabase
 from ser_monitor.database.periods import Moment, Selection
-from ser_monitor.database.schema import alerts, feedback, segments, sessions, sources
+from ser_monitor.database.schema import AnyText, alerts, audit, feedback, segments, sessions, sources
 from ser_monitor.events import WINDOW
 
 if TYPE_CHECKING:
@@ -23,10 +23,11 @@ _SOURCE, _SPEAKER = sources.c.name.label("source"), sessions.c.speaker
 _SEGMENT_COLUMNS = [column for column in segments.c if column.name not in ("id", *_PREFIXES.values())]
 _MOMENT = "datetime64[us, UTC]"
 _MOMENTS = ("created_at", "started_at", "ended_at", "began_at", "raised_at", "acknowledged_at", "at")
-_NUMBERS: dict[str, Any] = {
-    **{column.name: "float64" for table in (segments, alerts) for column in table.c if isinstance(column.type, sa.Float)},
-    **{"number": "int64", "enrolled": "int64", "sessions": "int64"},
-}
+_COLUMNS = [column for table in (sources, sessions, segments, alerts, feedback, audit) for column in table.c]
+_TEXTS = {column.name: "str" for column in _COLUMNS if isinstance(column.type, AnyText)} | {"source": "str"}
+_TYPES = {column.name: "float64" for column in _COLUMNS if isinstance(column.type, sa.Float)} | dict.fromkeys(
+    ("number", "enrolled", "sessions"), "int64"
+)
 
 
 class Queries(OpenDatabase):
@@ -233,4 +234,5 @@ def _frame(rows: Sequence[Any], names: list[str]) -> "pd.DataFrame":
 
     table = pd.DataFrame.from_records([tuple(row) for row in rows], columns=names)
     moments = {name: pd.to_datetime(table[name], utc=True).astype(_MOMENT) for name in names if name in _MOMENTS}
-    return table.assign(**moments).astype({name: _NUMBERS[name] for name in names if name in _NUMBERS})
+    types: dict[str, Any] = _TYPES if rows else {**_TYPES, **_TEXTS}  # pandas tells texts by their values
+    return table.assign(**moments).astype({name: types[name] for name in names if name in types})
