@@ -179,9 +179,11 @@ class Delivery:
 
     def _record(self, record: Callable[[], None]) -> None:
         """Record, and try until that succeeds or time is up: what was sent must not be sent again."""
-        while time.monotonic() < self._ends_at:
+        while True:
             with self._database():
                 record()
+                return
+            if time.monotonic() >= self._ends_at:
                 return
             with self._changed:
                 self._changed.wait_for(lambda: False, self._back_off.database_s)
