@@ -152,7 +152,9 @@ class Source(abc.ABC):
 
     @abc.abstractmethod
     def recordings(self, stop: threading.Event) -> Iterator[Recording]:
-        """Open the source and yield its recordings, each when it begins; asking for the next one closes it.
+        """Open the source and yield its recordings, each when it begins.
+
+        A recording is closed when the next one is asked for, or the iterator is closed or forgotten.
 
         Raises:
             SourceError: it cannot be opened now.
