@@ -186,6 +186,7 @@ class _AddressRecording(PcmRecording):
             raise self._source.error(failure)
 
     def close(self) -> None:
+        self._reader.close()
         self._ffmpeg.close()
 
 
@@ -222,12 +223,13 @@ class AddressSource(Source):
     def recordings(self, stop: threading.Event) -> Iterator[Recording]:
         """Connect and yield one recording, when its first samples are there; see `Source.recordings`."""
         ffmpeg = self._start()
+        reader = PipeReader(ffmpeg.handle, stop, self._clock, self.pcm_options.stall_s, ffmpeg.read_log)
         try:
-            reader = PipeReader(ffmpeg.handle, stop, self._clock, self.pcm_options.stall_s, ffmpeg.read_log)
             first = self._first_bytes(ffmpeg, reader)
             if first is not None:
                 yield _AddressRecording(self, ffmpeg, reader, first)
         finally:
+            reader.close()
             ffmpeg.close()
 
     def _start(self) -> _Ffmpeg:

@@ -130,6 +130,7 @@ class Source(abc.ABC):
         name: by which rules, displays and the database know it.
         kind: what it is, such as "microphone" or "file".
         description: what it opens: a path, an address, a device.
+        unreadable: one {"path", "reason"} for each file of a folder that could not be read to its end.
         reopens: whether it is opened again after it has ended or failed; see `ser_monitor.sources.reopening`.
         waits: whether it opens before anything is there to listen to, as a folder does; else, failing to open the
             first time is a mistake of the user.
@@ -147,10 +148,13 @@ class Source(abc.ABC):
             description: see the class.
         """
         self.name, self.description = name, description
+        self.unreadable: list[dict[str, str]] = []
 
     @abc.abstractmethod
     def recordings(self, stop: threading.Event) -> Iterator[Recording]:
-        """Open the source and yield its recordings, each when it begins; asking for the next one closes it.
+        """Open the source and yield its recordings, each when it begins.
+
+        A recording is closed when the next one is asked for, or the iterator is closed or forgotten.
 
         Raises:
             SourceError: it cannot be opened now.

@@ -1,5 +1,7 @@
 """Clock of live audio: the moments at which samples arrive, and waiting that a stop interrupts."""
 
+import os
+import select
 import threading
 import time
 from datetime import UTC, datetime, timedelta
@@ -23,6 +25,12 @@ class Clock:
     def wait(self, stop: threading.Event, duration_s: float) -> bool:
         """Wait for so many seconds or until `stop` is set; return whether it is."""
         return stop.wait(max(0.0, duration_s))
+
+    def wait_to_read(self, handle: int, duration_s: float) -> bool:
+        """Wait until reading a pipe would not block, or for so many seconds; return whether it would not."""
+        if os.name == "nt":
+            return True  # Windows waits for sockets alone: the read itself waits, and a stop is seen after it
+        return bool(select.select([handle], [], [], duration_s)[0])
 
 
 SYSTEM_CLOCK = Clock()

@@ -19,6 +19,8 @@ from ser_monitor.sources.base import Block, Recording, Source, SourceError
 from ser_monitor.sources.clock import SYSTEM_CLOCK, Clock
 from ser_monitor.sources.options import FULL_SPEED, SourceOptions
 
+_LONGEST_S = 10 * 365 * 86_400.0  # more is what a decoder says that does not know
+
 
 class FileRecording(Recording):
     """The audio of one file.
@@ -153,8 +155,13 @@ def _decoded(path: Path) -> Iterator[tuple[int, float, Iterator[np.ndarray]]]:
     Raises:
         ClipError: it cannot be opened or decoded. That samples are missing may show only at the end.
     """
-    from ser_embed.audio.reader import AudioReader, open_audio
+    import soundfile
 
-    with open_audio(path) as file:
-        reader = AudioReader(file)
-        yield reader.rate_hz, reader._decoder.frames / reader.rate_hz, reader.blocks()
+    import ser_embed
+
+    with ser_embed.AudioFile(path) as audio:
+        try:
+            duration_s = min(soundfile.info(str(path)).duration, _LONGEST_S)
+        except soundfile.SoundFileError:  # the blocks will show what is wrong
+            duration_s = 0.0
+        yield audio.rate_hz, duration_s, audio.blocks()

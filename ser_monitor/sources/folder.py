@@ -43,11 +43,7 @@ class FileVersion:
 
 
 class FolderSource(Source):
-    """A folder that is watched until the source is stopped.
-
-    Attributes:
-        unreadable: one {"path", "reason"} for each file that could not be read to its end.
-    """
+    """A folder that is watched until the source is stopped."""
 
     kind = "folder"
     reopens = True  # a network drive may go and come back
@@ -68,7 +64,6 @@ class FolderSource(Source):
         if not folder.is_dir():
             raise InputError(f"expected a folder, but {folder} is {'none' if folder.exists() else 'not there'}")
         super().__init__(name, str(folder))
-        self.unreadable: list[dict[str, str]] = []
         self._folder, self._clock = folder, clock
         self._options = dataclasses.replace(options, speed=options.speed or FULL_SPEED)
         self._waiting: dict[FileVersion, float] = {}  # since when, in monotonic seconds

@@ -22,8 +22,6 @@ _QUEUED_S = 30.0
 _LONGEST_WAIT_S = 0.1  # until `stop` is seen
 _CHANNELS = (1, 2)  # what devices are asked for: some have no mono
 _STDERR = 2
-_open_streams = 0  # of this process; guarded by the lock
-_lock = threading.Lock()
 
 
 def list_devices() -> str:
@@ -69,12 +67,13 @@ class MicrophoneSource(Source):
         sounddevice = _sounddevice()
         with contextlib.ExitStack() as stack:
             with self._as_source_error(sounddevice):
-                device = _find_device(sounddevice, self._device)
-                capture = _Capture(round(device["default_samplerate"]), self._options, self._clock)
-                stack.enter_context(_open_stream(sounddevice, device, capture, self._options))
+                stack.enter_context(_devices.opening(sounddevice))
+                index, rate_hz = _find_device(sounddevice, self._device)
+                capture = _Capture(self.description, rate_hz, self._options, self._clock)
+                stack.enter_context(_opened(sounddevice, index, capture, self._options))
             first = capture.next_block(stop)
             if first is not None:
-                yield _MicrophoneRecording(self.description, capture, first, stop)
+                yield _MicrophoneRecording(capture, first, stop)
 
     @contextlib.contextmanager
     def _as_source_error(self, sounddevice: Any) -> Iterator[None]:
@@ -89,12 +88,13 @@ class _Capture:
     """The samples of an open device on their way from PortAudio's thread to the listener.
 
     Attributes:
+        description: of the device.
         rate_hz: of the samples.
         clock: tells when they are there.
     """
 
-    def __init__(self, rate_hz: int, options: SourceOptions, clock: Clock) -> None:
-        self.rate_hz = rate_hz
+    def __init__(self, description: str, rate_hz: int, options: SourceOptions, clock: Clock) -> None:
+        self.description, self.rate_hz = description, rate_hz
         self.clock, self._silent_device_s = clock, options.silent_device_s
         self._queue: queue.Queue[Block] = queue.Queue(maxsize=max(1, round(_QUEUED_S / options.block_s)))
         self._lost_s = 0.0  # since the last block in the queue
@@ -136,7 +136,7 @@ class _Capture:
             with contextlib.suppress(queue.Empty):
                 return self._queue.get(timeout=min(_LONGEST_WAIT_S, self._silent_device_s))
             if self.clock.monotonic() - since_s >= self._silent_device_s:
-                raise SourceError(f"the microphone gives no samples for {self._silent_device_s:g} s; is it plugged in?")
+                raise SourceError(f"{self.description}: no samples for {self._silent_device_s:g} s; is it plugged in?")
         return None
 
 
@@ -145,10 +145,10 @@ class _MicrophoneRecording(Recording):
 
     _good_end = "the microphone was closed"
 
-    def __init__(self, description: str, capture: _Capture, first: Block, stop: threading.Event) -> None:
+    def __init__(self, capture: _Capture, first: Block, stop: threading.Event) -> None:
         self._capture, self._first = capture, first
-        begin_s = first.captured_s - len(first.samples) / capture.rate_hz
-        super().__init__(description, capture.rate_hz, capture.clock.utc_at(begin_s), stop, is_live=True)
+        started_at = capture.clock.utc_at(first.captured_s - len(first.samples) / capture.rate_hz)
+        super().__init__(capture.description, capture.rate_hz, started_at, stop, is_live=True)
 
     def _blocks(self) -> Iterator[Block]:
         yield self._first
@@ -175,45 +175,65 @@ def _sounddevice() -> Any:
     return sounddevice
 
 
-def _find_device(sounddevice: Any, device: int | str | None) -> Any:
-    """Return PortAudio's description of a microphone.
+def _find_device(sounddevice: Any, device: int | str | None) -> tuple[int, int]:
+    """Return the number of a microphone and its own rate in Hz.
 
-    A device that has been plugged in is seen only after PortAudio has been ended and begun again, which closes every
-    open stream of the process: it is done where there is none.
+    Raises:
+        ValueError: there is none, or more than one is meant; PortAudio's own error says the same of numbers.
     """
-    with _lock:
-        if not _open_streams:
-            sounddevice._terminate()
-            sounddevice._initialize()
     if device is None and sounddevice.default.device[0] < 0:
         raise ValueError("this machine has no microphone")
-    return sounddevice.query_devices(device, "input")
+    description = sounddevice.query_devices(device, "input")
+    return description["index"], round(description["default_samplerate"])
 
 
 @contextlib.contextmanager
-def _open_stream(sounddevice: Any, device: Any, capture: _Capture, options: SourceOptions) -> Iterator[None]:
-    """Open a device, and close it after the block."""
-    global _open_streams
-    rate_hz = capture.rate_hz
+def _opened(sounddevice: Any, index: int, capture: _Capture, options: SourceOptions) -> Iterator[None]:
+    """Record from a device within the block."""
     with _silent_stderr():
         stream = sounddevice.InputStream(
-            device=device["index"],
-            channels=_channels(sounddevice, device["index"], rate_hz),
-            samplerate=rate_hz,
-            blocksize=round(options.block_s * rate_hz),
+            device=index,
+            channels=_channels(sounddevice, index, capture.rate_hz),
+            samplerate=capture.rate_hz,
+            blocksize=round(options.block_s * capture.rate_hz),
             dtype="float32",
             callback=capture.receive,
         )
-    with _lock:
-        _open_streams += 1
     try:
         stream.start()
         yield
     finally:
-        with contextlib.suppress(sounddevice.PortAudioError):  # of a device that is gone
-            stream.close()
-        with _lock:
-            _open_streams -= 1
+        stream.close()  # passes over the errors of a device that is gone
+
+
+class _Devices:
+    """PortAudio's list of devices, which is made anew where that harms nobody.
+
+    A device that has been plugged in is seen only after PortAudio has been ended and begun again, which would close all
+    streams of the process. So it is done before a device is opened while no other is open.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._num_open = 0
+
+    @contextlib.contextmanager
+    def opening(self, sounddevice: Any) -> Iterator[None]:
+        """Look for devices again, and keep the list as it is until the block ends."""
+        with self._lock:
+            if not self._num_open:
+                with contextlib.suppress(sounddevice.PortAudioError):  # beginning had failed the last time
+                    sounddevice._terminate()
+                sounddevice._initialize()
+            self._num_open += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._num_open -= 1
+
+
+_devices = _Devices()
 
 
 def _channels(sounddevice: Any, index: int, rate_hz: int) -> int:

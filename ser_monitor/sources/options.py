@@ -1,10 +1,10 @@
-"""Options of sources: the flags that say how audio is read, and what a caller may set besides."""
+"""Options of sources: how audio is read."""
 
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
-from ser_embed.options import check_options, option
+from ser_embed.errors import InputError
 from ser_embed.spec import RATE_HZ
 
 REAL_TIME, FULL_SPEED = "1", "max"
@@ -15,26 +15,23 @@ IsDone = Callable[[Path, int, float], bool]
 
 @dataclasses.dataclass(frozen=True)
 class SourceOptions:
-    """How sources read audio. The fields with help are flags.
+    """How sources read audio.
 
     Attributes:
-        rate: sampling rate of raw audio in Hz.
+        rate: sampling rate of raw audio from stdin or a named pipe, in Hz.
         speed: `REAL_TIME` or `FULL_SPEED`; None is the first for a file and the second for a folder.
         block_s: length of a block in seconds.
         poll_s: how often folders are looked through, in seconds.
         stall_s: an address without audio for so many seconds has failed.
         silent_device_s: a microphone without samples for so many seconds has failed.
         is_done: tells which files of a folder were listened to before; they are passed over.
+
+    Raises:
+        InputError: a value is out of its bounds.
     """
 
-    rate: int = option(
-        RATE_HZ, parse=int, ge=1_000, le=768_000, metavar="HZ", help="sampling rate of raw audio from stdin or a pipe"
-    )
-    speed: str | None = option(
-        None,
-        one_of=(REAL_TIME, FULL_SPEED),
-        help="of files: 1 is real time, max as fast as they are scored (default: 1 for a file, max for a folder's)",
-    )
+    rate: int = RATE_HZ
+    speed: str | None = None
     block_s: float = 0.1
     poll_s: float = 1.0
     stall_s: float = 10.0
@@ -42,4 +39,8 @@ class SourceOptions:
     is_done: IsDone | None = None
 
     def __post_init__(self) -> None:
-        check_options(self)
+        if self.speed not in (None, REAL_TIME, FULL_SPEED):
+            raise InputError(f"the speed has to be {REAL_TIME!r} or {FULL_SPEED!r}, not {self.speed!r}")
+        for name in ("rate", "block_s", "poll_s", "stall_s", "silent_device_s"):
+            if not getattr(self, name) > 0:
+                raise InputError(f"{name} of a source has to be positive, not {getattr(self, name)!r}")

@@ -7,8 +7,8 @@ to deliver shows as drift, not as a dropout, as a pipe does not tell how much is
 """
 
 import contextlib
+import errno
 import os
-import select
 import stat
 import threading
 from collections.abc import Callable, Iterator
@@ -56,6 +56,11 @@ class PipeReader:
         """
         self.stop, self.clock = stop, clock
         self._handle, self._stall_s, self._meanwhile = handle, stall_s, meanwhile
+        self._is_closed = False
+
+    def close(self) -> None:
+        """Refuse to read on: the file descriptor may soon be another file's."""
+        self._is_closed = True
 
     def read(self, most: int) -> bytes | None:
         """Return up to so many bytes as soon as there are any; none is the end, and None that `stop` is set.
@@ -66,7 +71,9 @@ class PipeReader:
         """
         since_s = self.clock.monotonic()
         while not self.stop.is_set():
-            is_ready = _wait_for_bytes(self._handle, _LONGEST_WAIT_S)
+            if self._is_closed:
+                raise OSError(errno.EBADF, "the pipe was closed by its reader")
+            is_ready = self.clock.wait_to_read(self._handle, _LONGEST_WAIT_S)
             if self._meanwhile is not None:
                 self._meanwhile()
             if is_ready:
@@ -77,13 +84,6 @@ class PipeReader:
             if self._stall_s is not None and self.clock.monotonic() - since_s >= self._stall_s:
                 raise TimeoutError(f"no audio for {self._stall_s:g} s")
         return None
-
-
-def _wait_for_bytes(handle: int, longest_s: float) -> bool:
-    """Wait until reading would not block, or for so many seconds; return whether it would not."""
-    if os.name == "nt":
-        return True  # Windows waits for sockets alone: the read itself waits, and a stop is seen after it
-    return bool(select.select([handle], [], [], longest_s)[0])
 
 
 class PcmRecording(Recording):
@@ -240,13 +240,14 @@ class PipeSource(Source):
         The pipe stays open between two of them, so that what the next one writes meanwhile is not lost.
         """
         handle = self._open()
+        reader = PipeReader(handle, stop, self._clock)
         try:
-            reader = PipeReader(handle, stop, self._clock)
             while (first := self._first_bytes(handle, stop)) is not None:
                 _require_raw(first, self.description)
                 with PipeRecording(self.description, reader, first, self._options, is_live=True) as recording:
                     yield recording
         finally:
+            reader.close()
             os.close(handle)
 
     def _open(self) -> int:

@@ -5,7 +5,9 @@ that accepts a text opens it.
 """
 
 import dataclasses
+import os
 import re
+import stat
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -49,8 +51,11 @@ def _open_microphone(name: str, text: str, options: SourceOptions) -> Source:
     return MicrophoneSource(name, text.removeprefix(_MICROPHONE).removeprefix(":").strip(), options)
 
 
-def _host(text: str) -> str:
-    return require_address(text)
+def _is_pipe(text: str) -> bool:
+    try:
+        return stat.S_ISFIFO(os.stat(text).st_mode)
+    except (OSError, ValueError):  # it is not there, or no path
+        return False
 
 
 def _stem(text: str) -> str:
@@ -69,22 +74,24 @@ SOURCES: dict[str, SourceSpec] = {
         lambda text: "stdin",
         lambda name, text, options: StdinSource(name, options),
     ),
-    AddressSource.kind: SourceSpec("an rtsp:// or http:// address", lambda text: "://" in text, _host, AddressSource),
+    AddressSource.kind: SourceSpec(
+        "an rtsp:// or http:// address", lambda text: "://" in text, require_address, AddressSource
+    ),
     FolderSource.kind: SourceSpec(
         "a folder",
-        lambda text: Path(text).is_dir(),
+        os.path.isdir,
         _folder_name,
         lambda name, text, options: FolderSource(name, Path(text), options),
     ),
     PipeSource.kind: SourceSpec(
         "a named pipe",
-        lambda text: Path(text).is_fifo(),
+        _is_pipe,
         _stem,
         lambda name, text, options: PipeSource(name, Path(text), options),
     ),
     FileSource.kind: SourceSpec(
         "an audio file",
-        lambda text: Path(text).is_file(),
+        os.path.isfile,
         _stem,
         lambda name, text, options: FileSource(name, Path(text), options),
     ),
@@ -113,15 +120,8 @@ def open_source(text: str, options: SourceOptions | None = None) -> Source:
 
 def _split_name(text: str) -> tuple[str, str]:
     """Return the name that a text gives a source, or "", and the rest."""
-    match = None if _exists(text) else _NAMED.fullmatch(text)
+    match = None if os.path.exists(text) else _NAMED.fullmatch(text)
     return (match["name"].strip(), match["text"]) if match else ("", text)
-
-
-def _exists(text: str) -> bool:
-    try:
-        return Path(text).exists()
-    except (OSError, ValueError):  # too long for a path, or with a zero byte
-        return False
 
 
 def require_distinct_names(sources: Sequence[Source]) -> None:
