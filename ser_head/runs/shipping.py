@@ -7,6 +7,7 @@ What the out-of-domain detector compares with is stored in half precision.
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -53,7 +54,7 @@ def ship_run(run: str | Path, folder: str | Path) -> list[Path]:
     return [folder / name for name in (*names, RUN_FILE)]
 
 
-def _in_half_precision(path: Path) -> dict[str, np.ndarray]:
+def _in_half_precision(path: Path) -> dict[str, Any]:
     """Return the arrays of a scorer, those of the out-of-domain detector as float16.
 
     Its examples are standardised and bounded: half precision moves a score by some 1e-5 of its value.
