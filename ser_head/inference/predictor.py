@@ -20,7 +20,8 @@ from ser_head.inference.prediction_table import OUT_OF_DOMAIN, Predictions, Scor
 from ser_head.inference.segment_scorer import SegmentScorer, Speaker
 from ser_head.inference.speaker_context import SpeakerContext, resolve_speaker
 from ser_head.inference.stream import PredictionStream, SegmentStream
-from ser_head.runs.run import Run, newest_run
+from ser_head.runs.location import resolve_run
+from ser_head.runs.run import Run
 
 logger = logging.getLogger(__name__)
 _WARM_UP_SAMPLES = 16_000
@@ -48,7 +49,8 @@ class Predictor:
         """Load a run and its encoder.
 
         Args:
-            run: the run or its folder; None takes the newest in runs/.
+            run: the run, its folder, or the name of one that ships; None takes the newest in runs/, or the one that
+                ships where there is none.
             config: how audio is scored; None takes the defaults.
             **options: fields of `PredictConfig`, in place of `config`: window, hop, speaker, enroll, profiles, corpus,
                 min_confidence, model, device.
@@ -60,7 +62,7 @@ class Predictor:
         if config is not None and options:
             raise InputError(f"give either config or {', '.join(options)}, not both")
         self.config = config or PredictConfig(**options)
-        self.run = run if isinstance(run, Run) else Run.load(run or newest_run())
+        self.run = run if isinstance(run, Run) else Run.load(resolve_run(run))
         self.run.require_corpus(self.config.corpus)
         self.scorer = SegmentScorer(self.run, self.config)
         self._speaker = resolve_speaker(self.run, self.scorer.embedders[0], self.config)
@@ -139,7 +141,7 @@ class Predictor:
         # The end of a file may have shown that it is damaged, after windows of it were scored.
         is_whole = np.array([file not in by_file for file in table["file"]], dtype=bool)
         table = table[is_whole].reset_index(drop=True)
-        predictions = Predictions(table, tuple(by_file.values()), speaker.num_enrolled)
+        predictions = Predictions(table, tuple(by_file.values()), speaker.num_enrolled, self.run.is_shipped)
         self._warn_of_out_of_domain(predictions, is_windowed=config.window is not None)
         return predictions
 

@@ -9,7 +9,7 @@ They are there to find damage and edits, not forgers, who could write new ones. 
 are read without them; what they say has to make sense in any case.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,9 +52,19 @@ def sign_run(folder: Path, about: Mapping[str, Any]) -> dict[str, Any]:
         folder: of the run, with all its files.
         about: the content.
     """
-    paths = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
-    digests = {name: digest_of_file(path) for name, path in paths.items() if name not in _NOT_SIGNED}
-    return signed({**unsigned(about), DIGESTS: digests})
+    names = [path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*")) if path.is_file()]
+    return sign_files(folder, about, [name for name in names if name not in _NOT_SIGNED])
+
+
+def sign_files(folder: Path, about: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """Return the content of run.json with the digests of some files.
+
+    Args:
+        folder: of the run.
+        about: the content.
+        names: paths of the files inside it.
+    """
+    return signed({**unsigned(about), DIGESTS: {name: digest_of_file(folder / name) for name in names}})
 
 
 def read_document(folder: Path) -> dict[str, Any]:

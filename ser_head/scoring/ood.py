@@ -33,7 +33,8 @@ class KnnOodDetector:
     """A detector of clips that are unlike the training clips of a fold.
 
     Attributes:
-        examples: vectors of some training clips, bounded and averaged over layers, float32 (examples, width).
+        examples: vectors of some training clips, bounded and averaged over layers, float32 (examples, width), or
+            float16 in a run that ships.
         threshold: score above which a clip is out of domain.
     """
 

@@ -22,7 +22,7 @@ from ser_head.inference import segment_scorer
 from ser_head.inference.output_formats import WRITERS
 from ser_head.inference.prediction_table import SILENT, UNCERTAIN
 from ser_head.predict import main
-from ser_head.runs.run import Run, newest_run
+from ser_head.runs.run import Run
 from tests.ser_embed.audio.formats import encode
 from tests.ser_embed.conftest import tone, write_corpus
 
@@ -178,19 +178,6 @@ def test_another_encoder_under_the_same_name_is_refused(run: Path, monkeypatch: 
     monkeypatch.setitem(features.MFCC, "num_mels", 60)
     with pytest.raises(InputError, match="the run holds vectors with digest"):
         ser_head.predict(run.parent / "data" / "tones" / "003.wav", run=run)
-
-
-def test_the_newest_run_is_taken_by_default(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no run in"):
-        newest_run(tmp_path)
-    for name in ("b", "a"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "run.json").write_text("{}")
-    os.utime(tmp_path / "b" / "run.json", (1, 1))
-    (tmp_path / "b" / "profiles").mkdir()
-    (tmp_path / ".c.tmp-7").mkdir()  # of a training that still writes
-    (tmp_path / ".c.tmp-7" / "run.json").write_text("{}")
-    assert newest_run(tmp_path) == tmp_path / "a"
 
 
 def test_audio_unlike_anything_in_training_is_no_emotion_however_sure_the_head(
