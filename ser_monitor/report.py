@@ -68,9 +68,9 @@ def _write(config: ReportConfig, period: Period) -> "WrittenReport":
     from ser_monitor.reporting.report_data import ReportData, Scope
 
     require_writable_folder(config.output)
-    with Database(config.database) as database:
+    with Database(config.database, create=False) as database:
         data = ReportData.load(database, Scope(period, config.source, config.speaker), unusual_stretches)
-    findings = Findings(data, find_runs(data.counts["run"].unique(), config.runs))
+    findings = Findings(data, find_runs(config.runs))
     return write_monitor_report(findings, config.output)
 
 

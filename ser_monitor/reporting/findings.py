@@ -1,7 +1,7 @@
 """Findings of a report: every figure that its tables, plots and sentences show, each computed once."""
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
 from functools import cached_property
@@ -144,15 +144,9 @@ class Findings:
         }
 
 
-def find_runs(names: Sequence[str], folder: Path) -> dict[str, Path]:
-    """Return the folders of runs by name, without those that are not in the folder of runs.
-
-    Args:
-        names: names of runs.
-        folder: the folder of runs.
-    """
-    inside = {path.name: path for path in folder.iterdir()} if folder.is_dir() else {}
-    return {name: inside[name] for name in names if name in inside and (inside[name] / "metrics.json").is_file()}
+def find_runs(folder: Path) -> dict[str, Path]:
+    """Return the runs in a folder that have the figures of their tests, by name."""
+    return {path.parent.name: path.parent for path in folder.glob("*/metrics.json")}
 
 
 def _gaps(table: pd.DataFrame, step: timedelta) -> pd.DataFrame:

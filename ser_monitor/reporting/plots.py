@@ -112,7 +112,7 @@ def group_bars(table: pd.DataFrame, key: str) -> Figure:
     figure, (left, right) = new_figure(FULL_WIDTH, 1.3 + BAR_INCHES * len(rows), 2)
     positions, start = np.arange(len(rows)), np.zeros(len(rows))
     left.barh(positions, rows["activation"], color=FIRST, height=0.66)
-    for position, value in zip(positions, rows["activation"], strict=True):
+    for position, value in enumerate(rows["activation"]):
         if np.isfinite(value):
             left.text(value + 0.015, position, f"{value:.0%}", va="center", color=MUTED)
     for label, color, share in _emotion_shares(rows):

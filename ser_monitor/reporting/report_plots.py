@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+import numpy as np
+
 from ser_head.reporting.plots.curves import reliability_diagram
 from ser_head.reporting.plots.style import Picture, picture
 from ser_head.reporting.text import percent
@@ -20,21 +22,25 @@ _FEWEST_DAYS = 3  # for bars by day and a map of the week; shorter periods are s
 _FEWEST_GROUPS = 2  # a plot of one speaker compares nothing
 
 
-def _activation(findings: Findings) -> Picture:
+def _activation(findings: Findings) -> Picture | None:
     rows = findings.timeline.dropna(subset=["activation"])
+    if rows.empty:
+        return None
     lowest, highest = rows["activation"].min(), rows["activation"].max()
     text = f"Activation over time, from {percent(lowest, 0)} to {percent(highest, 0)}, and below it the share of voice"
     return picture(activation_line(findings.timeline, findings.data.period), text)
 
 
 def _week(findings: Findings) -> Picture | None:
-    if len(findings.by_day) < _FEWEST_DAYS:
+    hours = week_of_hours(findings.data.cells)
+    if len(findings.by_day) < _FEWEST_DAYS or np.isnan(hours).all():
         return None
-    text = "Mean activation for each hour of the day and day of the week"
-    return picture(week_heat_map(week_of_hours(findings.data.cells)), text)
+    return picture(week_heat_map(hours), "Mean activation for each hour of the day and day of the week")
 
 
-def _emotions(findings: Findings) -> Picture:
+def _emotions(findings: Findings) -> Picture | None:
+    if not findings.data.cells["scored_s"].any():
+        return None
     if len(findings.by_day) < _FEWEST_DAYS:
         rows = findings.trend("day", "hour")
         names = [f"{hour}:00" for hour in rows["hour"]]
