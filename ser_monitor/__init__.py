@@ -13,13 +13,13 @@ from ser_embed import __version__
 if TYPE_CHECKING:
     from ser_monitor.events import Alert, Event
 
-_COMMANDS: tuple[str, ...] = ()
+_COMMANDS: tuple[str, ...] = ("report",)
 _CLASSES = {
     "Alert": "ser_monitor.events",
     "Event": "ser_monitor.events",
 }
 
-__all__ = ["Alert", "Event", "__version__"]
+__all__ = ["Alert", "Event", "__version__", "report"]
 
 
 def __getattr__(name: str) -> Any:

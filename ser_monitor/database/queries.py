@@ -24,7 +24,12 @@ _SEGMENT_COLUMNS = [column for column in segments.c if column.name not in ("id",
 _MOMENT = "datetime64[us, UTC]"
 _MOMENTS = ("created_at", "started_at", "ended_at", "began_at", "raised_at", "acknowledged_at", "at")
 _NUMBERS: dict[str, Any] = {
-    **{column.name: "float64" for table in (segments, alerts) for column in table.c if isinstance(column.type, sa.Float)},
+    **{
+        column.name: "float64"
+        for table in (segments, alerts)
+        for column in table.c
+        if isinstance(column.type, sa.Float)
+    },
     **{"number": "int64", "enrolled": "int64", "sessions": "int64"},
 }
 

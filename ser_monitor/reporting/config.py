@@ -28,7 +28,9 @@ class ReportConfig:
         help="begin of the period: so long ago (24h, 7d, 2w), today, yesterday, or a date (2026-11-01). With --every: "
         f"from when on reports are made at the first start (default: {_SINCE}; with --every, the last whole period)",
     )
-    until: str | None = option(None, metavar="WHEN", help="end of the period, written likewise (default: now)")
+    until: str | None = option(
+        None, metavar="WHEN", help="end of the period, written likewise, at most now (default: now)"
+    )
     every: str | None = option(
         None,
         metavar="TIME",
@@ -71,7 +73,7 @@ class ReportConfig:
             InputError: it cannot be read, or ends before it begins.
         """
         zone = self.zone
-        until = now if self.until is None else parse_moment(self.until, "--until", now, zone)
+        until = now if self.until is None else min(now, parse_moment(self.until, "--until", now, zone))
         since = parse_moment(self.since or _SINCE, "--since", now, zone)
         if since >= until:
             raise InputError(f"--since has to be before --until ({until.isoformat()}), not {since.isoformat()}")

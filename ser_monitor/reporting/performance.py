@@ -199,9 +199,8 @@ def _authors(rows: pd.DataFrame, answers: _Answers) -> pd.DataFrame:
 
 def _agreement(rows: pd.DataFrame) -> float | None:
     """Return the share of pairs of people who say the same of a segment."""
-    pairs = same = 0
-    for _, emotions in rows.groupby(["session_id", "number"])["emotion"]:
-        of_emotion = emotions.value_counts().to_numpy()
-        pairs += len(emotions) * (len(emotions) - 1) // 2
-        same += int((of_emotion * (of_emotion - 1) // 2).sum())
-    return same / pairs if pairs else None
+    segment = ["session_id", "number"]
+    same_said = rows.groupby([*segment, "emotion"]).size()
+    said = same_said.groupby(segment).sum()
+    pairs = int((said * (said - 1)).sum())
+    return float((same_said * (same_said - 1)).sum() / pairs) if pairs else None

@@ -5,7 +5,7 @@ Segments are read day by day and source by source, so that memory does not grow 
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import pandas as pd
@@ -56,7 +56,7 @@ class Tables(Protocol):
         """Return the sources: name."""
 
     def sessions(self, **chosen: Any) -> pd.DataFrame:
-        """Return sessions: id, run."""
+        """Return sessions: id, run, started_at."""
 
     def segments(self, **chosen: Any) -> pd.DataFrame:
         """Return segments."""
@@ -125,8 +125,12 @@ class ReportData:
 def _segments(tables: Tables, scope: Scope) -> Iterator[pd.DataFrame]:
     """Yield the segments of each day and source with the run that scored them, without those that are empty."""
     names = [scope.source] if scope.source is not None else tables.sources()["name"].tolist()
-    runs = tables.sessions(until=scope.period.until).set_index("id")["run"]
-    for day in scope.period.days():
+    sessions = tables.sessions(until=scope.period.until)
+    if sessions.empty:
+        return
+    runs = sessions.set_index("id")["run"]
+    begin = max(scope.period.since, sessions["started_at"].min())  # a period may begin centuries before
+    for day in replace(scope.period, since=begin).days():
         for name in names:
             segments = tables.segments(since=day.since, until=day.until, source=name, speaker=scope.speaker, kind=None)
             if len(segments):

@@ -38,7 +38,7 @@ class ReportService:
         cycle: the periods.
         output: folder of the reports.
         write: writes the report of a period.
-        first_begin: from when on there are reports at the very first start; None for the last whole period.
+        first_begin: from when on there are reports at the very first start; None for the last whole period before it.
         clock: tells the present moment.
     """
 
@@ -56,10 +56,9 @@ class ReportService:
             InputError: `last.json` is damaged.
         """
         over = self.clock() - SETTLING
-        last = self._last()
-        if last is None:
-            last = self.first_begin if self.first_begin is not None else self._begin_of_last_whole(over)
-        periods = self.cycle.whole_periods(last, over)
+        if self.first_begin is None:
+            self.first_begin = self.cycle.begin(self.cycle.begin(over) - timedelta(microseconds=1))
+        periods = self.cycle.whole_periods(self._last() or self.first_begin, over)
         if len(periods) > MOST_MISSED:
             logger.warning(
                 "warning: %d periods before %s were missed and are left out",
@@ -123,9 +122,6 @@ class ReportService:
                 scheduler.shutdown()
         if failures:
             raise failures[0]
-
-    def _begin_of_last_whole(self, moment: datetime) -> datetime:
-        return self.cycle.begin(self.cycle.begin(moment) - timedelta(microseconds=1))
 
     def _last(self) -> datetime | None:
         path = self.output / LAST

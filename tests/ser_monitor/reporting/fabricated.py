@@ -24,7 +24,7 @@ def segments(*, num: int = 400, session: str = "s1", source: str = "hall", speak
              begin: datetime = START, step_s: float = 600.0, run: str = "emodb") -> pd.DataFrame:  # fmt: skip
     """Return windows of 3 s, one each `step_s` seconds, with a third of them without speech."""
     rng = np.random.default_rng(seed)
-    start_s = np.arange(num) * step_s
+    start_s = np.arange(num) * float(step_s)
     probabilities = rng.dirichlet(np.ones(len(LABELS)), num)
     smoothed = rng.dirichlet(np.ones(len(LABELS)), num)
     label = np.array(LABELS, object)[smoothed.argmax(axis=1)]
@@ -115,7 +115,8 @@ class FakeTables:
         return pd.DataFrame({"name": sorted(self.rows["source"].unique())})
 
     def sessions(self, **_: object) -> pd.DataFrame:
-        return self.rows[["session_id", "run"]].drop_duplicates().rename(columns={"session_id": "id"})
+        first = self.rows.groupby("session_id", as_index=False)[["run", "started_at"]].first()
+        return first.rename(columns={"session_id": "id"})
 
     def segments(self, *, kind=None, **chosen):
         assert kind is None
@@ -149,6 +150,7 @@ def filled_tables() -> FakeTables:
         ],
         ignore_index=True,
     )
+    rows = rows.assign(end_s=rows["start_s"] + 120, hop_s=rows["hop_s"] * 60)  # an hour of the week has enough speech
     raised = pd.concat(
         [alerts(), alerts(num=3, rule="unusual activation", kind="unusual", seed=1), alerts(num=2, rule=HOSTILE)]
     )
