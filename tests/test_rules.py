@@ -42,7 +42,8 @@ ROOMS = {
         train predict enroll compare score __main__
     """,
     "ser_monitor": """
-        events sources segments scoring database patterns alerts sessions display reporting
+        events config sources segments scoring database patterns alerts sessions display reporting
+        watch report
     """,
 }
 PACKAGES = tuple(ROOMS)

@@ -1,0 +1,150 @@
+"""Data of a report: what the database holds of a period, with segments already added up to cells.
+
+Segments are read day by day and source by source, so that memory does not grow with the period.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import pandas as pd
+
+from ser_embed.files import digest_of
+from ser_monitor.reporting.cells import cells_of, combine_cells, shown_segments
+from ser_monitor.reporting.drift import combine_counts, count_answers
+from ser_monitor.reporting.periods import Period
+
+STRETCH_COLUMNS = ("session", "source", "speaker", "start", "end", "signal", "direction", "size")
+_LONGEST_NAME = 40  # characters of a source or speaker in the name of a folder
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What a report is about.
+
+    Attributes:
+        period: the period.
+        source: name of the only source; None for all.
+        speaker: name of the only speaker; None for all, "" for those without a name.
+    """
+
+    period: Period
+    source: str | None = None
+    speaker: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Name of the report's folder."""
+        return "_".join([self.period.name, *(f"{kind}-{_for_files(name)}" for kind, name in self._chosen)])
+
+    @property
+    def words(self) -> str:
+        """Source and speaker in words; "" for all of them."""
+        return ", ".join(f"{kind} {name}" if name else f"no {kind} by name" for kind, name in self._chosen)
+
+    @property
+    def _chosen(self) -> list[tuple[str, str]]:
+        pairs = (("source", self.source), ("speaker", self.speaker))
+        return [(kind, name) for kind, name in pairs if name is not None]
+
+
+class Tables(Protocol):
+    """What reports take of `ser_monitor.Database`: tables of a period, as DataFrames."""
+
+    def sources(self) -> pd.DataFrame:
+        """Return the sources: name."""
+
+    def sessions(self, **chosen: Any) -> pd.DataFrame:
+        """Return sessions: id, run, started_at."""
+
+    def segments(self, **chosen: Any) -> pd.DataFrame:
+        """Return segments."""
+
+    def alerts(self, **chosen: Any) -> pd.DataFrame:
+        """Return alerts."""
+
+    def feedback(self, **chosen: Any) -> pd.DataFrame:
+        """Return corrections, with the segments that they correct."""
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """What was heard in a period, and what people said of it.
+
+    Attributes:
+        scope: what the report is about.
+        cells: see `ser_monitor.reporting.cells`.
+        counts: see `ser_monitor.reporting.drift.count_answers`.
+        stretches: unusual stretches, columns `STRETCH_COLUMNS`; one that goes on over midnight is two.
+        alerts: that were raised in the period, see `ser_monitor.reporting.alert_tables`.
+        feedback: corrections made in the period, see `ser_monitor.reporting.performance`.
+    """
+
+    scope: Scope
+    cells: pd.DataFrame
+    counts: pd.DataFrame
+    stretches: pd.DataFrame
+    alerts: pd.DataFrame
+    feedback: pd.DataFrame
+
+    @property
+    def period(self) -> Period:
+        """The period."""
+        return self.scope.period
+
+    @classmethod
+    def load(cls, tables: Tables, scope: Scope, find_stretches: Callable[[pd.DataFrame], pd.DataFrame]) -> "ReportData":
+        """Read what a report is about.
+
+        Args:
+            tables: the database.
+            scope: what the report is about.
+            find_stretches: finds unusual stretches in segments, see `ser_monitor.patterns.change_points`.
+
+        Raises:
+            SerError: the database cannot be read.
+        """
+        cells, counts, stretches = [], [], []
+        for segments in _segments(tables, scope):
+            cells.append(cells_of(segments, scope.period.zone))
+            counts.append(count_answers(segments))
+            stretches.append(find_stretches(shown_segments(segments)))
+        chosen: dict[str, Any] = {"since": scope.period.since, "until": scope.period.until}
+        chosen |= {"source": scope.source, "speaker": scope.speaker}
+        return cls(
+            scope,
+            combine_cells(cells),
+            combine_counts(counts),
+            _put_together(stretches),
+            tables.alerts(**chosen),
+            tables.feedback(**chosen),
+        )
+
+
+def _segments(tables: Tables, scope: Scope) -> Iterator[pd.DataFrame]:
+    """Yield the segments of each day and source with the run that scored them, without those that are empty."""
+    names = [scope.source] if scope.source is not None else tables.sources()["name"].tolist()
+    sessions = tables.sessions(until=scope.period.until)
+    if sessions.empty:
+        return
+    runs = sessions.set_index("id")["run"]
+    begin = max(scope.period.since, sessions["started_at"].min())  # a period may begin centuries before
+    for day in replace(scope.period, since=begin).days():
+        for name in names:
+            segments = tables.segments(since=day.since, until=day.until, source=name, speaker=scope.speaker, kind=None)
+            if len(segments):
+                yield segments.assign(run=segments["session_id"].map(runs))
+
+
+def _put_together(stretches: list[pd.DataFrame]) -> pd.DataFrame:
+    filled = [rows for rows in stretches if len(rows)]
+    if not filled:
+        return pd.DataFrame(columns=list(STRETCH_COLUMNS))
+    return pd.concat(filled, ignore_index=True).sort_values("start", kind="stable", ignore_index=True)
+
+
+def _for_files(name: str) -> str:
+    """Return a name as part of a file name; two names stay two where characters have to be replaced."""
+    safe = re.sub(r"[^\w.-]+", "-", name)[:_LONGEST_NAME]
+    return safe if safe == name else f"{safe}-{digest_of(name.encode('utf-8', 'surrogatepass'))[:8]}"
