@@ -188,7 +188,7 @@ def _in_one_line(error: Exception) -> str:
     return " ".join(str(error).splitlines())
 
 
-class _StderrHandler(logging.StreamHandler):  # type: ignore[type-arg]
+class _StderrHandler(logging.StreamHandler):
     """Writes to whatever stderr is at the moment, which a live view replaces."""
 
     @property

@@ -90,6 +90,7 @@ class Scorer:
         self.busy_s = self.encoding_s = 0.0
         self._predictor, self._on_failure = predictor, on_failure
         self._jobs: queue.Queue[_Job | None] = queue.Queue(WAITING)
+        self._listeners: set[Listener] = set()  # that have not ended
         self._thread = threading.Thread(target=self._run, name="scorer", daemon=True)
 
     def start(self) -> None:
@@ -140,6 +141,7 @@ class Scorer:
             while is_open:
                 jobs = self._next_jobs()
                 is_open = None not in jobs
+                self._listeners |= {job.listener for job in jobs if job is not None}
                 started_s = time.monotonic()
                 self._score([job for job in jobs if job is not None])
                 self.busy_s += time.monotonic() - started_s
@@ -147,6 +149,8 @@ class Scorer:
             logger.exception("scoring failed")
             self.failure = error
             self._on_failure()
+            for listener in self._listeners:  # which wait for their end
+                listener.end()
 
     def _next_jobs(self) -> list[_Job | None]:
         """Wait for a job, and take those behind it."""
@@ -180,6 +184,7 @@ class Scorer:
         now_s = time.monotonic()
         for job in jobs:
             if job.cut is None:
+                self._listeners.discard(job.listener)
                 job.listener.end()
             else:
                 job.listener.receive(job.cut, answers.get(id(job)), now_s - job.submitted_s)

@@ -50,12 +50,11 @@ class Smoother:
             Smoothed probabilities, float64 (classes,), and the label.
         """
         if self._probabilities is None or self._tau_s == 0:
-            weight = 1.0
+            self._probabilities, self._ood_score = probabilities, ood_score
         else:
             weight = 1 - math.exp(-max(at_s - self._at_s, 0.0) / self._tau_s)
-        previous = probabilities if self._probabilities is None else self._probabilities
-        self._probabilities = previous + weight * (probabilities - previous)
-        self._ood_score += (ood_score - self._ood_score) * weight
+            self._probabilities = self._probabilities + weight * (probabilities - self._probabilities)
+            self._ood_score += weight * (ood_score - self._ood_score)
         self._at_s = at_s
         return self._probabilities, self._label()
 

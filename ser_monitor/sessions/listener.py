@@ -222,7 +222,8 @@ class Listener:
             "skipped_windows": self._num_skipped,
             **dataclasses.asdict(self._recording.facts),
         }
-        self._services.writer.put(SessionEnd(self.session.id, ended_at, self._reason, facts))
+        reason = self._reason or self._recording.end_reason or "scoring failed"
+        self._services.writer.put(SessionEnd(self.session.id, ended_at, reason, facts))
         self._is_over.set()
 
 
