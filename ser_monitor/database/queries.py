@@ -21,7 +21,10 @@ CHUNK_ROWS = 20_000  # read at a time: some 20 MB
 _PREFIXES = {"p_": "probabilities", "s_": "smoothed"}
 _SOURCE, _SPEAKER = sources.c.name.label("source"), sessions.c.speaker
 _SEGMENT_COLUMNS = [column for column in segments.c if column.name not in ("id", *_PREFIXES.values())]
+<<<<<<< HEAD
 _MOMENT: Any = "datetime64[us, UTC]"
+=======
+>>>>>>> monitor-db
 _MOMENTS = ("created_at", "started_at", "ended_at", "began_at", "raised_at", "acknowledged_at", "at")
 _COLUMNS = [column for table in (sources, sessions, segments, alerts, feedback, audit) for column in table.c]
 _TEXTS = {column.name: "str" for column in _COLUMNS if isinstance(column.type, AnyText)} | {"source": "str"}
@@ -233,6 +236,8 @@ def _frame(rows: Sequence[Any], names: list[str]) -> "pd.DataFrame":
     import pandas as pd
 
     table = pd.DataFrame.from_records([tuple(row) for row in rows], columns=names)
-    moments = {name: pd.to_datetime(table[name], utc=True).astype(_MOMENT) for name in names if name in _MOMENTS}
+    moments = {
+        name: pd.to_datetime(table[name], utc=True).astype("datetime64[us, UTC]") for name in names if name in _MOMENTS
+    }
     types: dict[str, Any] = _TYPES if rows else {**_TYPES, **_TEXTS}  # pandas tells texts by their values
     return table.assign(**moments).astype({name: types[name] for name in names if name in types})
