@@ -170,6 +170,14 @@ def test_a_share_is_that_of_the_speech_of_the_last_seconds() -> None:
     ]
 
 
+@pytest.mark.parametrize("hop_s", [0.1, 0.3, 0.7])
+def test_a_window_leaves_a_share_when_its_time_is_over_at_any_hop(hop_s: float) -> None:
+    for loud in range(20):
+        events = windows([0.9 if number == loud else 0.1 for number in range(40)], hop_s)
+        shares = [holding is not None for holding in observe(f"share(angry, {10 * hop_s} s) > 0", events)]
+        assert sum(shares) == 10 - max(0, 3 - loud)  # the first three windows fill less than a third
+
+
 def test_a_rise_is_above_the_mean_of_the_seconds_before() -> None:
     events = windows([0.1, 0.2, 0.3, 0.9, None, 0.5])
     rises = [holding and holding.value for holding in observe("rise(angry, 3 s) >= -1", events)]

@@ -430,5 +430,41 @@ def test_a_delivery_that_outlasts_its_claim_is_not_begun_again_by_its_own_proces
     assert row.state == "sent"
 
 
+def test_what_is_sent_while_it_is_claimed_again_is_not_sent_again(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first alert is sent, and the second one begun, between the second claim and its answer."""
+    store, clock, second_begun = Store(), Clock(), threading.Event()
+    gates = {alert(number).id: threading.Event() for number in (1, 2)}
+    send, claim, claims = receiver.send, store.claim_deliveries, []
+
+    def send_at_the_gate(sent: Alert) -> None:
+        send(sent)
+        if sent == alert(2):
+            second_begun.set()
+        gates[sent.id].wait(PATIENCE_S)
+
+    def claim_slowly(now: datetime, until: datetime) -> list[Pending]:
+        claims.append(rows := claim(now, until))
+        if len(claims) == 3:
+            gates[alert(1).id].set()
+            second_begun.wait(PATIENCE_S)
+        return rows
+
+    monkeypatch.setattr(receiver, "send", send_at_the_gate)
+    monkeypatch.setattr(store, "claim_deliveries", claim_slowly)
+    with delivering(store, clock) as delivery:
+        for number, pause_s in ((1, CLAIM_S / 2), (2, CLAIM_S / 2)):
+            store.commit(dataclasses.replace(alert(number)), channels=["test"])
+            delivery.notify()
+            store.wait(lambda: len(claims) == number)  # noqa: B023
+            clock.advance(pause_s)
+        delivery.notify()
+        store.wait(lambda: store.rows[alert(1).id, "test"].state == "sent")
+        gates[alert(2).id].set()
+    assert [row.alert for row in claims[2]] == [alert(1)]
+    assert receiver.received == [alert(1).id, alert(2).id]
+
+
 def test_what_was_never_started_can_be_closed() -> None:
     Delivery(Store()).close()

@@ -3,7 +3,7 @@
 import tomllib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ser_monitor.alerts.toml_lines import TableLines, syntax_error
@@ -36,6 +36,7 @@ tables = st.lists(
 )
 
 
+@settings(max_examples=50)
 @given(tables, st.lists(st.sampled_from(FILLERS), min_size=1, max_size=5), st.sampled_from(["\n", "\n\n"]))
 def test_lines_are_those_that_were_written(
     tables: list[tuple[str, list[tuple[str, str]]]], fillers: list[str], end: str
