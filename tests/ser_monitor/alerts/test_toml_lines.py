@@ -19,6 +19,8 @@ VALUES = [
     '[ # "\n  "one",\n\n  "[[rule]]",  # ] \n]',
     '"""\nname = "x"\n[[rule]]\n\\"""" # end',
     '""""quoted""""',
+    '"""quote at the end"""" # " [',
+    "'''quote at the end'''' # ' [",
     "'''\nwhen = [ # '\n[[rule]]'''",
     '{ a = "}", b = [1, 2] }',
     "2026-03-01 09:00:00",
