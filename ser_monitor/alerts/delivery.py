@@ -1,9 +1,10 @@
 """Delivery of alerts: what is recorded as pending is sent, tried again where it failed, and recorded as sent.
 
-An alert is committed, with a pending delivery to each of its channels, before it is sent. "Sent" is recorded as soon as
-the receiver has taken it. A process killed in between cannot know, so the next one sends the alert again, and the
-receiver knows it by its identifier: the idempotency key of a webhook, the Message-ID of a mail. All other deliveries
-happen once.
+An alert is committed, with a pending delivery to each of its channels, before it is sent. Deliveries are claimed for
+`CLAIM_S`, so that of several processes with one database only one sends them; what a killed process had claimed is
+sent by another, or by its next start, once that time is over. "Sent" is recorded as soon as the receiver has taken the
+alert. A process killed in between cannot know, so the alert is sent again, and the receiver knows it by its identifier:
+the idempotency key of a webhook, the Message-ID of a mail. All other deliveries happen once.
 
 A failed delivery is tried again later (see `BackOff`), or when the receiver asks for it. Each channel has a thread of
 its own, so one that hangs holds up no other.
@@ -16,17 +17,19 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from ser_embed.errors import InputError
 from ser_embed.reading import reason_of
 from ser_monitor.alerts.back_off import BackOff
-from ser_monitor.alerts.channels.base import ChannelContext, DeliveryError
+from ser_monitor.alerts.channels.base import TIMEOUT_S, ChannelContext, DeliveryError
 from ser_monitor.alerts.channels.registry import parse_channel
 from ser_monitor.events import Alert
 
-_IN_FLIGHT_AGAIN_AFTER_S = 1.0  # while what is due is being sent already, other deliveries may become due
+CLAIM_S = 2 * TIMEOUT_S  # the second half is for the answer of the receiver
+_SHORTEST_WAIT_S = 0.1  # while another process has claimed what is due, and not yet recorded that
 
 _LOG = logging.getLogger(__name__)
 
@@ -50,8 +53,8 @@ class PendingDelivery(Protocol):
 class DeliveryStore(Protocol):
     """The record of deliveries: a database. Its methods are called from several threads."""
 
-    def due_deliveries(self, now: datetime) -> Sequence[PendingDelivery]:
-        """Return what is pending and due, the oldest first."""
+    def claim_deliveries(self, now: datetime, until: datetime) -> Sequence[PendingDelivery]:
+        """Return what is pending and due, the oldest first, and let it be due again at `until`."""
 
     def next_delivery_at(self) -> datetime | None:
         """Return when the next of all that is pending is due; None if nothing is."""
@@ -124,35 +127,40 @@ class Delivery:
 
     def _hand_over(self) -> float | None:
         """Give what is due to the channels' threads; return the seconds until more is due, None for nothing."""
-        with self._changed:
-            in_flight = self._in_flight.copy()  # before asking: what ends while asking would seem due still
         now = self._context.now()
-        for delivery in self._store.due_deliveries(now):
-            key = delivery.alert.id, delivery.channel
-            if key not in in_flight:
-                with self._changed:
-                    self._in_flight.add(key)
-                self._worker(delivery.channel).put(delivery)
         due_at = self._store.next_delivery_at()
-        if due_at is None:
-            return None
-        wait_s = (due_at - self._context.now()).total_seconds()
-        return wait_s if wait_s > 0 else _IN_FLIGHT_AGAIN_AFTER_S
+        if due_at is not None and due_at <= now:
+            self._claim(now)
+            due_at = self._store.next_delivery_at()
+        return None if due_at is None else max((due_at - now).total_seconds(), _SHORTEST_WAIT_S)
+
+    def _claim(self, now: datetime) -> None:
+        """Claim what is due, and give it to the channels' threads, except for what they are still sending."""
+        with self._changed:
+            in_flight = self._in_flight.copy()  # before claiming: what is sent meanwhile is claimed too, but done
+        until = now + timedelta(seconds=CLAIM_S)
+        for delivery in self._store.claim_deliveries(now, until):
+            if _key(delivery) not in in_flight:
+                with self._changed:
+                    self._in_flight.add(_key(delivery))
+                self._worker(delivery.channel).put(_Claim(delivery, until))
 
     def _worker(self, channel: str) -> "_Worker":
         if channel not in self._workers:
             self._workers[channel] = _Worker(channel, self._deliver)
         return self._workers[channel]
 
-    def _deliver(self, delivery: PendingDelivery) -> None:
-        """Send an alert and record what came of it, in the thread of its channel."""
+    def _deliver(self, claim: "_Claim") -> None:
+        """Send an alert, in the thread of its channel, unless alerts before it took too long."""
         try:
-            self._send(delivery)
+            if claim.until - self._context.now() >= timedelta(seconds=TIMEOUT_S):
+                self._send(claim.delivery)
         finally:
             with self._changed:
-                self._in_flight.discard((delivery.alert.id, delivery.channel))
+                self._in_flight.discard(_key(claim.delivery))
 
     def _send(self, delivery: PendingDelivery) -> None:
+        """Send an alert and record what came of it."""
         alert, channel = delivery.alert, delivery.channel
         try:
             parse_channel(channel, self._context).send(alert)
@@ -201,19 +209,27 @@ class Delivery:
             self._database_failed = False
 
 
+@dataclass(frozen=True)
+class _Claim:
+    """A delivery that is this process's until a moment."""
+
+    delivery: PendingDelivery
+    until: datetime
+
+
 class _Worker:
     """The thread of a channel, which sends one alert after the other."""
 
-    def __init__(self, channel: str, deliver: Callable[[PendingDelivery], None]) -> None:
+    def __init__(self, channel: str, deliver: Callable[[_Claim], None]) -> None:
         self._deliver = deliver
-        self._queue: queue.SimpleQueue[PendingDelivery | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[_Claim | None] = queue.SimpleQueue()
         self._ends_at = float("inf")
         self._thread = threading.Thread(target=self._run, name=f"delivery by {_kind(channel)}", daemon=True)
         self._thread.start()
 
-    def put(self, delivery: PendingDelivery) -> None:
+    def put(self, claim: _Claim) -> None:
         """Send an alert after those before it."""
-        self._queue.put(delivery)
+        self._queue.put(claim)
 
     def finish(self, ends_at: float) -> None:
         """End once all is sent, or at a moment of the monotonic clock."""
@@ -225,8 +241,12 @@ class _Worker:
         self._thread.join(timeout_s)
 
     def _run(self) -> None:
-        while (delivery := self._queue.get()) is not None and time.monotonic() < self._ends_at:
-            self._deliver(delivery)
+        while (claim := self._queue.get()) is not None and time.monotonic() < self._ends_at:
+            self._deliver(claim)
+
+
+def _key(delivery: PendingDelivery) -> tuple[str, str]:
+    return delivery.alert.id, delivery.channel
 
 
 def _as_delivery_error(error: Exception) -> DeliveryError:

@@ -13,7 +13,7 @@ import pytest
 from ser_monitor.alerts.back_off import BackOff
 from ser_monitor.alerts.channels.base import ChannelContext, ChannelSpec, DeliveryError
 from ser_monitor.alerts.channels.registry import CHANNELS
-from ser_monitor.alerts.delivery import Delivery
+from ser_monitor.alerts.delivery import CLAIM_S, Delivery
 from ser_monitor.events import Alert
 from tests.ser_monitor.alerts.channels.receivers import http_receiver
 from tests.ser_monitor.alerts.listening import ALERT, START
@@ -42,11 +42,13 @@ class Store:
     Attributes:
         rows: by identifier of the alert and channel.
         failures: how many of the next accesses fail.
+        sent_twice: what was recorded as sent when it already had been.
     """
 
     def __init__(self) -> None:
         self.rows: dict[tuple[str, str], Pending] = {}
         self.failures = 0
+        self.sent_twice: list[tuple[str, str]] = []
         self.changed = threading.Condition(threading.RLock())
 
     def commit(self, *alerts: Alert, channels: Sequence[str]) -> None:
@@ -63,9 +65,11 @@ class Store:
             yield
             self.changed.notify_all()
 
-    def due_deliveries(self, now: datetime) -> list[Pending]:
+    def claim_deliveries(self, now: datetime, until: datetime) -> list[Pending]:
         with self.access():
             rows = [row for row in self.rows.values() if row.state == "pending" and row.due_at and row.due_at <= now]
+            for row in rows:
+                row.due_at = until
             return [dataclasses.replace(row) for row in rows]
 
     def next_delivery_at(self) -> datetime | None:
@@ -75,7 +79,8 @@ class Store:
     def record_sent(self, alert_id: str, channel: str, at: datetime) -> None:
         with self.access():
             row = self.rows[alert_id, channel]
-            assert row.state == "pending"
+            if row.state != "pending":
+                self.sent_twice.append((alert_id, channel))
             row.state, row.due_at = "sent", None
 
     def record_failure(self, alert_id: str, channel: str, error: str, next_attempt_at: datetime | None) -> None:
@@ -123,6 +128,12 @@ class Receiver:
             raise answer
 
 
+@pytest.fixture(autouse=True)
+def _no_thread_is_left() -> Iterator[None]:
+    yield
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("delivery")]
+
+
 @pytest.fixture
 def receiver(monkeypatch: pytest.MonkeyPatch) -> Receiver:
     return register(monkeypatch, "test", Receiver())
@@ -141,7 +152,6 @@ def delivering(store: Store, clock: Callable[[], datetime] | None = None, **cont
         yield delivery
     finally:
         delivery.close()
-        assert not [thread for thread in threading.enumerate() if thread.name.startswith("delivery")]
 
 
 def refusal(after_s: float = 0) -> DeliveryError:
@@ -242,13 +252,14 @@ def test_an_error_that_no_channel_foresaw_is_tried_again_without_its_text(receiv
 def test_a_channel_that_hangs_holds_up_no_other_and_no_close(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store, released = Store(), threading.Event()
+    store, begun, released = Store(), threading.Event(), threading.Event()
     hanging = register(monkeypatch, "hanging", Receiver())
-    monkeypatch.setattr(hanging, "send", lambda _: released.wait(60))
+    monkeypatch.setattr(hanging, "send", lambda _: begun.set() or released.wait(PATIENCE_S))
     store.commit(*map(alert, range(5)), channels=["hanging", "test"])
     delivery = Delivery(store, ChannelContext(now=Clock()), QUICK)
     delivery.start()
     store.wait(lambda: sum(row.state == "sent" for row in store.rows.values()) == 5)
+    assert begun.wait(PATIENCE_S)
     delivery.close(timeout_s=0.01)  # which leaves the thread that hangs
     assert [row.channel for row in store.rows.values() if row.state == "pending"] == ["hanging"] * 5
     assert len(receiver.received) == 5
@@ -319,6 +330,7 @@ def test_each_of_many_alerts_is_taken_once_whatever_fails(monkeypatch: pytest.Mo
             break
     assert store.states() == {"sent"}
     assert sorted(taken) == sorted(store.rows)
+    assert not store.sent_twice
 
 
 def test_a_webhook_that_was_down_gets_the_alert_with_the_same_key(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -338,6 +350,120 @@ def test_a_webhook_that_was_down_gets_the_alert_with_the_same_key(monkeypatch: p
     assert [headers["Idempotency-Key"] for _, headers, _ in webhook.requests] == [alert().id] * 3
     assert len({body for _, _, body in webhook.requests}) == 1
     assert len({headers["X-Signature"] for _, headers, _ in webhook.requests}) == 3  # each with its own time
+
+
+def test_of_several_processes_with_one_database_one_sends(receiver: Receiver) -> None:
+    store, clock = Store(), Clock()
+    receiver.answers = [refusal()] * 10
+    with delivering(store, clock) as first, delivering(store, clock) as second:
+        for number in range(30):
+            store.commit(alert(number), channels=["test"])
+            first.notify()
+            second.notify()
+        store.wait(lambda: sum(row.state == "sent" for row in store.rows.values()) == 20)
+        store.wait(lambda: sum(row.attempts for row in store.rows.values()) == 10)
+        clock.advance(1)
+        first.notify()
+        second.notify()
+        store.wait(lambda: store.states() == {"sent"})
+    assert len(receiver.received) == 40
+    assert not store.sent_twice
+
+
+def test_what_a_killed_process_had_claimed_is_sent_once_its_claim_is_over(receiver: Receiver) -> None:
+    store, clock = Store(), Clock()
+    store.commit(alert(), channels=["test"])
+    assert store.claim_deliveries(clock.now, clock.now + timedelta(seconds=CLAIM_S))
+    with delivering(store, clock) as delivery:
+        clock.advance(CLAIM_S - 0.001)
+        delivery.notify()
+        assert not receiver.received
+        clock.advance(0.001)
+        delivery.notify()
+        store.wait(lambda: store.states() == {"sent"})
+    assert receiver.received == [alert().id]
+
+
+def test_an_alert_whose_claim_ran_out_behind_slow_ones_is_left_to_the_next_claim(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two of 12 s each: the second would be sent when another process may have claimed it."""
+    store, clock = Store(), Clock()
+    send = receiver.send
+
+    def send_slowly(sent: Alert) -> None:
+        clock.advance(12)
+        send(sent)
+
+    monkeypatch.setattr(receiver, "send", send_slowly)
+    store.commit(alert(1), alert(2), channels=["test"])
+    with delivering(store, clock):
+        store.wait(lambda: store.rows[alert(1).id, "test"].state == "sent")
+    assert receiver.received == [alert(1).id]
+    clock.advance(CLAIM_S)
+    with delivering(store, clock):
+        pass
+    assert receiver.received == [alert(1).id, alert(2).id]
+
+
+def test_a_delivery_that_outlasts_its_claim_is_not_begun_again_by_its_own_process(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, clock, begun, released = Store(), Clock(), threading.Event(), threading.Event()
+    send = receiver.send
+
+    def send_slowly(sent: Alert) -> None:
+        begun.set()
+        released.wait(PATIENCE_S)
+        send(sent)
+
+    monkeypatch.setattr(receiver, "send", send_slowly)
+    store.commit(alert(), channels=["test"])
+    row = store.rows[alert().id, "test"]
+    with delivering(store, clock) as delivery:
+        assert begun.wait(PATIENCE_S)
+        clock.advance(CLAIM_S)
+        delivery.notify()
+        store.wait(lambda: row.due_at == clock.now + timedelta(seconds=CLAIM_S))  # it has been claimed again
+        released.set()
+    assert receiver.received == [alert().id]
+    assert row.state == "sent"
+
+
+def test_what_is_sent_while_it_is_claimed_again_is_not_sent_again(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first alert is sent, and the second one begun, between the second claim and its answer."""
+    store, clock, second_begun = Store(), Clock(), threading.Event()
+    gates = {alert(number).id: threading.Event() for number in (1, 2)}
+    send, claim, claims = receiver.send, store.claim_deliveries, []
+
+    def send_at_the_gate(sent: Alert) -> None:
+        send(sent)
+        if sent == alert(2):
+            second_begun.set()
+        gates[sent.id].wait(PATIENCE_S)
+
+    def claim_slowly(now: datetime, until: datetime) -> list[Pending]:
+        claims.append(rows := claim(now, until))
+        if len(claims) == 3:
+            gates[alert(1).id].set()
+            second_begun.wait(PATIENCE_S)
+        return rows
+
+    monkeypatch.setattr(receiver, "send", send_at_the_gate)
+    monkeypatch.setattr(store, "claim_deliveries", claim_slowly)
+    with delivering(store, clock) as delivery:
+        for number, pause_s in ((1, CLAIM_S / 2), (2, CLAIM_S / 2)):
+            store.commit(dataclasses.replace(alert(number)), channels=["test"])
+            delivery.notify()
+            store.wait(lambda: len(claims) == number)  # noqa: B023
+            clock.advance(pause_s)
+        delivery.notify()
+        store.wait(lambda: store.rows[alert(1).id, "test"].state == "sent")
+        gates[alert(2).id].set()
+    assert [row.alert for row in claims[2]] == [alert(1)]
+    assert receiver.received == [alert(1).id, alert(2).id]
 
 
 def test_what_was_never_started_can_be_closed() -> None:

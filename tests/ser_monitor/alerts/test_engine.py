@@ -1,13 +1,15 @@
 """Rule engine: one alert while a condition holds, cool-downs over sessions and restarts, ends, threads."""
 
+import contextlib
 import dataclasses
 import logging
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ser_monitor.alerts.conditions import ConditionState
@@ -82,6 +84,13 @@ def test_the_cooldown_is_shared_by_sessions_of_one_source_and_speaker_only() -> 
     assert [len(observe(engine, [window(2, 0.9)], session("e", "desk", "anna"))[0])] == [0]  # its clock is behind
 
 
+def test_a_recording_of_another_day_is_not_silenced_by_alerts_of_today() -> None:
+    engine = RuleEngine([rule("angry > 0.6")])
+    yesterday = window(3, 0.9, started_at=START - timedelta(days=1))
+    assert len(observe(engine, [window(3, 0.9)])[0]) == 1
+    assert len(observe(engine, [yesterday], session("s2"))[0]) == 1
+
+
 def test_a_cooldown_goes_on_after_a_restart() -> None:
     asked = []
 
@@ -125,6 +134,7 @@ def test_a_rule_about_an_emotion_that_the_run_does_not_know_is_logged_once(caplo
     assert caplog.messages == ["rule 'raised voice' cannot come true: the run run knows no 'bored'"]
 
 
+@settings(max_examples=50)
 @given(st.lists(st.one_of(st.none(), st.floats(0, 1)), max_size=40), st.sampled_from([0.0, 3.0, 20.0]))
 def test_alerts_follow_the_condition(angry: list[float | None], cooldown_s: float) -> None:
     """Each alert lies within a stretch in which the condition holds, has one end, and respects the cool-down."""
@@ -158,10 +168,16 @@ def test_sessions_in_several_threads_do_not_mix() -> None:
     assert {alert.session_id for alert in raised[3]} == {"s3"}
 
 
-def test_of_many_sessions_of_one_source_one_raises() -> None:
-    engine = RuleEngine([rule("angry > 0.6")])
-    with ThreadPoolExecutor(8) as pool:
-        raised = list(pool.map(lambda n: observe(engine, windows([0.9] * 3), session(f"s{n}"))[0], range(40)))
+def test_of_two_sessions_of_one_source_at_once_one_raises() -> None:
+    both = threading.Barrier(2)
+
+    def last_raised(*_: str) -> None:
+        with contextlib.suppress(threading.BrokenBarrierError):  # the other thread waits for this one
+            both.wait(0.05)
+
+    engine = RuleEngine([rule("angry > 0.6")], last_raised)
+    with ThreadPoolExecutor(2) as pool:
+        raised = list(pool.map(lambda name: observe(engine, windows([0.9] * 3), session(name))[0], ["a", "b"]))
     assert sum(map(len, raised)) == 1
 
 

@@ -65,6 +65,11 @@ def test_the_forms_of_the_grammar(text: str, condition: Condition) -> None:
     assert parse_condition(text, LABELS) == condition
 
 
+def test_milliseconds_are_the_nearest_float() -> None:
+    durations_s = [parse_condition(f"silence for {number} ms").duration_s for number in range(1, 2000)]
+    assert durations_s == [number / 1000 for number in range(1, 2000)]
+
+
 @pytest.mark.parametrize(
     ("text", "error"),
     [

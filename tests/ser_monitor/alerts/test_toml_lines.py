@@ -3,7 +3,7 @@
 import tomllib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ser_monitor.alerts.toml_lines import TableLines, syntax_error
@@ -19,6 +19,8 @@ VALUES = [
     '[ # "\n  "one",\n\n  "[[rule]]",  # ] \n]',
     '"""\nname = "x"\n[[rule]]\n\\"""" # end',
     '""""quoted""""',
+    '"""quote at the end"""" # " [',
+    "'''quote at the end'''' # ' [",
     "'''\nwhen = [ # '\n[[rule]]'''",
     '{ a = "}", b = [1, 2] }',
     "2026-03-01 09:00:00",
@@ -36,6 +38,7 @@ tables = st.lists(
 )
 
 
+@settings(max_examples=50)
 @given(tables, st.lists(st.sampled_from(FILLERS), min_size=1, max_size=5), st.sampled_from(["\n", "\n\n"]))
 def test_lines_are_those_that_were_written(
     tables: list[tuple[str, list[tuple[str, str]]]], fillers: list[str], end: str
