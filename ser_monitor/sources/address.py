@@ -27,6 +27,8 @@ SCHEMES = ("rtsp", "rtsps", "http", "https")
 # What a playlist may lead to: no files of this machine.
 _PROTOCOLS = "http,https,httpproxy,tls,tcp,udp,rtp,rtsp,rtsps,crypto"
 _PROGRAM = "ffmpeg"
+# What is heard before the streams are clear comes late, in one go; ffmpeg's own limit is five seconds.
+_ANALYSED_US = "1000000"
 _ADDRESS_IN_TEXT = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+")
 _HIDDEN = "***"
 _LOG_LINE = re.compile(r"(?:\[[^\[\]]* @ [^\[\]]*\] )?\[(?P<level>\w+)\] ?(?P<text>.*)")
@@ -166,7 +168,7 @@ def _command(program: str, address: str) -> list[str]:
     )  # UDP would lose packets
     return [
         *(program, "-nostdin", "-hide_banner", "-nostats", "-loglevel", "level+info"),
-        *("-protocol_whitelist", _PROTOCOLS, *transport, "-i", address),
+        *("-protocol_whitelist", _PROTOCOLS, *transport, "-analyzeduration", _ANALYSED_US, "-i", address),
         *("-vn", "-ac", "1", "-ar", str(RATE_HZ), "-f", "s16le", "-flush_packets", "1", "-"),
     ]
 
