@@ -21,10 +21,6 @@ CHUNK_ROWS = 20_000  # read at a time: some 20 MB
 _PREFIXES = {"p_": "probabilities", "s_": "smoothed"}
 _SOURCE, _SPEAKER = sources.c.name.label("source"), sessions.c.speaker
 _SEGMENT_COLUMNS = [column for column in segments.c if column.name not in ("id", *_PREFIXES.values())]
-<<<<<<< HEAD
-_MOMENT: Any = "datetime64[us, UTC]"
-=======
->>>>>>> monitor-db
 _MOMENTS = ("created_at", "started_at", "ended_at", "began_at", "raised_at", "acknowledged_at", "at")
 _COLUMNS = [column for table in (sources, sessions, segments, alerts, feedback, audit) for column in table.c]
 _TEXTS = {column.name: "str" for column in _COLUMNS if isinstance(column.type, AnyText)} | {"source": "str"}
