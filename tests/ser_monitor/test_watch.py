@@ -1,12 +1,12 @@
 """Listening end to end: the answers of predict, events without gaps, alerts, folders, pipes, and what is refused."""
 
-import io
 import json
 import os
+import signal
 import subprocess
 import sys
-import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from ser_monitor.watch import main
 from tests.ser_embed.conftest import tone, write_corpus
 
 RATE_HZ = 16_000
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}  # the commands run in another folder
 PLAIN: dict[str, Any] = {"vad": "off", "smoothing": 0, "adapt": "off", "speed": "max", "window": 1, "hop": 0.5}
 
 
@@ -140,15 +141,17 @@ def test_files_of_a_folder_are_listened_to_once(run: Path, tmp_path: Path) -> No
 
     def listen(expected: int) -> list[str]:
         command = [sys.executable, "-m", "ser_monitor.watch", "calls", "--run", str(run), "--vad", "off"]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, stderr=subprocess.DEVNULL)
         heard = []
-        assert process.stdout is not None
-        while len(heard) < expected:
-            line = json.loads(process.stdout.readline())
-            if line["type"] == "session.end":
-                heard.append(line["reason"])
-        process.send_signal(2)
-        process.communicate(timeout=60)
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, text=True, stderr=subprocess.DEVNULL, env=ENVIRONMENT
+        ) as process:
+            assert process.stdout is not None
+            while len(heard) < expected:
+                line = json.loads(process.stdout.readline())
+                if line["type"] == "session.end":
+                    heard.append(line["reason"])
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=60)
         assert process.returncode in (0, 3)
         return heard
 
@@ -160,19 +163,19 @@ def test_files_of_a_folder_are_listened_to_once(run: Path, tmp_path: Path) -> No
     assert sorted(names) == ["1.wav", "2.wav", "3.wav"]
 
 
-def test_raw_audio_from_a_pipe_is_scored_to_its_last_sample(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_raw_audio_from_a_pipe_is_scored_to_its_last_sample(run: Path) -> None:
     samples = (tone(30_000, 4) * 20_000).astype("<i2")
-    reading, writing = os.pipe()
-    writer = threading.Thread(target=lambda: (os.write(writing, samples.tobytes()), os.close(writing)))
-    writer.start()
-    with os.fdopen(reading, "rb") as pipe:
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(pipe))
-        items, _ = listened("-", run)
-        writer.join()
+    command = [sys.executable, "-m", "ser_monitor.watch", "-", "--run", str(run), "--window", "1", "--hop", "0.5"]
+    process = subprocess.run(
+        [*command, "--vad", "off"], input=samples.tobytes(), capture_output=True, timeout=120, env=ENVIRONMENT
+    )
+    assert process.returncode == 0, process.stderr
+    events = [line for line in map(json.loads, process.stdout.splitlines()) if line["type"] == "measurement"]
     table = ser_head.predict(samples, run=run, rate=RATE_HZ, window=1, hop=0.5).table
-    events = events_of(items)
-    assert len(events) == len(table)
-    assert [event.end_s for event in events] == pytest.approx(table["end_s"].tolist(), abs=1e-3)
+    assert [event["end_s"] for event in events] == pytest.approx(table["end_s"].tolist(), abs=1e-3)
+    for event, (_, row) in zip(events, table.iterrows(), strict=True):
+        for label, value in event["probabilities"].items():
+            assert value == pytest.approx(row[f"p_{label}"], abs=1e-5)
 
 
 def test_a_file_that_breaks_off_keeps_what_was_heard(run: Path, tmp_path: Path) -> None:
@@ -189,7 +192,7 @@ def test_a_file_that_breaks_off_keeps_what_was_heard(run: Path, tmp_path: Path) 
 
 def test_a_reader_that_goes_away_ends_the_listening(run: Path, speech: Path) -> None:
     command = f"{sys.executable} -m ser_monitor.watch {speech} --run {run} --speed max | head -n 1"
-    process = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=120)
+    process = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=120, env=ENVIRONMENT)
     assert json.loads(process.stdout)["type"] == "session.start"
     assert "Traceback" not in process.stderr
     assert "BrokenPipe" not in process.stderr
@@ -234,7 +237,8 @@ def test_a_microphone_that_is_not_there_is_one_line(run: Path, capsys: pytest.Ca
 
 
 def test_a_run_that_answers_with_a_number_is_refused(run: Path, speech: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ser_head.Predictor, "labels", ())
+    predictor = SimpleNamespace(labels=(), run=SimpleNamespace(folder=run))
+    monkeypatch.setattr(ser_head, "Predictor", lambda *args, **options: predictor)
     with pytest.raises(ser_embed.errors.InputError, match="answers with a number"):
         listened(speech, run)
 

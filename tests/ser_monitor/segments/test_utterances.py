@@ -22,7 +22,7 @@ def cut(frames: list[bool], block_frames: int) -> list[Utterance]:
 
 
 def stretches(frames: list[bool]) -> list[tuple[int, int]]:
-    """Return the stretches of speech, first and last frame, with shorter pauses bridged, and too short ones left out."""
+    """Return the first and last frame of each stretch of speech, shorter pauses bridged, and short ones left out."""
     pause = int(np.ceil(utterances._PAUSE_S / FRAME_S - 1e-9))
     found: list[list[int]] = []
     for index, is_speech in enumerate(frames):
