@@ -117,6 +117,7 @@ class LiveView:
         if event is None:
             table.add_row("", "waiting for the first window ..." if listener else "waiting ...")
         else:
+            table.add_row("speech", bar(event.speech, "dim"))
             _add_event(table, event)
         if history is not None:
             table.add_row("last minute" if len(history.strip) > 1 else "", strip(history.strip))
@@ -130,7 +131,8 @@ class LiveView:
             self._load = (self._scorer.busy_s - self._busy_s) / (now_s - self._begun_s)
             self._begun_s, self._busy_s = now_s, self._scorer.busy_s
         waiting = self._scorer.num_waiting
-        words = f"{num_sources} sources, {self.num_events} windows, scorer busy {min(self._load, 1):.0%}"
+        sources = "1 source" if num_sources == 1 else f"{num_sources} sources"
+        words = f"{sources}, {self.num_events} windows, scorer busy {min(self._load, 1):.0%}"
         return Text(f"{words}, {waiting} waiting; Ctrl-C ends", style="dim")
 
 
@@ -142,8 +144,8 @@ def _add_event(table: Table, event: Event) -> None:
     if event.activation is None:
         table.add_row(event.label, "")
         return
-    known = f"  speaker by {event.enrolled} windows" if event.enrolled else "  speaker not known yet"
-    table.add_row("activation", bar(event.activation, "bold") + Text(known, style="dim"))
+    adapted = f"  adapted to the speaker by {event.enrolled} windows" if event.enrolled else ""
+    table.add_row("activation", bar(event.activation, "bold") + Text(adapted, style="dim"))
     unfamiliar = " (unlike anything in training)" if event.is_unfamiliar else ""
     table.add_row("emotion", Text(event.label + unfamiliar, style="dim" if event.label == UNCERTAIN else "bold"))
     for label, value in sorted(event.smoothed.items(), key=lambda item: -item[1])[:4]:
