@@ -43,6 +43,7 @@ ROOMS = {
     """,
     "ser_monitor": """
         events sources segments scoring database patterns alerts sessions display reporting
+        admin
     """,
 }
 PACKAGES = tuple(ROOMS)
