@@ -19,6 +19,7 @@ COMMANDS = {
     "compare": ("ser_head.compare", "lay runs side by side"),
     "watch": ("ser_monitor.watch", "listen to a microphone, files or streams"),
     "report": ("ser_monitor.report", "report what was heard over a period"),
+    "admin": ("ser_monitor.admin", "keep the database of a monitor in order"),
 }
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ser_monitor.database.database import Database
     from ser_monitor.events import Alert, Event
 
-_COMMANDS = ("report", "watch")
+_COMMANDS = ("admin", "report", "watch")
 _CLASSES = {
     "Alert": "ser_monitor.events",
     "Database": "ser_monitor.database.database",
@@ -23,7 +23,7 @@ _CLASSES = {
     "WatchConfig": "ser_monitor.config",
 }
 
-__all__ = ["Alert", "Database", "Event", "WatchConfig", "__version__", "report", "watch"]
+__all__ = ["Alert", "Database", "Event", "WatchConfig", "__version__", "admin", "report", "watch"]
 
 
 def __getattr__(name: str) -> Any:

@@ -43,7 +43,7 @@ ROOMS = {
     """,
     "ser_monitor": """
         events config sources segments scoring database patterns alerts sessions display reporting
-        watch report
+        watch report admin
     """,
 }
 PACKAGES = tuple(ROOMS)

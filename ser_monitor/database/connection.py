@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy import exc
 
 from ser_embed.errors import InputError, SerError
-from ser_embed.files import exclusive_lock, require_writable_folder
+from ser_embed.files import exclusive_lock, input_error_on_write, require_writable_folder
 from ser_embed.reading import shortened
 from ser_monitor.database.schema import FORMAT, VERSION, about, metadata
 
@@ -25,6 +25,7 @@ SQLITE, POSTGRESQL = "sqlite", "postgresql"  # SQLAlchemy's names of the dialect
 _CONNECT_TIMEOUT_S = 10
 _CREATION_WAIT_S = 60  # for another process that creates the tables, which takes it less than a second
 _CREATION_LOCK = 0x5E12  # any number that all processes agree on
+_OWNER_ONLY = 0o600
 _BEGIN = "begin"  # option of a connection: how a transaction of SQLite begins
 _INSTALL = "install it with: pip install 'twostage-ser[postgresql]'"
 _EXPECTED = "a file, sqlite:///FILE or postgresql+psycopg://USER@HOST/NAME"
@@ -163,13 +164,16 @@ def _sqlite_url(file: str) -> sa.URL:
 
 
 def _require_file(path: Path, create: bool) -> None:
-    """Check that a file is or may become a database of SQLite, without changing it."""
+    """Check that a file may be a database of SQLite, and make an empty one where there is none."""
     if path.is_dir():
         raise InputError(f"--database has to be a file, but {path} is a folder")
     if not path.exists():
         if not create:
             raise InputError(f"expected a database in {path}, found no such file")
         require_writable_folder(path.parent)
+        with input_error_on_write(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch(_OWNER_ONLY)  # what people say and feel is private; SQLite's other files take after this one
 
 
 def _engine(url: sa.URL, wait_s: float) -> sa.Engine:

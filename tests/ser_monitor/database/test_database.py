@@ -25,14 +25,12 @@ from ser_monitor.database.writer import EventWriter
 from ser_monitor.events import NO_SPEECH, UTTERANCE, WINDOW, Alert, AlertEnd, Event, Item, Session, SessionEnd, new_id
 from tests.ser_monitor.database.items import (
     START,
-    any_alert,
-    any_event,
-    any_session,
     make_alert,
     make_event,
     make_session,
     without_speech,
 )
+from tests.ser_monitor.database.strategies import any_alert, any_event, any_session
 
 PROPERTIES = settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 

@@ -1,45 +1,20 @@
 """The event writer: order, back-off, faults of the database, kills."""
 
-import os
-import signal
 import sqlite3
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from ser_embed.errors import InputError
 from ser_monitor.database.database import Database
 from ser_monitor.database.writer import EventWriter
 from ser_monitor.events import Item
 from tests.ser_monitor.conftest import PostgresServer
+from tests.ser_monitor.database.endless import kill_while_writing
 from tests.ser_monitor.database.items import make_alert, make_event, make_session
-
-# Writes events without end, and prints the number of each once it is committed; so does a second run, from where the
-# first one was killed.
-ENDLESS = """
-import sys
-from ser_monitor.database.database import Database
-from ser_monitor.database.writer import EventWriter
-from ser_monitor.events import Event
-from tests.ser_monitor.database.items import make_event, make_session
-
-def show(items):
-    numbers = [item.number for item in items if isinstance(item, Event)]
-    sys.stdout.write("".join(f"{number}\\n" for number in numbers))
-    sys.stdout.flush()
-
-with Database(sys.argv[1]) as database, EventWriter(database, show, most_waiting=50) as writer:
-    session = make_session(sys.argv[2])
-    writer.put(session)
-    number = 0
-    while True:
-        writer.put(make_event(number, session.id))
-        number += 1
-"""
 
 
 @pytest.fixture
@@ -164,8 +139,6 @@ class TestFaults:
                 nonlocal most_pages
                 most_pages = 2**30
 
-            import sqlalchemy as sa
-
             sa.event.listen(database.engine, "checkout", limit)
             with EventWriter(database, on_trouble=troubles.append, pause=Gate(3, make_room)) as writer:
                 for item in (make_session(), *map(make_event, range(500))):
@@ -199,9 +172,7 @@ class TestFaults:
             other.close()
             assert numbers(database) == list(range(30))
 
-    def test_what_cannot_be_written_at_the_end_is_counted(
-        self, file: Path, caplog: pytest.LogCaptureFixture
-    ) -> None:
+    def test_what_cannot_be_written_at_the_end_is_counted(self, file: Path, caplog: pytest.LogCaptureFixture) -> None:
         other = sqlite3.connect(file, isolation_level=None)
         with Database(file, wait_s=0) as database:
             other.execute("BEGIN IMMEDIATE")
@@ -228,23 +199,6 @@ class TestFaults:
             assert len(database.sessions()) == 1
 
 
-def kill_while_writing(url: str, session: str, after: int) -> list[int]:
-    """Kill a process that writes events, and return the numbers that it had shown by then.
-
-    Args:
-        url: of the database.
-        session: name of its session.
-        after: it is killed once it has shown so many.
-    """
-    command = [sys.executable, "-c", ENDLESS, url, session]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[3]) as process:
-        assert process.stdout is not None
-        shown = [int(process.stdout.readline()) for _ in range(after)]
-        os.kill(process.pid, signal.SIGKILL)
-        shown += [int(line) for line in process.stdout.read().splitlines(keepends=True) if line.endswith("\n")]
-    return shown
-
-
 def check_kills(url: str, times: int) -> None:
     """Kill writers again and again: what they had shown is there, without gaps, and the next start goes on."""
     for index in range(times):
@@ -267,9 +221,7 @@ class TestKills:
 
 
 @pytest.mark.slow
-def test_a_server_that_restarts_under_load_loses_nothing(
-    postgres_server: PostgresServer, postgres_url: str
-) -> None:
+def test_a_server_that_restarts_under_load_loses_nothing(postgres_server: PostgresServer, postgres_url: str) -> None:
     troubles: list[str] = []
     passed: list[int] = []
     with Database(postgres_url) as database:
