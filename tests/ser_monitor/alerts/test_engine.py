@@ -124,7 +124,7 @@ def test_the_end_of_a_session_ends_its_alerts() -> None:
 def test_utterances_and_sessions_that_no_rule_is_for_raise_nothing() -> None:
     engine = RuleEngine([dataclasses.replace(rule("angry > 0.6"), sources=("desk",))])
     assert observe(engine, windows([0.9])) == ([], [])
-    assert observe(engine, [window(3, 0.9, kind=UTTERANCE)], session(source="desk")) == ([], [])
+    assert observe(engine, [window(3, 0.9, kind=UTTERANCE)], session("s2", "desk")) == ([], [])
     assert len(observe(engine, windows([0.9]), session("s2", "desk"))[0]) == 1
 
 
