@@ -163,9 +163,8 @@ class _Ffmpeg:
 
 
 def _command(program: str, address: str) -> list[str]:
-    transport = (
-        ["-rtsp_transport", "tcp"] if urlsplit(address).scheme.startswith("rtsp") else []
-    )  # UDP would lose packets
+    # UDP would lose packets.
+    transport = ["-rtsp_transport", "tcp"] if urlsplit(address).scheme.startswith("rtsp") else []
     return [
         *(program, "-nostdin", "-hide_banner", "-nostats", "-loglevel", "level+info"),
         *("-protocol_whitelist", _PROTOCOLS, *transport, "-analyzeduration", _ANALYSED_US, "-i", address),

@@ -32,12 +32,12 @@ def list_devices() -> str:
     """
     sounddevice = _sounddevice()
     default = sounddevice.default.device[0]
-    lines = [
-        f"{'*' if number == default else ' '} {number:>3}  {' '.join(device['name'].split())}  "
-        f"({device['max_input_channels']} channels, {device['default_samplerate']:.0f} Hz)"
-        for number, device in enumerate(sounddevice.query_devices())
-        if device["max_input_channels"] > 0
-    ]
+    lines = []
+    for number, device in enumerate(sounddevice.query_devices()):
+        if channels := device["max_input_channels"]:
+            about = f"{channels} channel{'s' * (channels > 1)}, {device['default_samplerate']:.0f} Hz"
+            mark = "*" if number == default else " "
+            lines.append(f"{mark} {number:>3}  {' '.join(device['name'].split())}  ({about})")
     return "\n".join(lines) or "no microphone was found"
 
 

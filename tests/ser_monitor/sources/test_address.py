@@ -75,9 +75,14 @@ def write_script(program: Path, text: str) -> None:
     program.write_text(f"#!/bin/sh\necho $$ > {program.parent}/pid\n{text}\n")
 
 
+def pid(program: Path) -> int:
+    """Return the number of the last process of the program."""
+    return int((program.parent / "pid").read_text())
+
+
 def is_running(program: Path) -> bool:
-    """Tell whether the last process of the program still exists, also as one that nobody has waited for."""
-    return Path("/proc", (program.parent / "pid").read_text().strip()).exists()
+    """Tell whether that process still exists, also as one that nobody has waited for."""
+    return Path(f"/proc/{pid(program)}").exists()
 
 
 def source_of(address: str = "rtsp://user:secret@camera/hall", **options: float) -> AddressSource:
@@ -99,6 +104,11 @@ class TestProcess:
     def test_an_end_without_an_error_has_its_exit_code(self, program: Path) -> None:
         write_script(program, "exit 7")
         with pytest.raises(SourceError, match="camera/hall: ffmpeg ended with exit code 7"):
+            next(source_of().recordings(threading.Event()))
+
+    def test_an_error_that_comes_after_the_last_sample_is_the_reason_too(self, program: Path) -> None:
+        write_script(program, "exec 1>&-\nsleep 0.1\necho '[fatal] Conversion failed' >&2\nexit 1")
+        with pytest.raises(SourceError, match="camera/hall: Conversion failed"):
             next(source_of().recordings(threading.Event()))
 
     def test_a_stream_that_stalls_has_failed_and_ffmpeg_is_gone(self, program: Path) -> None:
@@ -127,6 +137,7 @@ class TestProcess:
         blocks = recording.blocks()
         next(blocks)
         assert is_running(program)
+        assert os.getsid(pid(program)) != os.getsid(0)  # Ctrl-C at the terminal does not reach it
         recordings.close()  # type: ignore[attr-defined]
         assert not is_running(program)
         with pytest.raises(SourceError, match="closed by its reader"):  # and not of another file with its number
@@ -201,8 +212,10 @@ def test_a_file_on_a_web_server_is_heard_once(web: tuple[Path, str], caplog: pyt
 @needs_ffmpeg
 def test_a_playlist_leads_to_no_file_of_this_machine(web: tuple[Path, str], tmp_path: Path) -> None:
     folder, address = web
-    soundfile.write(tmp_path / "private.wav", tone(16_000), 16_000)
-    for target in (f"file://{tmp_path}/private.wav", f"{tmp_path}/private.wav", f"concat:{tmp_path}/private.wav"):
-        (folder / "a.m3u8").write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{target}\n#EXT-X-ENDLIST\n")
-        with pytest.raises(SourceError):
-            next(AddressSource("web", f"{address}/a.m3u8", SourceOptions()).recordings(threading.Event()))
+    soundfile.write(tmp_path / "private.mp3", tone(32_000), 16_000)
+    shutil.copy(tmp_path / "private.mp3", folder / "public.mp3")
+    for target, is_open in ((f"file://{tmp_path}/private.mp3", False), ("public.mp3", True)):
+        (folder / "a.m3u8").write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n{target}\n#EXT-X-ENDLIST\n")
+        source = AddressSource("web", f"{address}/a.m3u8", SourceOptions())
+        with contextlib.nullcontext() if is_open else pytest.raises(SourceError):
+            next(source.recordings(threading.Event()))

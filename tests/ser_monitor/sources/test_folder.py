@@ -1,6 +1,7 @@
 """Watched folders: every finished file once, the oldest first, however it comes to be there."""
 
 import contextlib
+import io
 import logging
 import os
 import shutil
@@ -61,8 +62,17 @@ def test_files_that_are_there_come_first_and_the_oldest_before_the_others(tmp_pa
     assert [name for name, _ in recordings] == ["b.wav", "c.wav", "a.wav", "older.wav"]
 
 
+def streamed(num_samples: int) -> bytes:
+    """Return a wav file as arecord writes it: its header does not say how long it will be, so any part is audio."""
+    buffer = io.BytesIO()
+    soundfile.write(buffer, tone(num_samples), 16_000, format="wav")
+    data = bytearray(buffer.getvalue())
+    data[4:8] = data[40:44] = b"\xff" * 4
+    return bytes(data)
+
+
 def test_a_file_is_left_alone_while_it_is_written_to(tmp_path: Path) -> None:
-    data = write(tmp_path / "whole.wav", 1_000, 40_000).read_bytes()
+    data = streamed(40_000)
     path = tmp_path / "watched" / "growing.wav"
     path.parent.mkdir()
 
@@ -74,6 +84,20 @@ def test_a_file_is_left_alone_while_it_is_written_to(tmp_path: Path) -> None:
     recordings, source = watch(path.parent, 12, grow)
     assert recordings == [("growing.wav", 40_000)]
     assert source.unreadable == []
+
+
+def test_a_file_that_grows_between_a_look_and_its_turn_is_left_alone(tmp_path: Path) -> None:
+    write(tmp_path / "a.wav", 1_000)
+    path, data = tmp_path / "b.wav", streamed(40_000)
+    path.write_bytes(data[:20_000])
+    stop = threading.Event()
+    source = FolderSource("calls", tmp_path, SourceOptions(), FakeClock(lambda count: count < 9 or stop.set()))
+    lengths = []
+    for recording in source.recordings(stop):
+        if not lengths:
+            path.write_bytes(data)  # while a.wav is listened to
+        lengths.append(len(listen(recording)[0]))
+    assert lengths == [1_600, 40_000]
 
 
 def test_a_program_that_pauses_in_the_middle_of_a_file_is_waited_for(tmp_path: Path) -> None:

@@ -228,7 +228,7 @@ def test_missing_libraries_are_one_line_that_says_what_to_install(monkeypatch: p
 def test_microphones_are_listed_one_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
     use(monkeypatch)
     assert list_devices().splitlines() == [
-        "*   1  Built-in  (1 channels, 8000 Hz)",
+        "*   1  Built-in  (1 channel, 8000 Hz)",
         "    2  USB Audio  (2 channels, 44100 Hz)",
     ]
 
