@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from ser_embed.files import digest_of
-from ser_monitor.reporting.cells import cells_of, combine_cells, shown_segments
-from ser_monitor.reporting.drift import combine_counts, count_answers
+from ser_monitor.reporting.analysis.cells import cells_of, combine_cells, shown_segments
+from ser_monitor.reporting.analysis.drift import combine_counts, count_answers
 from ser_monitor.reporting.periods import Period
 
 if TYPE_CHECKING:
@@ -58,11 +58,11 @@ class ReportData:
 
     Attributes:
         scope: what the report is about.
-        cells: see `ser_monitor.reporting.cells`.
-        counts: see `ser_monitor.reporting.drift.count_answers`.
+        cells: see `ser_monitor.reporting.analysis.cells`.
+        counts: see `ser_monitor.reporting.analysis.drift.count_answers`.
         stretches: unusual stretches, columns `STRETCH_COLUMNS`; one that goes on over midnight is two.
-        alerts: that were raised in the period, see `ser_monitor.reporting.alert_tables`.
-        feedback: corrections made in the period, see `ser_monitor.reporting.performance`.
+        alerts: that were raised in the period, see `ser_monitor.reporting.analysis.alert_tables`.
+        feedback: corrections made in the period, see `ser_monitor.reporting.analysis.performance`.
     """
 
     scope: Scope
