@@ -2,7 +2,6 @@
 
 import argparse
 import dataclasses
-import logging
 import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -16,8 +15,6 @@ from ser_monitor.reporting.periods import Period
 
 if TYPE_CHECKING:
     from ser_monitor.reporting.monitor_report import WrittenReport
-
-logger = logging.getLogger(__name__)
 
 
 @with_config_signature(ReportConfig)
@@ -52,8 +49,8 @@ def serve_reports(config: ReportConfig) -> None:
     if cycle is None:
         raise InputError("a service of reports needs --every")
 
-    def write(period: Period) -> None:
-        logger.info(_write(config, period).text())
+    def write(period: Period) -> str:
+        return _write(config, period).text()
 
     service = ReportService(cycle, config.output, write, config.first_begin(datetime.now(UTC)))
     with exclusive_lock(config.output / "service", work="report service", flag="--output"):

@@ -12,11 +12,11 @@ import pandas as pd
 
 from ser_embed.errors import InputError
 from ser_monitor.events import UNUSUAL
-from ser_monitor.reporting.alert_tables import alert_list, rule_table
-from ser_monitor.reporting.drift import Drift, measure_drift, read_test_metrics
-from ser_monitor.reporting.performance import Performance, measure_performance
+from ser_monitor.reporting.analysis.alert_tables import alert_list, rule_table
+from ser_monitor.reporting.analysis.drift import Drift, measure_drift, read_test_metrics
+from ser_monitor.reporting.analysis.performance import Performance, measure_performance
+from ser_monitor.reporting.analysis.trends import answers, trend, whole_trend
 from ser_monitor.reporting.report_data import ReportData
-from ser_monitor.reporting.trends import answers, trend, whole_trend
 
 MOST_HOURLY_DAYS = 15  # longer periods are drawn day by day
 

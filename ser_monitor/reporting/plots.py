@@ -28,8 +28,8 @@ from ser_head.reporting.plots.style import (
     printable,
     styled,
 )
+from ser_monitor.reporting.analysis.trends import SHARE
 from ser_monitor.reporting.periods import Period
-from ser_monitor.reporting.trends import SHARE
 
 MOST_BARS = 24  # groups in one plot; the table has all
 _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -83,7 +83,7 @@ def emotion_bars(table: pd.DataFrame, names: Sequence[str], title: str) -> Figur
     """Draw the share of each emotion in the scored time, one stacked bar per day or hour.
 
     Args:
-        table: rows of `ser_monitor.reporting.trends.trend`.
+        table: rows of `ser_monitor.reporting.analysis.trends.trend`.
         names: name of each bar.
         title: what the bars are.
     """
@@ -105,7 +105,7 @@ def group_bars(table: pd.DataFrame, key: str) -> Figure:
     """Draw activation and the shares of emotions of speakers or sources, side by side, most speech first.
 
     Args:
-        table: rows of `ser_monitor.reporting.trends.trend`.
+        table: rows of `ser_monitor.reporting.analysis.trends.trend`.
         key: the column that names the groups.
     """
     rows = table.nlargest(MOST_BARS, "heard_h", keep="all").head(MOST_BARS)

@@ -6,14 +6,17 @@ Segments are read day by day and source by source, so that memory does not grow 
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from ser_embed.files import digest_of
-from ser_monitor.reporting.cells import cells_of, combine_cells, shown_segments
-from ser_monitor.reporting.drift import combine_counts, count_answers
+from ser_monitor.reporting.analysis.cells import cells_of, combine_cells, shown_segments
+from ser_monitor.reporting.analysis.drift import combine_counts, count_answers
 from ser_monitor.reporting.periods import Period
+
+if TYPE_CHECKING:
+    from ser_monitor.database.database import Database
 
 STRETCH_COLUMNS = ("session", "source", "speaker", "start", "end", "signal", "direction", "size")
 _LONGEST_NAME = 40  # characters of a source or speaker in the name of a folder
@@ -49,36 +52,17 @@ class Scope:
         return [(kind, name) for kind, name in pairs if name is not None]
 
 
-class Tables(Protocol):
-    """What reports take of `ser_monitor.Database`: tables of a period, as DataFrames."""
-
-    def sources(self) -> pd.DataFrame:
-        """Return the sources: name."""
-
-    def sessions(self, **chosen: Any) -> pd.DataFrame:
-        """Return sessions: id, run, started_at."""
-
-    def segments(self, **chosen: Any) -> pd.DataFrame:
-        """Return segments."""
-
-    def alerts(self, **chosen: Any) -> pd.DataFrame:
-        """Return alerts."""
-
-    def feedback(self, **chosen: Any) -> pd.DataFrame:
-        """Return corrections, with the segments that they correct."""
-
-
 @dataclass(frozen=True)
 class ReportData:
     """What was heard in a period, and what people said of it.
 
     Attributes:
         scope: what the report is about.
-        cells: see `ser_monitor.reporting.cells`.
-        counts: see `ser_monitor.reporting.drift.count_answers`.
+        cells: see `ser_monitor.reporting.analysis.cells`.
+        counts: see `ser_monitor.reporting.analysis.drift.count_answers`.
         stretches: unusual stretches, columns `STRETCH_COLUMNS`; one that goes on over midnight is two.
-        alerts: that were raised in the period, see `ser_monitor.reporting.alert_tables`.
-        feedback: corrections made in the period, see `ser_monitor.reporting.performance`.
+        alerts: that were raised in the period, see `ser_monitor.reporting.analysis.alert_tables`.
+        feedback: corrections made in the period, see `ser_monitor.reporting.analysis.performance`.
     """
 
     scope: Scope
@@ -94,11 +78,13 @@ class ReportData:
         return self.scope.period
 
     @classmethod
-    def load(cls, tables: Tables, scope: Scope, find_stretches: Callable[[pd.DataFrame], pd.DataFrame]) -> "ReportData":
+    def load(
+        cls, database: "Database", scope: Scope, find_stretches: Callable[[pd.DataFrame], pd.DataFrame]
+    ) -> "ReportData":
         """Read what a report is about.
 
         Args:
-            tables: the database.
+            database: an open one.
             scope: what the report is about.
             find_stretches: finds unusual stretches in segments, see `ser_monitor.patterns.change_points`.
 
@@ -106,7 +92,7 @@ class ReportData:
             SerError: the database cannot be read.
         """
         cells, counts, stretches = [], [], []
-        for segments in _segments(tables, scope):
+        for segments in _segments(database, scope):
             cells.append(cells_of(segments, scope.period.zone))
             counts.append(count_answers(segments))
             stretches.append(find_stretches(shown_segments(segments)))
@@ -117,22 +103,24 @@ class ReportData:
             combine_cells(cells),
             combine_counts(counts),
             _put_together(stretches),
-            tables.alerts(**chosen),
-            tables.feedback(**chosen),
+            database.alerts(**chosen),
+            database.feedback(**chosen),
         )
 
 
-def _segments(tables: Tables, scope: Scope) -> Iterator[pd.DataFrame]:
+def _segments(database: "Database", scope: Scope) -> Iterator[pd.DataFrame]:
     """Yield the segments of each day and source with the run that scored them, without those that are empty."""
-    names = [scope.source] if scope.source is not None else tables.sources()["name"].tolist()
-    sessions = tables.sessions(until=scope.period.until)
+    names = [scope.source] if scope.source is not None else database.sources()["name"].tolist()
+    sessions = database.sessions(until=scope.period.until)
     if sessions.empty:
         return
     runs = sessions.set_index("id")["run"]
     begin = max(scope.period.since, sessions["started_at"].min())  # a period may begin centuries before
     for day in replace(scope.period, since=begin).days():
         for name in names:
-            segments = tables.segments(since=day.since, until=day.until, source=name, speaker=scope.speaker, kind=None)
+            segments = database.segments(
+                since=day.since, until=day.until, source=name, speaker=scope.speaker, kind=None
+            )
             if len(segments):
                 yield segments.assign(run=segments["session_id"].map(runs))
 

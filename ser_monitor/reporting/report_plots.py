@@ -7,6 +7,7 @@ import numpy as np
 from ser_head.reporting.plots.curves import reliability_diagram
 from ser_head.reporting.plots.style import Picture, picture
 from ser_head.reporting.text import percent
+from ser_monitor.reporting.analysis.trends import week_of_hours
 from ser_monitor.reporting.findings import Findings
 from ser_monitor.reporting.plots import (
     activation_line,
@@ -16,7 +17,6 @@ from ser_monitor.reporting.plots import (
     group_bars,
     week_heat_map,
 )
-from ser_monitor.reporting.trends import week_of_hours
 
 _FEWEST_DAYS = 3  # for bars by day and a map of the week; shorter periods are shown by the hour
 _FEWEST_GROUPS = 2  # a plot of one speaker compares nothing

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pandas as pd
 
+from ser_monitor.reporting.analysis.trends import SHARE
 from ser_monitor.reporting.findings import Findings
 from ser_monitor.reporting.tables import (
     Column,
@@ -14,7 +15,6 @@ from ser_monitor.reporting.tables import (
     share_column,
     text_column,
 )
-from ser_monitor.reporting.trends import SHARE
 
 
 def _trend(name: str, frame: pd.DataFrame, key: Column) -> Table:
@@ -80,7 +80,7 @@ def _alerts(findings: Findings) -> Table:
         text_column("speaker", "speaker"),
         text_column("message", "message"),
         decimal_column("value", "value"),
-        decimal_column("lasted_s", "seconds", 1),
+        decimal_column("lasted_s", "lasted, seconds", 1),
         text_column("acknowledged_by", "acknowledged by"),
         moment_column("acknowledged_at", "acknowledged", zone),
         moment_column("began_at", "began", zone),
@@ -96,7 +96,7 @@ def _rules(findings: Findings) -> Table:
         count_column("alerts", "alerts"),
         decimal_column("per_hour", "per hour"),
         count_column("acknowledged", "acknowledged"),
-        decimal_column("lasted_s", "seconds (median)", 1),
+        decimal_column("lasted_s", "lasted, seconds (median)", 1),
         moment_column("last_raised_at", "last raised", findings.data.period.zone),
     )
     return Table("alert_rules", findings.rules, columns)

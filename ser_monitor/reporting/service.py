@@ -37,14 +37,14 @@ class ReportService:
     Attributes:
         cycle: the periods.
         output: folder of the reports.
-        write: writes the report of a period.
+        write: writes the report of a period, and describes it in one line.
         first_begin: from when on there are reports at the very first start; None for the last whole period before it.
         clock: tells the present moment.
     """
 
     cycle: Cycle
     output: Path
-    write: Callable[[Period], object]
+    write: Callable[[Period], str]
     first_begin: datetime | None = None
     clock: Callable[[], datetime] = _now
     _trouble: str = field(default="", init=False)
@@ -76,7 +76,7 @@ class ReportService:
         """
         periods = self.due()
         for period in periods:
-            self.write(period)
+            logger.info("%s", self.write(period))
             self._note(period.until)
         return len(periods)
 

@@ -1,7 +1,11 @@
 """Sentences of reports on monitored speech, for people who do not program."""
 
 from ser_head.reporting.text import count, percent
-from ser_monitor.reporting.performance import FEWEST, Performance
+from ser_monitor.reporting.analysis.performance import FEWEST, Performance
+
+# Intervals by bootstrap over fewer units are too narrow (Cameron, Gelbach and Miller, "Bootstrap-Based Improvements for
+# Inference with Clustered Errors", 2008).
+_FEWEST_UNITS = 10
 
 # What such a figure is not; docs/monitoring.md has the same two sentences.
 NOT_FOR = (
@@ -52,6 +56,8 @@ def performance_in_words(performance: Performance | None) -> list[str]:
         sentences.insert(0, f"Too few corrections to say how well it does: {number}; {FEWEST} give a first idea.")
     if performance.num_units < 2:
         sentences.append("All are of one speaker or session, so there are no intervals.")
+    elif performance.num_units < _FEWEST_UNITS:
+        sentences.append(f"Intervals over no more than {performance.num_units} speakers or sessions are too narrow.")
     if performance.num_uncertain:
         sentences.append(
             f"{count(performance.num_uncertain)} of the answers were “uncertain”; their most probable emotion counts."

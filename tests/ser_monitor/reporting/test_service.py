@@ -25,6 +25,7 @@ class Desk:
         if self.error is not None:
             raise self.error
         self.names.append(period.name)
+        return f"100 %s: {period.name}"  # as a source may be called
 
 
 @pytest.fixture
@@ -35,6 +36,12 @@ def desk(tmp_path):
 def test_the_first_start_reports_the_last_whole_day(desk):
     assert desk.service.make_due() == 1
     assert desk.names == ["2026-11-27"]
+
+
+def test_each_report_is_logged(desk, caplog):
+    with caplog.at_level(logging.INFO):
+        desk.service.make_due()
+    assert "100 %s: 2026-11-27" in caplog.messages
 
 
 def test_each_day_is_reported_once_it_is_over_and_settled(desk):
@@ -116,7 +123,7 @@ def test_a_report_that_fails_stops_neither_those_before_it_nor_later_ones(desk):
             desk.error = OSError("disk full")
             raise desk.error
         desk.error = None
-        written(period)
+        return written(period)
 
     desk.service.write = fail_once
     desk.service.check()

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ser_monitor.events import NO_SPEECH
-from ser_monitor.reporting.cells import ANSWER, UNCERTAIN, emotions_of
+from ser_monitor.reporting.analysis.cells import ANSWER, UNCERTAIN, emotions_of
 
 SHARE = "share_"
 _S_PER_HOUR = 3600
@@ -20,7 +20,7 @@ def trend(cells: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """Add up cells by some of their keys.
 
     Args:
-        cells: see `ser_monitor.reporting.cells`.
+        cells: see `ser_monitor.reporting.analysis.cells`.
         by: the keys.
 
     Returns:
@@ -52,7 +52,7 @@ def answers(cells: pd.DataFrame) -> pd.DataFrame:
     """Count how long each answer was given, the longest first.
 
     Args:
-        cells: see `ser_monitor.reporting.cells`.
+        cells: see `ser_monitor.reporting.analysis.cells`.
 
     Returns:
         Columns answer, hours, of_scored (share of the scored time; NaN for no speech), of_heard (share of all time).
@@ -78,7 +78,7 @@ def week_of_hours(cells: pd.DataFrame, fewest_s: float = 60.0) -> np.ndarray:
     """Return the mean activation of each hour of the week, float64 (7, 24), Monday first.
 
     Args:
-        cells: see `ser_monitor.reporting.cells`.
+        cells: see `ser_monitor.reporting.analysis.cells`.
         fewest_s: scored seconds below which an hour is NaN.
     """
     weekday = pd.to_datetime(cells["day"]).dt.day_of_week.rename("weekday")

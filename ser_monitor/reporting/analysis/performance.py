@@ -17,7 +17,7 @@ from ser_head.evaluation.predictions import PROBABILITY
 from ser_head.evaluation.recall import RecallCounts, count_by_speaker
 from ser_head.evaluation.significance import INTERVAL_RESAMPLES, draw_counts, percentile_interval, speaker_units
 from ser_monitor.events import NO_SPEECH
-from ser_monitor.reporting.cells import UNCERTAIN
+from ser_monitor.reporting.analysis.cells import UNCERTAIN
 
 FEWEST = 30  # corrections below which figures say next to nothing: at 30, half of them right may be 33 to 67 %
 

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from ser_monitor.events import NO_SPEECH
-from ser_monitor.reporting.cells import cells_of, combine_cells
-from ser_monitor.reporting.trends import SHARE, answers, trend, week_of_hours, whole_trend
+from ser_monitor.reporting.analysis.cells import cells_of, combine_cells
+from ser_monitor.reporting.analysis.trends import SHARE, answers, trend, week_of_hours, whole_trend
 from tests.ser_monitor.reporting.fabricated import BERLIN, LABELS, filled_tables, segments
 
 

@@ -9,8 +9,8 @@ from ser_head.evaluation.calibration import calibration_error
 from ser_head.evaluation.significance import speaker_intervals
 from ser_head.inference import prediction_table
 from ser_monitor.events import NO_SPEECH
-from ser_monitor.reporting.cells import UNCERTAIN
-from ser_monitor.reporting.performance import FEWEST, measure_performance
+from ser_monitor.reporting.analysis.cells import UNCERTAIN
+from ser_monitor.reporting.analysis.performance import FEWEST, measure_performance
 from ser_monitor.reporting.wording import performance_in_words
 from tests.ser_monitor.reporting.fabricated import LABELS, feedback, filled_tables, segments
 
@@ -58,6 +58,10 @@ def test_intervals_are_those_over_speakers_and_sessions_of_unknown_ones(correcti
         figure = performance.figure(name)
         assert [figure["low"], figure["high"]] == pytest.approx(expected[key])
     assert (performance.figures["low"] <= performance.figures["high"]).all()
+
+
+def test_intervals_over_few_speakers_are_said_to_be_too_narrow(performance):
+    assert any("no more than 3 speakers" in sentence for sentence in performance_in_words(performance))
 
 
 def test_with_one_speaker_there_are_no_intervals():

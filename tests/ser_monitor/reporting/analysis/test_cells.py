@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from ser_monitor.events import NO_SPEECH
-from ser_monitor.reporting.cells import KEYS, cells_of, combine_cells, emotions_of, shown_segments
+from ser_monitor.reporting.analysis.cells import KEYS, cells_of, combine_cells, emotions_of, shown_segments
 from tests.ser_monitor.reporting.fabricated import BERLIN, LABELS, filled_tables, segments
 
 

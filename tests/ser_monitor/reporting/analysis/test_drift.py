@@ -8,7 +8,7 @@ import pytest
 
 from ser_embed.errors import InputError
 from ser_head.evaluation.calibration import reliability_table
-from ser_monitor.reporting.drift import (
+from ser_monitor.reporting.analysis.drift import (
     combine_counts,
     count_answers,
     measure_drift,

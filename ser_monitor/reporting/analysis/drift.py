@@ -18,11 +18,12 @@ import pandas as pd
 from ser_embed.reading import expect, input_error_on_read, read_json
 from ser_head.evaluation.calibration import BINS
 from ser_head.evaluation.predictions import PROBABILITY
-from ser_monitor.reporting.cells import shown_segments
+from ser_monitor.reporting.analysis.cells import shown_segments
 
 COUNT_KEYS = ("run", "emotion", "bin")
 _SMOOTHING = 0.5  # added to every count, so that a class which never came has a logarithm
-_BOUNDS = {0.1: "as in", 0.25: "somewhat different from", np.inf: "very different from"}
+_LEAST_CHANGE = 0.02  # of the mean confidence that is worth a word
+_BOUNDS = {0.1: "spread like", 0.25: "spread somewhat unlike", np.inf: "spread very unlike"}
 
 
 @dataclass(frozen=True)
@@ -53,9 +54,10 @@ class Drift:
     def words(self) -> str:
         """The change in one sentence."""
         sure = "surer than" if self.confidence > self.test_confidence else "less sure than"
-        sure = "as sure as" if abs(self.confidence - self.test_confidence) < 0.02 else sure
+        if abs(self.confidence - self.test_confidence) < _LEAST_CHANGE:
+            sure = "as sure as"
         return (
-            f"The answers are {_degree(self.answers_psi)} the test, and it is {sure} there: "
+            f"The answers are {_degree(self.answers_psi)} those in the test, and it is {sure} there: "
             f"{self.confidence:.0%} on average, {self.test_confidence:.0%} in the test."
         )
 
