@@ -13,7 +13,9 @@ from ser_embed import __version__
 if TYPE_CHECKING:
     from ser_head.config.inference import PredictConfig
     from ser_head.config.training import TrainConfig
+    from ser_head.inference.audio import Segment
     from ser_head.inference.predictor import Predictor
+    from ser_head.inference.stream import SegmentStream
     from ser_head.runs.results import RunResults
     from ser_head.runs.run import Run
     from ser_head.scoring.activation import activation
@@ -24,6 +26,8 @@ _NAMES = {
     "Predictor": "ser_head.inference.predictor",
     "Run": "ser_head.runs.run",
     "RunResults": "ser_head.runs.results",
+    "Segment": "ser_head.inference.audio",
+    "SegmentStream": "ser_head.inference.stream",
     "TrainConfig": "ser_head.config.training",
     "activation": "ser_head.scoring.activation",
 }
@@ -33,6 +37,8 @@ __all__ = [
     "Predictor",
     "Run",
     "RunResults",
+    "Segment",
+    "SegmentStream",
     "TrainConfig",
     "__version__",
     "activation",

@@ -12,8 +12,7 @@ from ser_monitor.segments.utterances import Utterance, UtteranceCutter
 from ser_monitor.segments.voice_activity import VoiceActivity
 
 if TYPE_CHECKING:
-    from ser_head.inference.audio import Segment
-    from ser_head.inference.stream import SegmentStream
+    from ser_head import Segment, SegmentStream
 
 MIN_SPEECH = 0.1  # share of a window that has to be speech: 0.3 s of 3 s, a short word
 _WHOLE_S = 60.0  # longer than any utterance
