@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ser_embed.errors import InputError
 from ser_embed.options import check_options, option
+from ser_embed.spec import RATE_HZ
 
 SWITCH = ("on", "off")
 SPEEDS = ("1", "max")
@@ -62,7 +63,7 @@ class WatchConfig:
         None, one_of=SPEEDS, help="pace of files: 1 is real time, max as fast as it goes (default: 1; folders: max)"
     )
     rate: int = option(
-        16_000, parse=int, ge=1_000, le=768_000, metavar="HZ", help="sampling rate of raw audio from a pipe, in Hz"
+        RATE_HZ, parse=int, ge=1_000, le=768_000, metavar="HZ", help="sampling rate of raw audio from a pipe, in Hz"
     )
     rules: Path | None = option(
         None, parse=Path, metavar="FILE", help="rules of alerts, in TOML; see docs/monitoring.md"

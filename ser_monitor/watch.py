@@ -73,7 +73,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _run(args: argparse.Namespace) -> CommandOutput:
     if args.list_devices:
-        from ser_monitor.sources.microphone import list_devices
+        from ser_monitor.sources.audio_devices import list_devices
 
         return CommandOutput(list_devices(), None)
     config = config_from_args(args, WatchConfig)

@@ -113,7 +113,7 @@ class Monitor:
         if self.scorer.failure is not None:
             raise SerError(f"scoring failed: {self.scorer.failure}") from self.scorer.failure
         for source in sources:
-            self.unreadable += getattr(source, "unreadable", [])
+            self.unreadable += source.unreadable
         if self.unreadable and len(self.unreadable) == len(sources) and not self.num_events:
             raise InputError(self.unreadable[0]["reason"])
 

@@ -2,10 +2,10 @@
 
     python -m tests.ser_monitor.faults FOLDER KILLS [--database URL] [--restart COMMAND]
 
-FOLDER is empty. All modules are imported once; each attempt is a forked process that listens to a file at full speed, and
-is killed with SIGKILL after a random time. In the middle third of the kills the webhook answers 503. With --restart, a
-shell command that restarts the database's server is run in every third attempt instead of the kill, and the attempt then
-ends by itself. Prints one JSON object: what was shown and is not in the database, gaps, and how often each alert came.
+FOLDER is empty. Modules are imported once; each attempt is a forked process that listens to a file at full speed, and is
+killed with SIGKILL after a random time. In the middle third of the kills the webhook answers 503. With --restart, a
+shell command that restarts the database's server is run in every third attempt instead of the kill, and the attempt
+then ends by itself. Prints one JSON object: what was shown and is not in the database, gaps, and how often each alert came.
 """
 
 import argparse
@@ -17,6 +17,8 @@ import signal
 import subprocess
 import threading
 import time
+import traceback
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -74,8 +76,14 @@ class Receiver:
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
 
-def prepare(folder: Path, port: int) -> list[str]:
-    """Write a run, a recording with pauses, and rules; return the arguments of `watch` but for the database."""
+def arguments_of(folder: Path) -> list[str]:
+    """Return the arguments of `watch` but for the database."""
+    options = ["--window", "1", "--hop", "0.5", "--vad", "off", "--speed", "max", "--unusual", "0"]
+    return [str(folder / "speech.wav"), "--run", str(folder / "run"), "--rules", str(folder / "rules.toml"), *options]
+
+
+def prepare(folder: Path, port: int) -> None:
+    """Write a run, a recording with pauses, and rules."""
     data = write_corpus(folder / "data" / "tones", 24)
     ser_embed.extract("mfcc", data=data, store=folder / "mfcc.h5")
     ser_head.train(store=folder / "mfcc.h5", protocol="random", epochs=2, out=folder / "run")
@@ -83,23 +91,30 @@ def prepare(folder: Path, port: int) -> list[str]:
     parts = [part for number in range(30) for part in (tone(4 * RATE_HZ, number), pause)]
     soundfile.write(folder / "speech.wav", np.concatenate(parts), RATE_HZ)
     (folder / "rules.toml").write_text(RULES.format(port=port))
-    options = ["--window", "1", "--hop", "0.5", "--vad", "off", "--speed", "max", "--unusual", "0"]
-    return [str(folder / "speech.wav"), "--run", str(folder / "run"), "--rules", str(folder / "rules.toml"), *options]
 
 
-def start(arguments: list[str], output: Path) -> int:
-    """Listen in a forked process, whose JSON lines go to a file; return its process id."""
+def fork(work: Callable[[], int | None], output: Path) -> int:
+    """Work in a forked process, whose output goes to a file; return its process id.
+
+    Threads do not survive a fork: this process itself must compute nothing.
+    """
     process_id = os.fork()
     if process_id:
         return process_id
     code = 1
     try:
-        handle = os.open(output, os.O_WRONLY | os.O_CREAT)
-        os.dup2(handle, 1)
+        os.dup2(os.open(output, os.O_WRONLY | os.O_CREAT), 1)
         os.dup2(os.open(output.with_suffix(".err"), os.O_WRONLY | os.O_CREAT), 2)
-        code = watch.main(arguments)
+        code = work() or 0
+    except BaseException:
+        traceback.print_exc()
     finally:
         os._exit(code)
+
+
+def start(arguments: list[str], output: Path) -> int:
+    """Listen in a forked process, whose JSON lines go to a file; return its process id."""
+    return fork(lambda: watch.main(arguments), output)
 
 
 def shown_events(output: Path) -> set[tuple[str, int]]:
@@ -126,7 +141,8 @@ def run(folder: Path, kills: int, url: str, restart: str | None) -> dict[str, An
         restart: shell command that restarts its server.
     """
     receiver, chance = Receiver(), random.Random(0)
-    arguments = [*prepare(folder, receiver.port), "--database", url]
+    os.waitpid(fork(lambda: prepare(folder, receiver.port), folder / "prepare.txt"), 0)
+    arguments = [*arguments_of(folder), "--database", url]
     started_s = time.monotonic()
     os.waitpid(start(arguments, folder / "whole.jsonl"), 0)
     whole_s = time.monotonic() - started_s
@@ -151,7 +167,7 @@ def run(folder: Path, kills: int, url: str, restart: str | None) -> dict[str, An
         table = database.segments(kind=None)
         stored = set(zip(table["session_id"], table["number"].astype(int), strict=True))
         alerts = set(database.alerts()["id"])
-        result = {
+        return {
             "killed": num_killed,
             "restarts": num_restarts,
             "exit_codes": sorted(set(codes)),
@@ -167,7 +183,6 @@ def run(folder: Path, kills: int, url: str, restart: str | None) -> dict[str, An
             "received_again_with_the_same_key": sum(count - 1 for count in receiver.received.values()),
             "refused": receiver.refused,
         }
-    return result
 
 
 def wait_for_deliveries(database: Database, longest_s: float = 90.0) -> None:
