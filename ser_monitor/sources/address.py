@@ -13,13 +13,14 @@ import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import urlsplit
 
 from ser_embed.errors import InputError
 from ser_embed.reading import shortened
 from ser_embed.spec import RATE_HZ
 from ser_monitor.sources.base import Recording, Source, SourceError
 from ser_monitor.sources.clock import SYSTEM_CLOCK, Clock
+from ser_monitor.sources.credentials import redacted, without_credentials
 from ser_monitor.sources.options import SourceOptions
 from ser_monitor.sources.raw_pcm import SAMPLE_BYTES, PcmRecording, PipeReader
 
@@ -29,54 +30,13 @@ _PROTOCOLS = "http,https,httpproxy,tls,tcp,udp,rtp,rtsp,rtsps,crypto"
 _PROGRAM = "ffmpeg"
 # What is heard before the streams are clear comes late, in one go; ffmpeg's own limit is five seconds.
 _ANALYSED_US = "1000000"
-_ADDRESS_IN_TEXT = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+")
-_HIDDEN = "***"
 _LOG_LINE = re.compile(r"(?:\[[^\[\]]* @ [^\[\]]*\] )?\[(?P<level>\w+)\] ?(?P<text>.*)")
 _FAILURES = ("error", "fatal", "panic")
 _DURATION = re.compile(r"\s*Duration: (\d+):(\d\d):(\d\d\.\d+)")
 _LOG_READ_AT_ONCE = 1 << 16  # bytes, all that a pipe holds
 _LONGEST_LOG_LINE = 1 << 12
-_SHORTEST_KEY = 4  # characters; a shorter value in a query, such as a number, is no secret
 _LAST_SHARE_MISSING = 0.05  # of a file may be missing at its end: the duration of an mp3 is an estimate
 _LONGEST_END_S = 5.0  # from the end of the samples to that of ffmpeg
-
-
-def redacted(address: str) -> str:
-    """Return an address without what may be a credential: user, password, query and fragment.
-
-    >>> redacted("rtsp://user:secret@camera.local:554/hall?token=1")
-    'rtsp://camera.local:554/hall'
-    """
-    parts = urlsplit(address)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-
-
-def without_credentials(text: str, address: str = "") -> str:
-    """Return a text in which every address is `redacted`, and no credential of one of them is left.
-
-    Args:
-        text: that may quote addresses.
-        address: one whose credentials the text may quote on their own.
-    """
-    text = _ADDRESS_IN_TEXT.sub(lambda match: _redacted_or_hidden(match[0]), text)
-    for secret in sorted(_secrets(address), key=len, reverse=True):
-        text = text.replace(secret, _HIDDEN)
-    return text
-
-
-def _redacted_or_hidden(address: str) -> str:
-    try:
-        return redacted(address)
-    except ValueError:  # a bracket without its other, for example
-        return _HIDDEN
-
-
-def _secrets(address: str) -> set[str]:
-    """Return the credentials of an address, as they are written and as they are meant."""
-    parts = urlsplit(address)
-    written = {parts.username or "", parts.password or "", parts.query, parts.fragment}
-    written |= {value for _, value in parse_qsl(parts.query) if len(value) >= _SHORTEST_KEY}
-    return {form for secret in written for form in (secret, unquote(secret)) if form}
 
 
 def require_address(address: str) -> str:

@@ -6,39 +6,19 @@ dropout of the block that follows.
 """
 
 import contextlib
-import os
 import queue
 import threading
 from collections.abc import Iterator
 from typing import Any
 
-from ser_embed.errors import InputError
 from ser_embed.reading import reason_of
+from ser_monitor.sources.audio_devices import DEVICES, fewest_channels, find_device, load_sounddevice, silent_stderr
 from ser_monitor.sources.base import Block, Recording, Source, SourceError
 from ser_monitor.sources.clock import SYSTEM_CLOCK, Clock
 from ser_monitor.sources.options import SourceOptions
 
 _QUEUED_S = 30.0
 _LONGEST_WAIT_S = 0.1  # until `stop` is seen
-_CHANNELS = (1, 2)  # what devices are asked for: some have no mono
-_STDERR = 2
-
-
-def list_devices() -> str:
-    """Return the microphones of this machine, one a line: number, name, channels, rate; the default has a star.
-
-    Raises:
-        InputError: PortAudio is not installed.
-    """
-    sounddevice = _sounddevice()
-    default = sounddevice.default.device[0]
-    lines = []
-    for number, device in enumerate(sounddevice.query_devices()):
-        if channels := device["max_input_channels"]:
-            about = f"{channels} channel{'s' * (channels > 1)}, {device['default_samplerate']:.0f} Hz"
-            mark = "*" if number == default else " "
-            lines.append(f"{mark} {number:>3}  {' '.join(device['name'].split())}  ({about})")
-    return "\n".join(lines) or "no microphone was found"
 
 
 class MicrophoneSource(Source):
@@ -64,11 +44,11 @@ class MicrophoneSource(Source):
 
     def recordings(self, stop: threading.Event) -> Iterator[Recording]:
         """Open the device and yield one recording, when its first samples are there; see `Source.recordings`."""
-        sounddevice = _sounddevice()
+        sounddevice = load_sounddevice()
         with contextlib.ExitStack() as stack:
             with self._as_source_error(sounddevice):
-                stack.enter_context(_devices.opening(sounddevice))
-                index, rate_hz = _find_device(sounddevice, self._device)
+                stack.enter_context(DEVICES.opening(sounddevice))
+                index, rate_hz = find_device(sounddevice, self._device)
                 capture = _Capture(self.description, rate_hz, self._options, self._clock)
                 stack.enter_context(_opened(sounddevice, index, capture, self._options))
             first = capture.next_block(stop)
@@ -156,44 +136,13 @@ class _MicrophoneRecording(Recording):
             yield block
 
 
-def _sounddevice() -> Any:
-    """Import sounddevice, which loads PortAudio and looks for devices.
-
-    Raises:
-        InputError: one of the two is not installed, or does not work.
-    """
-    try:
-        import sounddevice
-    except ImportError as error:
-        raise InputError("expected sounddevice, which reads microphones: pip install sounddevice") from error
-    except OSError as error:
-        raise InputError(
-            "expected the PortAudio library, which reads microphones: apt install libportaudio2"
-        ) from error
-    except Exception as error:  # PortAudio's own class, which cannot be imported either
-        raise InputError(f"PortAudio does not work: {reason_of(error)}") from error
-    return sounddevice
-
-
-def _find_device(sounddevice: Any, device: int | str | None) -> tuple[int, int]:
-    """Return the number of a microphone and its own rate in Hz.
-
-    Raises:
-        ValueError: there is none, or more than one is meant; PortAudio's own error says the same of numbers.
-    """
-    if device is None and sounddevice.default.device[0] < 0:
-        raise ValueError("this machine has no microphone")
-    description = sounddevice.query_devices(device, "input")
-    return description["index"], round(description["default_samplerate"])
-
-
 @contextlib.contextmanager
 def _opened(sounddevice: Any, index: int, capture: _Capture, options: SourceOptions) -> Iterator[None]:
     """Record from a device within the block."""
-    with _silent_stderr():
+    with silent_stderr():
         stream = sounddevice.InputStream(
             device=index,
-            channels=_channels(sounddevice, index, capture.rate_hz),
+            channels=fewest_channels(sounddevice, index, capture.rate_hz),
             samplerate=capture.rate_hz,
             blocksize=round(options.block_s * capture.rate_hz),
             dtype="float32",
@@ -204,62 +153,3 @@ def _opened(sounddevice: Any, index: int, capture: _Capture, options: SourceOpti
         yield
     finally:
         stream.close()  # passes over the errors of a device that is gone
-
-
-class _Devices:
-    """PortAudio's list of devices, which is made anew where that harms nobody.
-
-    A device that has been plugged in is seen only after PortAudio has been ended and begun again, which would close all
-    streams of the process. So it is done before a device is opened while no other is open.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._num_open = 0
-
-    @contextlib.contextmanager
-    def opening(self, sounddevice: Any) -> Iterator[None]:
-        """Look for devices again, and keep the list as it is until the block ends."""
-        with self._lock:
-            if not self._num_open:
-                with contextlib.suppress(sounddevice.PortAudioError):  # beginning had failed the last time
-                    sounddevice._terminate()
-                sounddevice._initialize()
-            self._num_open += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._num_open -= 1
-
-
-_devices = _Devices()
-
-
-def _channels(sounddevice: Any, index: int, rate_hz: int) -> int:
-    """Return the least number of channels that a device can be opened with."""
-    for channels in _CHANNELS[:-1]:
-        with contextlib.suppress(sounddevice.PortAudioError):
-            sounddevice.check_input_settings(index, channels=channels, dtype="float32", samplerate=rate_hz)
-            return channels
-    return _CHANNELS[-1]
-
-
-@contextlib.contextmanager
-def _silent_stderr() -> Iterator[None]:
-    """Keep what C libraries write to stderr off the terminal: ALSA lists every device that it failed to open.
-
-    Whatever else this process writes to stderr in the block is lost as well, so the block has to be short.
-    """
-    try:
-        saved = os.dup(_STDERR)
-    except OSError:  # it is closed
-        yield
-        return
-    try:
-        with open(os.devnull, "wb") as nothing:
-            os.dup2(nothing.fileno(), _STDERR)
-        yield
-    finally:
-        os.dup2(saved, _STDERR)
-        os.close(saved)

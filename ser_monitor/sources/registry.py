@@ -13,13 +13,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ser_embed.errors import InputError
-from ser_monitor.sources.address import AddressSource, require_address, without_credentials
+from ser_monitor.sources.address import AddressSource, require_address
 from ser_monitor.sources.base import Source
+from ser_monitor.sources.credentials import without_credentials
 from ser_monitor.sources.file import FileSource
 from ser_monitor.sources.folder import FolderSource
 from ser_monitor.sources.microphone import MicrophoneSource
 from ser_monitor.sources.options import SourceOptions
-from ser_monitor.sources.raw_pcm import PipeSource, StdinSource
+from ser_monitor.sources.pipes import PipeSource, StdinSource
 
 _MICROPHONE = "mic"
 _STDIN = "-"

@@ -1,104 +1,17 @@
-"""Microphones: samples, dropouts, and everything that can be missing, with a PortAudio that a test plays."""
+"""Microphones: samples, dropouts, and plugging in again."""
 
-import builtins
-import os
-import sys
 import threading
-import types
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
-from ser_embed.errors import InputError
 from ser_monitor.sources.base import STOPPED, SourceError
-from ser_monitor.sources.microphone import MicrophoneSource, list_devices
+from ser_monitor.sources.microphone import MicrophoneSource
 from ser_monitor.sources.options import SourceOptions
 from ser_monitor.sources.reopening import SourceStatus, reopened
+from tests.ser_monitor.sources.fake_sounddevice import BLOCK, RATE_HZ, FakeSounddevice, FakeStream, channels, use
 from tests.ser_monitor.sources.fakes import NOON, FakeClock, listen, listen_until_failure, tone
-
-RATE_HZ = 8_000
-BLOCK = 800
-
-
-class PortAudioError(Exception):
-    pass
-
-
-class FakeSounddevice(types.ModuleType):
-    """As much of the module `sounddevice` as is used, with three devices: a speaker, a mono and a stereo microphone.
-
-    Attributes:
-        script: samples for the callback, (samples, status overflow, device time), which come when a stream starts.
-        calls: what was called, in order.
-    """
-
-    PortAudioError = PortAudioError
-
-    def __init__(self, script: list[tuple[np.ndarray, bool, float]]) -> None:
-        super().__init__("sounddevice")
-        self.script, self.calls = script, list[str]()
-        self.default = types.SimpleNamespace(device=[1, 0])
-        self.devices = [
-            {"name": "Loud\nspeaker", "index": 0, "max_input_channels": 0, "default_samplerate": 48_000.0},
-            {"name": "Built-in", "index": 1, "max_input_channels": 1, "default_samplerate": float(RATE_HZ)},
-            {"name": "USB  Audio", "index": 2, "max_input_channels": 2, "default_samplerate": 44_100.0},
-        ]
-
-    def query_devices(self, device: Any = None, kind: str | None = None) -> Any:
-        if kind is None:
-            return self.devices
-        if isinstance(device, str):
-            matches = [item for item in self.devices if device.lower() in str(item["name"]).lower()]
-            if len(matches) != 1:
-                raise ValueError(f"No input device matching {device!r}")
-            return matches[0]
-        number = self.default.device[0] if device is None else device
-        if number >= len(self.devices):
-            raise PortAudioError(f"Error querying device {number}")
-        return self.devices[number]
-
-    def check_input_settings(self, device: int, channels: int, **_: Any) -> None:
-        if channels != self.devices[device]["max_input_channels"]:
-            raise PortAudioError("Invalid number of channels", -9998)
-
-    def InputStream(self, **settings: Any) -> "FakeStream":  # noqa: N802 - the module's name
-        self.calls.append(f"open {settings['device']} {settings['channels']} {settings['samplerate']}")
-        assert settings["blocksize"] == settings["samplerate"] / 10
-        return FakeStream(self, settings["callback"])
-
-    def _terminate(self) -> None:
-        self.calls.append("terminate")
-
-    def _initialize(self) -> None:
-        self.calls.append("initialize")
-
-
-class FakeStream:
-    def __init__(self, module: FakeSounddevice, callback: Callable[..., None]) -> None:
-        self._module, self._callback = module, callback
-
-    def start(self) -> None:
-        for samples, overflow, device_s in self._module.script:
-            status = types.SimpleNamespace(input_overflow=overflow)
-            memory = samples.copy()
-            self._callback(memory, len(samples), types.SimpleNamespace(inputBufferAdcTime=device_s), status)
-            memory[:] = np.nan  # PortAudio uses it again
-        self._module.script = []
-
-    def close(self) -> None:
-        self._module.calls.append("close")
-
-
-def use(monkeypatch: pytest.MonkeyPatch, *script: tuple[np.ndarray, bool, float]) -> FakeSounddevice:
-    module = FakeSounddevice(list(script))
-    monkeypatch.setitem(sys.modules, "sounddevice", module)
-    return module
-
-
-def channels(samples: np.ndarray) -> np.ndarray:
-    return samples[:, np.newaxis]
 
 
 def test_samples_come_through_until_the_device_is_unplugged(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,58 +94,6 @@ def test_devices_by_number_and_by_name_and_those_without_mono(monkeypatch: pytes
         np.testing.assert_array_equal(next(recording.blocks()).samples, stereo[:, :1])
 
 
-@pytest.mark.parametrize(
-    ("device", "reason"),
-    [
-        ("9", "microphone 9: Error querying device 9"),
-        ("webcam", "microphone webcam: No input device matching 'webcam'"),
-    ],
-)
-def test_an_unknown_device_is_one_line(monkeypatch: pytest.MonkeyPatch, device: str, reason: str) -> None:
-    use(monkeypatch)
-    with pytest.raises(InputError, match=f"^{reason}$"):
-        next(reopened(MicrophoneSource("desk", device), threading.Event()))
-
-
-def test_a_machine_without_a_microphone_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    module = use(monkeypatch)
-    module.default.device[0] = -1
-    with pytest.raises(SourceError, match="^microphone: this machine has no microphone$"):
-        next(MicrophoneSource("desk").recordings(threading.Event()))
-    module.devices = module.devices[:1]
-    assert list_devices() == "no microphone was found"
-
-
-def test_missing_libraries_are_one_line_that_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "sounddevice", raising=False)
-    original = builtins.__import__
-
-    def failing(error: Exception) -> Callable[..., Any]:
-        def import_module(name: str, *args: Any) -> Any:
-            if name == "sounddevice":
-                raise error
-            return original(name, *args)
-
-        return import_module
-
-    for error, expected in (
-        (OSError("PortAudio library not found"), "apt install libportaudio2"),
-        (ImportError("no module"), "pip install sounddevice"),
-        (PortAudioError("Error initializing PortAudio"), "PortAudio does not work: Error initializing PortAudio"),
-    ):
-        monkeypatch.setattr(builtins, "__import__", failing(error))
-        with pytest.raises(InputError, match=expected):
-            next(MicrophoneSource("desk").recordings(threading.Event()))
-
-
-def test_microphones_are_listed_one_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    use(monkeypatch)
-    assert list_devices().splitlines() == [
-        "*   1  Built-in  (1 channel, 8000 Hz)",
-        "    2  USB Audio  (2 channels, 44100 Hz)",
-    ]
-
-
 def test_a_microphone_that_is_plugged_in_again_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     part = channels(tone(BLOCK))
     module = use(monkeypatch, (part, False, 0.0))
@@ -265,19 +126,3 @@ def test_a_second_microphone_does_not_make_the_list_anew(monkeypatch: pytest.Mon
     next(MicrophoneSource("door", "usb").recordings(threading.Event()))
     assert module.calls.count("initialize") == 1
     first.close()  # type: ignore[attr-defined]
-
-
-def test_what_portaudio_writes_to_stderr_stays_off_the_terminal(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    module = use(monkeypatch, (channels(tone(BLOCK)), False, 0.0))
-    original = module.InputStream
-
-    def noisy(**settings: Any) -> FakeStream:
-        os.write(2, b"ALSA lib pcm.c:2664:(snd_pcm_open_noupdate) Unknown PCM\n")
-        return original(**settings)
-
-    monkeypatch.setattr(module, "InputStream", noisy)
-    next(MicrophoneSource("desk").recordings(threading.Event()))
-    os.write(2, b"after\n")
-    assert capfd.readouterr().err == "after\n"
