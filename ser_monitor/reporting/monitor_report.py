@@ -131,6 +131,6 @@ def _unusual_lead(findings: Findings) -> str:
     number = len(findings.data.stretches)
     raised = f"{number_in_words(findings.num_unusual_alerts, 'alert')} of the kind “unusual” came as it happened."
     if not number:
-        return f"Looking back, no stretch differs from the rest of its session; {raised}"
-    stretches = number_in_words(number, "stretch")
-    return f"Looking back at whole sessions, {stretches} differ{'s' if number == 1 else ''} from the rest; {raised}"
+        return f"Looking back, no stretch is unusual for its speaker or source; {raised}"
+    stretches = f"{number_in_words(number, 'stretch')} {'is' if number == 1 else 'are'}"
+    return f"Looking back, {stretches} unusual for the speaker, or for the source where nobody is named; {raised}"

@@ -1,6 +1,6 @@
 """Data of a report: what the database holds of a period, with segments already added up to cells.
 
-Segments are read day by day and source by source, so that memory does not grow with the period.
+Segments are read source by source and day by day, so that memory hardly grows with the period.
 """
 
 import re
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from ser_monitor.database.database import Database
 
 STRETCH_COLUMNS = ("session", "source", "speaker", "start", "end", "signal", "direction", "size")
+# What change points are found in; of a whole period at 86 400 windows a day, so only these are kept.
+_WATCHED = ("session_id", "number", "source", "speaker", "started_at", "start_s", "end_s", "activation")
 _LONGEST_NAME = 40  # characters of a source or speaker in the name of a folder
 
 
@@ -60,7 +62,7 @@ class ReportData:
         scope: what the report is about.
         cells: see `ser_monitor.reporting.analysis.cells`.
         counts: see `ser_monitor.reporting.analysis.drift.count_answers`.
-        stretches: unusual stretches, columns `STRETCH_COLUMNS`; one that goes on over midnight is two.
+        stretches: unusual stretches, columns `STRETCH_COLUMNS`; what is usual is that of the source in the period.
         alerts: that were raised in the period, see `ser_monitor.reporting.analysis.alert_tables`.
         feedback: corrections made in the period, see `ser_monitor.reporting.analysis.performance`.
     """
@@ -86,16 +88,21 @@ class ReportData:
         Args:
             database: an open one.
             scope: what the report is about.
-            find_stretches: finds unusual stretches in segments, see `ser_monitor.patterns.change_points`.
+            find_stretches: finds unusual stretches in the segments of a source, with the columns `_WATCHED`; see
+                `ser_monitor.patterns.change_points`.
 
         Raises:
             SerError: the database cannot be read.
         """
         cells, counts, stretches = [], [], []
-        for segments in _segments(database, scope):
-            cells.append(cells_of(segments, scope.period.zone))
-            counts.append(count_answers(segments))
-            stretches.append(find_stretches(shown_segments(segments)))
+        for source in [scope.source] if scope.source is not None else database.sources()["name"]:
+            watched = []
+            for segments in _segments(database, replace(scope, source=source)):
+                cells.append(cells_of(segments, scope.period.zone))
+                counts.append(count_answers(segments))
+                watched.append(shown_segments(segments)[list(_WATCHED)])
+            if watched:
+                stretches.append(find_stretches(pd.concat(watched, ignore_index=True)))
         chosen: dict[str, Any] = {"since": scope.period.since, "until": scope.period.until}
         chosen |= {"source": scope.source, "speaker": scope.speaker}
         return cls(
@@ -109,20 +116,17 @@ class ReportData:
 
 
 def _segments(database: "Database", scope: Scope) -> Iterator[pd.DataFrame]:
-    """Yield the segments of each day and source with the run that scored them, without those that are empty."""
-    names = [scope.source] if scope.source is not None else database.sources()["name"].tolist()
-    sessions = database.sessions(until=scope.period.until)
+    """Yield the segments of each day with the run that scored them, without days that have none."""
+    sessions = database.sessions(until=scope.period.until, source=scope.source)
     if sessions.empty:
         return
     runs = sessions.set_index("id")["run"]
     begin = max(scope.period.since, sessions["started_at"].min())  # a period may begin centuries before
     for day in replace(scope.period, since=begin).days():
-        for name in names:
-            segments = database.segments(
-                since=day.since, until=day.until, source=name, speaker=scope.speaker, kind=None
-            )
-            if len(segments):
-                yield segments.assign(run=segments["session_id"].map(runs))
+        chosen: dict[str, Any] = {"source": scope.source, "speaker": scope.speaker, "kind": None}
+        segments = database.segments(since=day.since, until=day.until, **chosen)
+        if len(segments):
+            yield segments.assign(run=segments["session_id"].map(runs))
 
 
 def _put_together(stretches: list[pd.DataFrame]) -> pd.DataFrame:

@@ -111,7 +111,7 @@ def _unusual(findings: Findings) -> Table:
         text_column("speaker", "speaker"),
         text_column("signal", "what"),
         text_column("direction", "direction"),
-        decimal_column("size", "size"),
+        decimal_column("size", "size, in spreads"),
         text_column("session", "session"),
     )
     return Table("unusual", findings.data.stretches, columns)

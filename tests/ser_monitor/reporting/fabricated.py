@@ -114,8 +114,9 @@ class FakeTables:
     def sources(self) -> pd.DataFrame:
         return pd.DataFrame({"name": sorted(self.rows["source"].unique())})
 
-    def sessions(self, **_: object) -> pd.DataFrame:
-        first = self.rows.groupby("session_id", as_index=False)[["run", "started_at"]].first()
+    def sessions(self, *, until, source) -> pd.DataFrame:
+        rows = self.rows[(self.rows["source"] == source) & (self.rows["started_at"] < until)]
+        first = rows.groupby("session_id", as_index=False)[["run", "started_at"]].first()
         return first.rename(columns={"session_id": "id"})
 
     def segments(self, *, kind=None, **chosen):

@@ -1,17 +1,18 @@
 """Data of a report, read from a real database: the figures are those of its own trends, whatever the period."""
 
+import dataclasses
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from ser_monitor.database.database import Database
 from ser_monitor.database.writer import EventWriter
 from ser_monitor.events import NO_SPEECH, Alert, AlertEnd, Event, Session
+from ser_monitor.patterns.change_points import unusual_stretches
 from ser_monitor.reporting.findings import Findings
 from ser_monitor.reporting.periods import Period
-from ser_monitor.reporting.report_data import ReportData, Scope
+from ser_monitor.reporting.report_data import STRETCH_COLUMNS, ReportData, Scope
 from tests.ser_monitor.reporting.fabricated import BERLIN, LABELS, START, no_stretches
 
 NUM_WINDOWS = 300
@@ -120,15 +121,31 @@ def test_a_period_that_begins_centuries_ago_is_read_at_once(database):
     assert load(database, since=datetime(2001, 1, 1, tzinfo=UTC), until=datetime(2002, 1, 1, tzinfo=UTC)).cells.empty
 
 
-def test_segments_are_given_to_the_change_points_day_by_day_and_source_by_source(database):
+def test_change_points_are_found_in_the_whole_period_of_each_source(database):
     seen = []
 
     def find(rows):
-        local = rows["started_at"].dt.tz_convert("Europe/Berlin")
-        seen.append((local.dt.date.unique().tolist(), rows["source"].unique().tolist(), len(rows)))
-        return no_stretches(rows)
+        seen.append(rows)
+        return unusual_stretches(rows)
 
     ReportData.load(database, Scope(Period(START, START + timedelta(days=3), BERLIN)), find)
-    assert all(len(days) == len(sources) == 1 for days, sources, _ in seen)
-    assert sum(number for *_, number in seen) == 2 * 3 * 96
-    assert pd.Series([days[0] for days, *_ in seen]).is_monotonic_increasing
+    assert [rows["source"].unique().tolist() for rows in seen] == [["desk"], ["hall"]]
+    assert all(rows["number"].tolist() == list(range(3 * 96)) for rows in seen)
+
+
+def test_a_raised_hour_is_an_unusual_stretch(tmp_path):
+    rng = np.random.default_rng(1)
+    with Database(tmp_path / "monitor.db") as database, EventWriter(database) as writer:
+        writer.put(session("s1", "hall", "anna"))
+        for number in range(600):
+            calm = dataclasses.replace(event("s1", number, rng), label="sad", activation=float(rng.uniform(0.2, 0.4)))
+            writer.put(dataclasses.replace(calm, activation=0.97) if 300 <= number < 360 else calm)
+        writer.flush()
+        period = Period(START, START + timedelta(days=7), BERLIN)
+        stretches = ReportData.load(database, Scope(period), unusual_stretches).stretches
+    assert set(STRETCH_COLUMNS) == set(stretches)
+    (row,) = stretches.to_dict("records")
+    assert (row["session"], row["speaker"], row["direction"]) == ("s1", "anna", "higher")
+    begin, end = (START + timedelta(seconds=number * STEP_S) for number in (300, 360))
+    assert abs(row["start"] - begin) <= timedelta(seconds=2 * STEP_S)
+    assert abs(row["end"] - end) <= timedelta(seconds=2 * STEP_S)
