@@ -4,6 +4,7 @@ Moments have UTC as their time zone. Segments have a column p_<emotion> for each
 probability as scored, and s_<emotion> with that after smoothing; they are missing where nobody spoke.
 """
 
+import json
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ CHUNK_ROWS = 20_000  # read at a time: some 20 MB
 _PREFIXES = {"p_": "probabilities", "s_": "smoothed"}
 _SOURCE, _SPEAKER = sources.c.name.label("source"), sessions.c.speaker
 _SEGMENT_COLUMNS = [column for column in segments.c if column.name not in ("id", *_PREFIXES.values())]
+_DOCUMENTS = [sa.type_coerce(segments.c[name], sa.Text).label(name) for name in _PREFIXES.values()]  # as texts
 _MOMENTS = ("created_at", "started_at", "ended_at", "began_at", "raised_at", "acknowledged_at", "at")
 _COLUMNS = [column for table in (sources, sessions, segments, alerts, feedback, audit) for column in table.c]
 _TEXTS = {column.name: "str" for column in _COLUMNS if isinstance(column.type, AnyText)} | {"source": "str"}
@@ -130,8 +132,7 @@ class Queries(OpenDatabase):
             DatabaseError: the database failed.
             InputError: a moment is not written as it has to be.
         """
-        documents = [segments.c[name] for name in _PREFIXES.values()]
-        query = sa.select(_SOURCE, _SPEAKER, *_SEGMENT_COLUMNS, *documents)
+        query = sa.select(_SOURCE, _SPEAKER, *_SEGMENT_COLUMNS, *_DOCUMENTS)
         query = query.join_from(segments, sessions).join(sources)
         query = query.where(*selection.conditions(segments.c.started_at, segments.c.kind))
         query = query.order_by(segments.c.started_at, segments.c.id)
@@ -193,8 +194,7 @@ class Queries(OpenDatabase):
             InputError: a moment is not written as it has to be.
         """
         corrections = [feedback.c[name] for name in ("emotion", "author", "created_at", "note")]
-        documents = [segments.c[name] for name in _PREFIXES.values()]
-        query = sa.select(_SOURCE, _SPEAKER, *_SEGMENT_COLUMNS, *corrections, *documents)
+        query = sa.select(_SOURCE, _SPEAKER, *_SEGMENT_COLUMNS, *corrections, *_DOCUMENTS)
         query = query.join_from(feedback, segments).join(sessions).join(sources)
         query = query.where(*Selection(since, until, source, speaker).conditions(feedback.c.created_at))
         with self.reading() as connection:
@@ -214,13 +214,14 @@ def _emotions(connection: sa.Connection) -> list[str]:
 
 
 def _segment_table(rows: Sequence[Any], names: list[str], emotions: list[str]) -> "pd.DataFrame":
-    """Return segments as a table; their last two columns are the documents of probabilities."""
+    """Return segments as a table; their last two columns are documents of probabilities."""
     import pandas as pd
 
-    table = _frame(rows, names)
+    num_documents = len(_DOCUMENTS)
+    table = _frame([row[:-num_documents] for row in rows], names[:-num_documents])
     columns = {}
-    for prefix, name in _PREFIXES.items():
-        documents = table.pop(name)
+    for index, prefix in enumerate(_PREFIXES, start=-num_documents):
+        documents = json.loads(f"[{','.join(row[index] for row in rows)}]")  # faster than one after the other
         for emotion in emotions:
             values = [document.get(emotion) for document in documents]
             columns[prefix + emotion] = pd.Series(values, table.index, dtype="float64")
