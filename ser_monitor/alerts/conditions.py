@@ -1,4 +1,4 @@
-"""Conditions over the windows of one session: when one begins to hold, and when it has ended.
+"""Conditions of rules over the windows of one session: when one begins to hold, and when it has ended.
 
 "For 5 s" means that the condition was met in consecutive windows that together stand for at least 5 s of audio (see
 `ser_monitor.alerts.quantities`): five windows at a hop of 1 s. Windows without a value, and audio that was lost,
@@ -9,14 +9,67 @@ Once a condition holds, it ends only when its value has gone back over the thres
 """
 
 import math
+import operator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from ser_monitor.alerts.grammar import Condition
-from ser_monitor.alerts.quantities import TOLERANCE_S, Steps
+from ser_monitor.alerts.quantities import TOLERANCE_S, Quantity, Steps, duration_text
 from ser_monitor.events import Event
 
+COMPARISONS: dict[str, Callable[[float, float], bool]] = {
+    ">": operator.gt,
+    ">=": operator.ge,
+    "<": operator.lt,
+    "<=": operator.le,
+}
 LONGEST_PAUSE_S = 2.0
+
+
+@dataclass(frozen=True)
+class Condition:
+    """The condition of a rule.
+
+    Attributes:
+        quantity: what is measured.
+        comparison: a key of `COMPARISONS`.
+        threshold: what the quantity is compared with.
+        duration_s: how much audio it has to hold for; 0 is a single window.
+        is_state: whether it is written by the quantity's name alone, without the comparison.
+    """
+
+    quantity: Quantity
+    comparison: str
+    threshold: float
+    duration_s: float = 0.0
+    is_state: bool = False
+
+    def is_met(self, value: float) -> bool:
+        """Return whether a value is on the asked side of the threshold."""
+        return COMPARISONS[self.comparison](value, self.threshold)
+
+    def is_kept(self, value: float, hysteresis: float) -> bool:
+        """Return whether a value has not gone back over the threshold by the hysteresis.
+
+        Args:
+            value: of the quantity.
+            hysteresis: how far back it has to go, bounded by half of what there is between threshold and end of the
+                scale, so that any condition can end.
+        """
+        if self.comparison in (">", ">="):
+            back = -min(hysteresis, (self.threshold - self.quantity.lowest) / 2)
+        else:
+            back = min(hysteresis, (self.quantity.highest - self.threshold) / 2)
+        return COMPARISONS[self.comparison](value, self.threshold + back)
+
+    def __str__(self) -> str:
+        comparison = "" if self.is_state else f" {self.comparison} {_number_text(self.threshold)}"
+        duration = f" for {duration_text(self.duration_s)}" if self.duration_s else ""
+        return f"{self.quantity}{comparison}{duration}"
+
+
+def _number_text(number: float) -> str:
+    return str(int(number)) if number == int(number) else repr(number)
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,7 @@ class Delivery:
         self._changed = threading.Condition()
         self._notified = self._closing = self._database_failed = False
         self._ends_at = math.inf  # of the monotonic clock
-        self._in_flight: set[tuple[str, str]] = set()
+        self._in_flight: set[tuple[str, str, int]] = set()
         self._workers: dict[str, _Worker] = {}
 
     def start(self) -> None:
@@ -140,9 +140,9 @@ class Delivery:
             in_flight = self._in_flight.copy()  # before claiming: what is sent meanwhile is claimed too, but done
         until = now + timedelta(seconds=CLAIM_S)
         for delivery in self._store.claim_deliveries(now, until):
-            if _key(delivery) not in in_flight:
+            if _attempt(delivery) not in in_flight:
                 with self._changed:
-                    self._in_flight.add(_key(delivery))
+                    self._in_flight.add(_attempt(delivery))
                 self._worker(delivery.channel).put(_Claim(delivery, until))
 
     def _worker(self, channel: str) -> "_Worker":
@@ -157,7 +157,7 @@ class Delivery:
                 self._send(claim.delivery)
         finally:
             with self._changed:
-                self._in_flight.discard(_key(claim.delivery))
+                self._in_flight.discard(_attempt(claim.delivery))
 
     def _send(self, delivery: PendingDelivery) -> None:
         """Send an alert and record what came of it."""
@@ -245,8 +245,9 @@ class _Worker:
             self._deliver(claim)
 
 
-def _key(delivery: PendingDelivery) -> tuple[str, str]:
-    return delivery.alert.id, delivery.channel
+def _attempt(delivery: PendingDelivery) -> tuple[str, str, int]:
+    """Return what tells one attempt from any other, also of the same delivery."""
+    return delivery.alert.id, delivery.channel, delivery.attempts
 
 
 def _as_delivery_error(error: Exception) -> DeliveryError:

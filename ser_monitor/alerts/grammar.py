@@ -12,14 +12,14 @@ one of the words above, stands in double quotes.
 import difflib
 import json
 import math
-import operator
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import NoReturn
 
 from ser_embed.errors import InputError
 from ser_embed.reading import shortened
+from ser_monitor.alerts.conditions import COMPARISONS, Condition
 from ser_monitor.alerts.quantities import (
     UNCERTAIN,
     UNITS_S,
@@ -36,12 +36,6 @@ from ser_monitor.alerts.quantities import (
 )
 from ser_monitor.events import UNFAMILIAR_ABOVE
 
-COMPARISONS: dict[str, Callable[[float, float], bool]] = {
-    ">": operator.gt,
-    ">=": operator.ge,
-    "<": operator.lt,
-    "<=": operator.le,
-}
 RISE_OVER_S = 30.0  # where `rise` names no duration
 LONGEST_WINDOW_S = 3600.0  # of `share` and `rise`, which look at all windows of that time again for each new one
 LONGEST_DURATION_S = 86400.0
@@ -59,48 +53,6 @@ _TOKENS = re.compile(
     )""",
     re.VERBOSE | re.DOTALL,
 )
-
-
-@dataclass(frozen=True)
-class Condition:
-    """The condition of a rule.
-
-    Attributes:
-        quantity: what is measured.
-        comparison: a key of `COMPARISONS`.
-        threshold: what the quantity is compared with.
-        duration_s: how much audio it has to hold for; 0 is a single window.
-        is_state: whether it is written by the quantity's name alone, without the comparison.
-    """
-
-    quantity: Quantity
-    comparison: str
-    threshold: float
-    duration_s: float = 0.0
-    is_state: bool = False
-
-    def is_met(self, value: float) -> bool:
-        """Return whether a value is on the asked side of the threshold."""
-        return COMPARISONS[self.comparison](value, self.threshold)
-
-    def is_kept(self, value: float, hysteresis: float) -> bool:
-        """Return whether a value has not gone back over the threshold by the hysteresis.
-
-        Args:
-            value: of the quantity.
-            hysteresis: how far back it has to go, bounded by half of what there is between threshold and end of the
-                scale, so that any condition can end.
-        """
-        if self.comparison in (">", ">="):
-            back = -min(hysteresis, (self.threshold - self.quantity.lowest) / 2)
-        else:
-            back = min(hysteresis, (self.quantity.highest - self.threshold) / 2)
-        return COMPARISONS[self.comparison](value, self.threshold + back)
-
-    def __str__(self) -> str:
-        comparison = "" if self.is_state else f" {self.comparison} {_number_text(self.threshold)}"
-        duration = f" for {duration_text(self.duration_s)}" if self.duration_s else ""
-        return f"{self.quantity}{comparison}{duration}"
 
 
 STATES: dict[str, tuple[Quantity, float]] = {
@@ -265,7 +217,3 @@ def nearest(name: str, names: Collection[str]) -> str:
     """
     close = difflib.get_close_matches(name, names, n=1)
     return f" (did you mean {close[0]}?)" if close else ""
-
-
-def _number_text(number: float) -> str:
-    return str(int(number)) if number == int(number) else repr(number)

@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable, Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ser_monitor.alerts.conditions import LONGEST_PAUSE_S, ConditionState, Holding
@@ -93,6 +93,7 @@ def test_a_condition_holds_where_a_search_over_all_stretches_says_so(
     assert holds(f"activation > 0.6 for {duration_s} s", events, hysteresis) == expected
 
 
+@settings(max_examples=40)
 @given(sessions(), st.sampled_from([0.0, 0.1]))
 def test_less_activation_is_the_mirror_of_more(events: list[Event], hysteresis: float) -> None:
     mirrored = [
@@ -103,6 +104,7 @@ def test_less_activation_is_the_mirror_of_more(events: list[Event], hysteresis: 
     assert holds("activation < 0.375 for 2 s", mirrored, hysteresis) == above
 
 
+@settings(max_examples=40)
 @given(sessions())
 def test_a_stretch_is_at_least_as_long_as_asked(events: list[Event]) -> None:
     for event, holding in zip(events, observe("activation > 0.6 for 3 s", events), strict=True):

@@ -434,31 +434,34 @@ def test_what_is_sent_while_it_is_claimed_again_is_not_sent_again(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first alert is sent, and the second one begun, between the second claim and its answer."""
-    store, clock, second_begun = Store(), Clock(), threading.Event()
-    gates = {alert(number).id: threading.Event() for number in (1, 2)}
+    store, clock = Store(), Clock()
+    begun, gates = ({alert(number).id: threading.Event() for number in (1, 2)} for _ in range(2))
     send, claim, claims = receiver.send, store.claim_deliveries, []
 
     def send_at_the_gate(sent: Alert) -> None:
         send(sent)
-        if sent == alert(2):
-            second_begun.set()
+        begun[sent.id].set()
         gates[sent.id].wait(PATIENCE_S)
 
     def claim_slowly(now: datetime, until: datetime) -> list[Pending]:
-        claims.append(rows := claim(now, until))
+        rows = claim(now, until)
+        with store.changed:
+            claims.append(rows)
+            store.changed.notify_all()
         if len(claims) == 3:
             gates[alert(1).id].set()
-            second_begun.wait(PATIENCE_S)
+            begun[alert(2).id].wait(PATIENCE_S)
         return rows
 
     monkeypatch.setattr(receiver, "send", send_at_the_gate)
     monkeypatch.setattr(store, "claim_deliveries", claim_slowly)
     with delivering(store, clock) as delivery:
-        for number, pause_s in ((1, CLAIM_S / 2), (2, CLAIM_S / 2)):
-            store.commit(dataclasses.replace(alert(number)), channels=["test"])
+        for number in (1, 2):
+            store.commit(alert(number), channels=["test"])
             delivery.notify()
             store.wait(lambda: len(claims) == number)  # noqa: B023
-            clock.advance(pause_s)
+            assert begun[alert(1).id].wait(PATIENCE_S)
+            clock.advance(CLAIM_S / 2)
         delivery.notify()
         store.wait(lambda: store.rows[alert(1).id, "test"].state == "sent")
         gates[alert(2).id].set()

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ser_embed.errors import InputError
-from ser_monitor.alerts.grammar import COMPARISONS, STATES, Condition, parse_condition
+from ser_monitor.alerts.conditions import COMPARISONS, Condition
+from ser_monitor.alerts.grammar import STATES, parse_condition
 from ser_monitor.alerts.quantities import (
     Activation,
     Emotion,

@@ -1,10 +1,13 @@
 """Rules: what a file says, defaults, and one line with its number for whatever is wrong."""
 
 import os
+import re
 import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ser_embed.errors import InputError
 from ser_monitor.alerts.channels.base import ChannelContext
@@ -136,6 +139,21 @@ def changed(before: str, after: str) -> str:
 def test_whatever_is_wrong_is_one_line_with_its_number(text: str, line: int, error: str) -> None:
     with pytest.raises(InputError, match=rf"^rules\.toml, line {line}: {error}[^\n]*$"):
         parse_rules(text, "rules.toml", LABELS, CONTEXT)
+
+
+@given(st.integers(0, len(FILE)), st.integers(0, 20), st.text(alphabet="[]{}\"'=#\n\\ .,xµ\0\r", max_size=5))
+def test_any_other_damage_is_one_line_with_a_number(begin: int, length: int, put_in: str) -> None:
+    damaged = FILE[:begin] + put_in + FILE[begin + length :]
+    try:
+        rules = parse_rules(damaged, "rules.toml", LABELS, CONTEXT)
+    except InputError as error:
+        message = str(error)
+        match = re.fullmatch(r"rules\.toml, line (\d+): [^\n]+", message)
+        lines = int(match[1]) if match else 0
+        if not 1 <= lines <= damaged.count("\n") + 1:
+            pytest.fail(message)
+    else:
+        assert 1 <= len(rules) <= 2
 
 
 def test_a_file_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
