@@ -412,7 +412,9 @@ class TestDocuments:
         assert [line for line in snippets(text) if line][:2] == ["make demo", "make test"]
         assert text.count("python -m ser_") >= 3
 
-    @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "data/README.md", "docs/monitoring.md", "docs/figures.md"])
+    @pytest.mark.parametrize(
+        "name", ["README.md", "CONTRIBUTING.md", "data/README.md", "docs/monitoring.md", "docs/figures.md"]
+    )
     def test_documents_name_only_what_exists(self, name: str) -> None:
         assert not wrong_snippets((ROOT / name).read_text("utf-8"))
 

@@ -2,10 +2,11 @@
 
     python -m tests.ser_monitor.faults FOLDER KILLS [--database URL] [--restart COMMAND]
 
-FOLDER is empty. Modules are imported once; each attempt is a forked process that listens to a file at full speed, and is
-killed with SIGKILL after a random time. In the middle third of the kills the webhook answers 503. With --restart, a
+FOLDER is empty. Modules are imported once; each attempt is a forked process that listens to a file at full speed, and
+is killed with SIGKILL after a random time. In the middle third of the kills the webhook answers 503. With --restart, a
 shell command that restarts the database's server is run in every third attempt instead of the kill, and the attempt
-then ends by itself. Prints one JSON object: what was shown and is not in the database, gaps, and how often each alert came.
+then ends by itself. Prints one JSON object: what was shown and is not in the database, gaps, and how often each alert
+came.
 """
 
 import argparse
