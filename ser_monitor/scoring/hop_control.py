@@ -1,9 +1,9 @@
 """Hop control: fewer windows of a live session where the machine cannot keep up, more again when it can."""
 
 MOST_STRIDE = 8  # of all windows only every eighth; beyond that the sound waits, and what is lost is counted
-_WIDEN_AT_S, _NARROW_AT_S = 1.0, 0.3  # time that a window has waited for its answer
+_WIDEN_AT_S, _NARROW_AT_S = 1.0, 0.3  # delay from the end of a window to its answer
 _PATIENCE_S = 3.0  # between two steps to wider hops: what waits has to be worked off first
-_CALM_S = 10.0  # of short waits before a step to narrower hops
+_CALM_S = 10.0  # of answers in time before a step to narrower hops
 
 
 class HopControl:
@@ -26,16 +26,16 @@ class HopControl:
         """Return whether a window is scored, by its number in the recording."""
         return number % self.stride == 0
 
-    def observe(self, waited_s: float, now_s: float) -> bool:
-        """Take note of how long a window waited; return whether the stride changed.
+    def observe(self, delay_s: float, now_s: float) -> bool:
+        """Take note of how late an answer came; return whether the stride changed.
 
         Args:
-            waited_s: from the window's submission to its answer, in seconds.
+            delay_s: from the end of the window's audio to its answer, in seconds.
             now_s: `time.monotonic()`.
         """
-        if waited_s > _NARROW_AT_S:
+        if delay_s > _NARROW_AT_S:
             self._calm_since_s = now_s
-        if waited_s > _WIDEN_AT_S and self.stride < MOST_STRIDE and now_s - self._changed_s >= _PATIENCE_S:
+        if delay_s > _WIDEN_AT_S and self.stride < MOST_STRIDE and now_s - self._changed_s >= _PATIENCE_S:
             return self._set(self.stride * 2, now_s)
         if self.stride > 1 and now_s - max(self._calm_since_s, self._changed_s) >= _CALM_S:
             return self._set(self.stride // 2, now_s)

@@ -51,14 +51,8 @@ class Listener(Protocol):
     def speaker_vectors(self) -> np.ndarray | None:
         """Return what the session has heard of who speaks, to adapt to; None to score it plain."""
 
-    def receive(self, cut: Cut, scored: Scored | None, waited_s: float) -> None:
-        """Take the answer to a segment.
-
-        Args:
-            cut: the segment.
-            scored: what the heads say; None of one without speech.
-            waited_s: from its submission to now, in seconds.
-        """
+    def receive(self, cut: Cut, scored: Scored | None) -> None:
+        """Take the answer to a segment: what the heads say, None of one without speech."""
 
     def end(self) -> None:
         """Take note that all its segments have been answered."""
@@ -68,7 +62,6 @@ class Listener(Protocol):
 class _Job:
     listener: Listener
     cut: Cut | None  # None ends the session
-    submitted_s: float
 
 
 class Scorer:
@@ -108,7 +101,7 @@ class Scorer:
         Returns:
             Whether it was queued.
         """
-        job = _Job(listener, cut, time.monotonic())
+        job = _Job(listener, cut)
         while self.failure is None:
             try:
                 self._jobs.put(job, timeout=_ASKED_AGAIN_S)
@@ -181,13 +174,12 @@ class Scorer:
         if voiced:
             chosen = [of_encoder[[rows[id(job)] for job in voiced]] for of_encoder in vectors]
             answers = dict(zip(map(id, voiced), self._scored(voiced, chosen), strict=True))
-        now_s = time.monotonic()
         for job in jobs:
             if job.cut is None:
                 self._listeners.discard(job.listener)
                 job.listener.end()
             else:
-                job.listener.receive(job.cut, answers.get(id(job)), now_s - job.submitted_s)
+                job.listener.receive(job.cut, answers.get(id(job)))
 
     def _scored(self, jobs: Sequence[_Job], vectors: Sequence[np.ndarray]) -> list[Scored]:
         """Score segments twice: as `predict` does, and with what is heard of the speaker where there is something."""

@@ -155,13 +155,14 @@ class Listener:
         """Return what the session has heard of who speaks; see `ser_monitor.scoring.scorer.Listener`."""
         return None if self._speaker is None else self._speaker.vectors
 
-    def receive(self, cut: Cut, scored: Scored | None, waited_s: float) -> None:
+    def receive(self, cut: Cut, scored: Scored | None) -> None:
         """Make an event of an answer, and alerts of the event; see `ser_monitor.scoring.scorer.Listener`."""
-        captured_s = self._captured_s.pop(id(cut))
-        if self._recording.is_live and self._hops.observe(waited_s, time.monotonic()):
+        now_s = time.monotonic()
+        delay_s = max(now_s - self._captured_s.pop(id(cut)), 0.0) if self._recording.is_live else 0.0
+        if self._hops.observe(delay_s, now_s):
             hop_s = self._services.config.hop * self._hops.stride
             logger.warning("%s: %s; a window every %g s", self.session.source, _LOAD[self._hops.stride > 1], hop_s)
-        event = self._event(cut, scored, time.monotonic() - captured_s if self._recording.is_live else 0.0)
+        event = self._event(cut, scored, delay_s)
         self._write(event)
         if scored is not None and self._speaker is not None and cut.kind == WINDOW:
             segment = cut.segment
@@ -193,7 +194,7 @@ class Listener:
             ood_score=None if scored is None else scored.ood_score,
             enrolled=0 if scored is None else scored.enrolled,
             hop_s=self._services.config.hop * self._hops.stride,
-            delay_s=max(delay_s, 0.0),
+            delay_s=delay_s,
         )
 
     def _write(self, event: Event) -> None:

@@ -3,12 +3,12 @@
 from ser_monitor.scoring.hop_control import MOST_STRIDE, HopControl
 
 
-def strides(waits: list[tuple[float, float]]) -> list[int]:
-    """Return the stride after each answer, given as (moment, seconds it waited)."""
+def strides(answers: list[tuple[float, float]]) -> list[int]:
+    """Return the stride after each answer, given as (moment, seconds it was late)."""
     control, seen = HopControl(0.0), []
-    for now_s, waited_s in waits:
+    for now_s, delay_s in answers:
         before = control.stride
-        assert control.observe(waited_s, now_s) == (control.stride != before)
+        assert control.observe(delay_s, now_s) == (control.stride != before)
         seen.append(control.stride)
     return seen
 
@@ -22,8 +22,8 @@ def test_hops_widen_step_by_step_and_no_further_than_the_widest() -> None:
 
 
 def test_hops_narrow_once_answers_have_come_soon_for_a_while() -> None:
-    waits = [(float(second), 2.0) for second in range(5)] + [(float(second), 0.1) for second in range(5, 40)]
-    seen = strides(waits)
+    answers = [(float(second), 2.0) for second in range(5)] + [(float(second), 0.1) for second in range(5, 40)]
+    seen = strides(answers)
     assert max(seen) == 2
     assert seen[-1] == 1
     assert seen.index(1, 5) >= 14

@@ -57,8 +57,7 @@ class Session:
     def speaker_vectors(self) -> np.ndarray | None:
         return self._speaker.vectors
 
-    def receive(self, cut: Cut, scored: Scored | None, waited_s: float) -> None:
-        assert waited_s >= 0
+    def receive(self, cut: Cut, scored: Scored | None) -> None:
         self.answers.append(scored)
         if scored is not None:
             number = len(self.answers)
