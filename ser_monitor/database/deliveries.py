@@ -10,6 +10,8 @@ from ser_monitor.database.records import FAILED, PENDING, SENT, alert_from
 from ser_monitor.database.schema import alerts, deliveries
 from ser_monitor.events import Alert
 
+_CLAIMED_AT_ONCE = 100  # what can be sent before others may claim it, and no longer a query than SQLite takes
+
 
 @dataclasses.dataclass(frozen=True)
 class Delivery:
@@ -54,7 +56,7 @@ class Deliveries(OpenDatabase):
             return _deliveries(connection, deliveries.c.next_attempt_at <= now)
 
     def claim_deliveries(self, now: datetime, until: datetime) -> list[Delivery]:
-        """Return the deliveries that are due, and let no other process see them for a while.
+        """Return some of the deliveries that are due, the oldest, and let no other process see them for a while.
 
         So an alert is sent once where several processes share a database. What is neither sent nor has failed by then
         is due again, as the process that claimed it has been killed.
@@ -69,7 +71,8 @@ class Deliveries(OpenDatabase):
         with self.writing() as connection:
             keys = deliveries.c.alert_id, deliveries.c.channel
             is_due = (deliveries.c.state == PENDING) & (deliveries.c.next_attempt_at <= now)
-            due = connection.execute(sa.select(*keys).where(is_due).with_for_update(skip_locked=True)).all()
+            oldest = sa.select(*keys).where(is_due).order_by(deliveries.c.next_attempt_at).limit(_CLAIMED_AT_ONCE)
+            due = connection.execute(oldest.with_for_update(skip_locked=True)).all()
             claimed = sa.or_(sa.false(), *(_is(row.alert_id, row.channel) for row in due))
             connection.execute(deliveries.update().where(claimed).values(next_attempt_at=until))
             return _deliveries(connection, claimed)

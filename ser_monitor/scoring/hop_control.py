@@ -1,7 +1,7 @@
 """Hop control: fewer windows of a live session where the machine cannot keep up, more again when it can."""
 
 MOST_STRIDE = 8  # of all windows only every eighth; beyond that the sound waits, and what is lost is counted
-_WIDEN_AT_S, _NARROW_AT_S = 1.0, 0.3  # delay from the end of a window to its answer
+_WIDEN_AT_S, _NARROW_AT_S = 1.0, 0.5  # delay from the end of a window to its answer
 _PATIENCE_S = 3.0  # between two steps to wider hops: what waits has to be worked off first
 _CALM_S = 10.0  # of answers in time before a step to narrower hops
 

@@ -357,6 +357,13 @@ class TestDeliveries:
         again = filled.claim_deliveries(until, until + timedelta(minutes=5))
         assert [(item.alert.id, item.channel) for item in again] == [("a1", "y"), ("a2", "z")]
 
+    def test_thousands_that_are_due_are_claimed_part_by_part(self, database: Database) -> None:
+        write(database, make_session(), *(make_alert(f"a{number}", channels=("x",)) for number in range(1500)))
+        later, claimed = START + timedelta(days=1), list[str]()
+        while part := database.claim_deliveries(later, later + timedelta(minutes=5)):
+            claimed += [item.alert.id for item in part]
+        assert len(claimed) == len(set(claimed)) == 1500
+
     def test_the_last_alert_of_a_rule_is_per_source_and_speaker(self, filled: Database) -> None:
         later = START + timedelta(hours=1)
         write(filled, make_alert("a3", raised_at=later), make_alert("a4", speaker="ben", raised_at=START))
