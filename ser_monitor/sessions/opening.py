@@ -45,8 +45,12 @@ def open_monitor(
         InputError: one of them cannot be worked with.
     """
     options = SourceOptions(rate=config.rate, speed=config.speed)
-    require_distinct_names([open_source(text, options) for text in texts])  # told before anything is loaded
-    load_rules(config.rules) if config.rules else ()
+    checked = [open_source(text, options) for text in texts]
+    require_distinct_names(checked)
+    for source in checked:
+        source.require_usable()
+    if config.rules:
+        load_rules(config.rules)
     with Database(config.database) as database:
         interrupted = database.close_interrupted_sessions()
         if interrupted:

@@ -150,6 +150,13 @@ class Source(abc.ABC):
         self.name, self.description = name, description
         self.unreadable: list[dict[str, str]] = []
 
+    def require_usable(self) -> None:  # noqa: B027 - most sources need nothing
+        """Check that what opens the source is here, before anything expensive is loaded.
+
+        Raises:
+            InputError: a library, a program or a device is missing.
+        """
+
     @abc.abstractmethod
     def recordings(self, stop: threading.Event) -> Iterator[Recording]:
         """Open the source and yield its recordings, each when it begins.

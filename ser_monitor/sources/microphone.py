@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+from ser_embed.errors import InputError
 from ser_embed.reading import reason_of
 from ser_monitor.sources.audio_devices import DEVICES, fewest_channels, find_device, load_sounddevice, silent_stderr
 from ser_monitor.sources.base import Block, Recording, Source, SourceError
@@ -41,6 +42,15 @@ class MicrophoneSource(Source):
         super().__init__(name, f"microphone {device}".strip())
         self._device: int | str | None = int(device) if device.isdecimal() else device or None
         self._options, self._clock = options or SourceOptions(), clock
+
+    def require_usable(self) -> None:
+        """Check that PortAudio is here and has the device; see `Source.require_usable`."""
+        sounddevice = load_sounddevice()
+        try:
+            with self._as_source_error(sounddevice):
+                find_device(sounddevice, self._device)
+        except SourceError as error:
+            raise InputError(str(error)) from error
 
     def recordings(self, stop: threading.Event) -> Iterator[Recording]:
         """Open the device and yield one recording, when its first samples are there; see `Source.recordings`."""

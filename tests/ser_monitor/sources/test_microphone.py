@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ser_embed.errors import InputError
 from ser_monitor.sources.base import STOPPED, SourceError
 from ser_monitor.sources.microphone import MicrophoneSource
 from ser_monitor.sources.options import SourceOptions
@@ -126,3 +127,11 @@ def test_a_second_microphone_does_not_make_the_list_anew(monkeypatch: pytest.Mon
     next(MicrophoneSource("door", "usb").recordings(threading.Event()))
     assert module.calls.count("initialize") == 1
     first.close()  # type: ignore[attr-defined]
+
+
+def test_whether_a_device_is_there_can_be_asked_without_opening_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = use(monkeypatch, (channels(tone(BLOCK)), False, 0.0))
+    MicrophoneSource("desk", "usb").require_usable()
+    assert not [call for call in module.calls if call.startswith("open ")]
+    with pytest.raises(InputError, match="microphone nowhere"):
+        MicrophoneSource("desk", "nowhere").require_usable()
