@@ -44,7 +44,7 @@ hubert-mini: $(INSTALLED)
 		--head-learning-rate 2e-3 --half --functionals 0.9
 	cp $(addprefix models/hubert-mini/,config.json model.safetensors preprocessor_config.json) $(MINI)
 
-# The head that comes with the library, made anew; three minutes on two cores. It learns from EmoDB, which audEERING
+# The head that comes with the library, made anew in eight minutes of processor time. It learns from EmoDB, which audEERING
 # published under CC0-1.0; the figures of its model card are printed by `python -m benchmarks.emodb_head`.
 CORPORA := ../shared/data
 EMODB := models/emodb-head

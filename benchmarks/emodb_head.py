@@ -20,6 +20,7 @@ from sklearn.metrics import roc_auc_score
 
 import ser_embed
 from benchmarks.score_tables import format_uar, read_metrics
+from benchmarks.scores import CONDITIONS
 from ser_embed.store.reader import Store
 from ser_head.evaluation.recall import unweighted_average_recall
 from ser_head.evaluation.significance import speaker_intervals
@@ -29,7 +30,7 @@ from ser_head.runs.run import Run
 from ser_head.scoring.activation import HIGH, LOW, activation
 
 CORPORA = ("ravdess", "emovo")
-SIZES = {"enrolled:5": 5, "enrolled:20": 20, "enrolled:all others": ALL}
+SIZES = {"enrolled:5": 5, "enrolled:20": 20, "enrolled, all others": ALL}
 
 
 def sessions(clips: pd.DataFrame) -> Iterator[tuple[str, list[Session]]]:
@@ -88,7 +89,8 @@ def own_table(run: Run) -> str:
     """Return the figures of the folds of the run, per condition, and their calibration."""
     metrics = read_metrics(run.folder)
     lines = ["| EmoDB, `loso` | UAR | calibration error (ECE) |", "|---|---|---|"]
-    for name, condition in metrics["conditions"].items():
+    for name in CONDITIONS:
+        condition = metrics["conditions"][name]
         lines.append(f"| {name} | {format_uar(condition)} | {condition['ece']:.3f} |")
     return "\n".join(lines)
 

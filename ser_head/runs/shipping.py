@@ -57,7 +57,8 @@ def ship_run(run: str | Path, folder: str | Path) -> list[Path]:
 def _in_half_precision(path: Path) -> dict[str, Any]:
     """Return the arrays of a scorer, those of the out-of-domain detector as float16.
 
-    Its examples are standardised and bounded: half precision moves a score by some 1e-5 of its value.
+    Its examples are standardised and bounded: on RAVDESS and EMOVO half precision moves scores, which are about 1, by
+    1.3e-5 at most.
     """
     arrays = read_arrays(path)
     return {name: array.astype(np.float16) if name == OOD_EXAMPLES else array for name, array in arrays.items()}

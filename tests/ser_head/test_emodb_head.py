@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from ser_embed.spec import EmbeddingSpec
 from ser_head.enroll import main as enroll
 from ser_head.predict import main as predict
 from ser_head.runs.document import DIGESTS, require_unchanged
@@ -62,14 +61,6 @@ def test_its_model_card_gives_the_figures_of_its_folds() -> None:
         low, high = condition["ci95"]["uar"]
         row = f"| {name} | {condition['uar']:.3f} ({low:.3f} to {high:.3f}) | {condition['ece']:.3f} |"
         assert row in card
-
-
-def test_it_takes_the_vectors_of_the_encoder_that_ships(run: Run) -> None:
-    from ser_embed.encoders.base import EncoderOptions
-    from ser_embed.encoders.registry import load_encoder
-
-    spec: EmbeddingSpec = load_encoder("hubert-mini", EncoderOptions.of(run.spec, "cpu")).spec
-    run.require_spec(spec)
 
 
 def test_it_answers_where_nothing_has_been_trained_and_says_so(
