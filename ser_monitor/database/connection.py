@@ -22,7 +22,9 @@ from ser_monitor.database.schema import FORMAT, VERSION, about, metadata
 DEFAULT_FILE = "monitor.db"
 WAIT_S = 5.0  # for another process that writes to the same SQLite file
 SQLITE, POSTGRESQL = "sqlite", "postgresql"  # SQLAlchemy's names of the dialects
-_CONNECT_TIMEOUT_S = 10
+# A server that has gone without a word is noticed within half a minute, not after the system's two hours.
+_PATIENCE = {"connect_timeout": 10, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
+_UNACKNOWLEDGED_MS = 20_000
 _CREATION_WAIT_S = 60  # for another process that creates the tables, which takes it less than a second
 _CREATION_LOCK = 0x5E12  # any number that all processes agree on
 _OWNER_ONLY = 0o600
@@ -182,9 +184,9 @@ def _engine(url: sa.URL, wait_s: float) -> sa.Engine:
         sa.event.listen(engine, "connect", _set_up_sqlite)
         sa.event.listen(engine, "begin", _begin_sqlite)
         return engine
-    timeout = {} if "connect_timeout" in url.query else {"connect_timeout": _CONNECT_TIMEOUT_S}
+    patience = {**_PATIENCE, "tcp_user_timeout": _UNACKNOWLEDGED_MS}
     try:
-        return sa.create_engine(url, pool_pre_ping=True, connect_args=timeout)
+        return sa.create_engine(url, pool_pre_ping=True, connect_args={**patience, **url.query})
     except ImportError as error:
         raise InputError(f"PostgreSQL needs psycopg; {_INSTALL}") from error
 

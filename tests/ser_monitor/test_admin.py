@@ -1,6 +1,7 @@
 """`ser_monitor.admin` from Python and from the command line, on SQLite and PostgreSQL."""
 
 import json
+import sqlite3
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,8 @@ import pytest
 
 import ser_monitor
 from ser_embed.errors import InputError
-from ser_monitor.admin import ACTIONS, main
+from ser_monitor.admin import ACTIONS, AdminConfig, main
+from ser_monitor.database import connection
 from ser_monitor.database.batches import write_items
 from ser_monitor.database.database import Database
 from tests.ser_monitor.database.items import make_alert, make_event, make_session
@@ -130,10 +132,6 @@ def test_a_database_that_is_not_there_is_not_created(tmp_path: Path, capsys: pyt
 def test_a_locked_database_is_a_failure_and_no_bad_input(
     url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import sqlite3
-
-    from ser_monitor.database import connection
-
     monkeypatch.setattr(connection.OpenDatabase.__init__, "__kwdefaults__", {"create": True, "wait_s": 0})
     other = sqlite3.connect(url, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
@@ -144,8 +142,6 @@ def test_a_locked_database_is_a_failure_and_no_bad_input(
 
 
 def test_every_flag_belongs_to_an_action() -> None:
-    from ser_monitor.admin import AdminConfig
-
     taken: set[Any] = {name for action in ACTIONS.values() for name in (*action.needs, *action.takes)}
     assert taken | {"database", "author"} == set(AdminConfig.__dataclass_fields__)
 

@@ -1,4 +1,4 @@
-"""A process that writes events until it is killed, and tells of each once it is committed."""
+"""A process that writes events until it is killed, and sends the number of each once it is committed."""
 
 import contextlib
 import multiprocessing
@@ -13,13 +13,13 @@ from tests.ser_monitor.database.items import make_event, make_session
 _MOST_WAITING = 50
 
 
-def write_endlessly(url: str, session: str, told: Connection) -> None:
+def write_endlessly(url: str, session: str, numbers: Connection) -> None:
     """Write a session of events without end, and send the numbers of each commit."""
 
-    def tell(items: Sequence[Item]) -> None:
-        told.send([item.number for item in items if isinstance(item, Event)])
+    def send(items: Sequence[Item]) -> None:
+        numbers.send([item.number for item in items if isinstance(item, Event)])
 
-    with Database(url) as database, EventWriter(database, tell, most_waiting=_MOST_WAITING) as writer:
+    with Database(url) as database, EventWriter(database, send, most_waiting=_MOST_WAITING) as writer:
         writer.put(make_session(session))
         number = 0
         while True:
@@ -28,12 +28,12 @@ def write_endlessly(url: str, session: str, told: Connection) -> None:
 
 
 def kill_while_writing(url: str, session: str, after: int) -> list[int]:
-    """Kill a process that writes events, and return the numbers that it had told of by then.
+    """Kill a process that writes events, and return the numbers that it had sent by then.
 
     Args:
         url: of the database.
         session: name of its session.
-        after: it is killed once it has told of so many.
+        after: it is killed once it has sent so many.
     """
     context = multiprocessing.get_context("forkserver")  # loads this module once for all processes
     context.set_forkserver_preload([__name__])

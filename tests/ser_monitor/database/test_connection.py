@@ -10,7 +10,6 @@ import pytest
 from ser_embed.errors import InputError
 from ser_monitor.database.connection import DatabaseError, name_of, parse_url
 from ser_monitor.database.database import Database
-from tests.ser_monitor.conftest import PostgresServer
 
 SECRET = "hunter2"
 
@@ -171,19 +170,3 @@ class TestServers:
         monkeypatch.setitem(sys.modules, "psycopg", None)
         with pytest.raises(InputError, match="PostgreSQL needs psycopg; install it with"):
             Database("postgresql://ser@host/calls")
-
-    def test_a_database_that_does_not_exist_is_one_line(self, postgres_server: PostgresServer) -> None:
-        with pytest.raises(InputError, match='database "nothing" does not exist'):
-            Database(postgres_server.url.replace("/postgres?", "/nothing?"))
-
-    def test_another_programs_database_is_refused(self, postgres_server: PostgresServer, postgres_url: str) -> None:
-        import psycopg
-
-        with psycopg.connect(postgres_url.replace("+psycopg", ""), autocommit=True) as connection:
-            connection.execute("CREATE TABLE users (id INTEGER)")
-            with pytest.raises(InputError, match="is another program's"):
-                Database(postgres_url)
-            (tables,) = (
-                connection.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").fetchone() or ()
-            )
-        assert tables == 1

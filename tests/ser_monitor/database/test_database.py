@@ -23,6 +23,7 @@ from ser_monitor.database.database import Database
 from ser_monitor.database.records import alert_from, event_from, session_from
 from ser_monitor.database.writer import EventWriter
 from ser_monitor.events import NO_SPEECH, UTTERANCE, WINDOW, Alert, AlertEnd, Event, Item, Session, SessionEnd, new_id
+from tests.ser_monitor.conftest import PostgresServer
 from tests.ser_monitor.database.items import (
     START,
     make_alert,
@@ -164,7 +165,7 @@ class TestWriting:
         assert writer.refused == len(wrong)
         assert database.segments()["number"].tolist() == [0, 1, 2]
         assert committed == [make_session(), *map(make_event, range(3))]
-        assert len(caplog.messages) == len(wrong)
+        assert [record.name for record in caplog.records].count("ser_monitor.database.writer") == len(wrong)
         assert "event 4 of session no such session cannot be written" in caplog.text
 
 
@@ -563,3 +564,20 @@ def test_every_index_that_trends_need_is_there(database: Database) -> None:
         ("deliveries", ("state", "next_attempt_at")),
         ("sessions", ("started_at",)),
     } <= indexed
+
+
+class TestServer:
+    def test_a_database_that_does_not_exist_is_one_line(self, postgres_server: PostgresServer) -> None:
+        with pytest.raises(InputError, match='database "nothing" does not exist'):
+            Database(postgres_server.url.replace("/postgres?", "/nothing?"))
+
+    def test_another_programs_database_is_refused(self, postgres_server: PostgresServer, postgres_url: str) -> None:
+        psycopg = pytest.importorskip("psycopg")
+        with psycopg.connect(postgres_url.replace("+psycopg", ""), autocommit=True) as connection:
+            connection.execute("CREATE TABLE users (id INTEGER)")
+            with pytest.raises(InputError, match="is another program's"):
+                Database(postgres_url)
+            (tables,) = (
+                connection.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").fetchone() or ()
+            )
+        assert tables == 1

@@ -45,7 +45,7 @@ def test_a_moment_and_its_text_are_the_same_in_utc(moment: datetime, offset_min:
     for value in (local, local.isoformat()):
         try:
             parsed = parse_moment(value)
-        except (InputError, OverflowError):
+        except InputError:
             assert local.year >= 9999  # no UTC for the last hours of time
         else:
             assert parsed == local

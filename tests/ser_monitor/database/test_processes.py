@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from ser_monitor.database import processes
-from ser_monitor.database.processes import is_running, this_process
+from ser_monitor.database.processes import identity_of, is_running, this_process
 
 
 def test_this_process_is_running_and_an_earlier_one_of_its_number_is_not() -> None:
@@ -17,10 +17,8 @@ def test_this_process_is_running_and_an_earlier_one_of_its_number_is_not() -> No
 
 
 def test_a_process_that_has_ended_is_not_running() -> None:
-    code = "from ser_monitor.database.processes import this_process; print(this_process(), flush=True); input()"
-    with subprocess.Popen([sys.executable, "-c", code], stdin=-1, stdout=-1, text=True) as process:
-        assert process.stdout is not None
-        identity = process.stdout.readline().strip()
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        identity = identity_of(process.pid)
         assert is_running(identity)
         process.kill()
     assert not is_running(identity)
@@ -32,8 +30,8 @@ def test_processes_of_other_machines_are_taken_to_be_running() -> None:
 
 def test_the_name_of_a_machine_may_have_colons(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processes.platform, "node", lambda: "a:b")
-    processes._identity.cache_clear()
+    processes.identity_of.cache_clear()
     try:
         assert is_running(this_process())
     finally:
-        processes._identity.cache_clear()
+        processes.identity_of.cache_clear()

@@ -162,7 +162,7 @@ class TestFaults:
                 thread = threading.Thread(target=fill)
                 thread.start()
                 while writer.num_waiting < 10:
-                    pass
+                    thread.join(0.001)
                 assert not writer.flush(timeout_s=0)
                 assert thread.is_alive()
                 assert writer.num_waiting == 10
