@@ -64,8 +64,8 @@ def run(data: Path, corpus: str, num_clips: int, run_folder: Path | None = None)
         predictor = ser_head.Predictor(run_folder or train(data, corpus, Path(name)))
     paths = [data / path for path in scan_data(data, (corpus,)).manifest["path"]]
     clips = [np.resize(load_clip(path, AudioPreprocessing())[0], CLIP_S * 16_000) for path in paths[:num_clips]]
-    encode = Stopwatch(predictor._embedders[0].embed_waveforms)
-    predictor._embedders[0].embed_waveforms = encode
+    encode = Stopwatch(predictor.scorer.embedders[0].embed_waveforms)
+    predictor.scorer.embedders[0].embed_waveforms = encode
     totals, shares = [], []
     for clip in clips:
         encode.seconds, start = 0.0, time.perf_counter()

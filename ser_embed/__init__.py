@@ -8,15 +8,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ser_embed.audio.reader import AudioFile
     from ser_embed.encoders.embedder import Embedder
     from ser_embed.store.reader import Store
 
 __version__ = "0.1.0"
 
 _COMMANDS = ("demo", "embed", "extract", "inspect", "pretrain")
-_CLASSES = {"Embedder": "ser_embed.encoders.embedder", "Store": "ser_embed.store.reader"}
+_CLASSES = {
+    "AudioFile": "ser_embed.audio.reader",
+    "Embedder": "ser_embed.encoders.embedder",
+    "Store": "ser_embed.store.reader",
+}
 
-__all__ = ["Embedder", "Store", "__version__", "demo", "embed", "extract", "inspect", "pretrain"]
+__all__ = ["AudioFile", "Embedder", "Store", "__version__", "demo", "embed", "extract", "inspect", "pretrain"]
 
 
 def __getattr__(name: str) -> Any:

@@ -58,13 +58,13 @@ class CommandOutput:
 
     Attributes:
         text: for people; "" prints nothing.
-        document: for `--json`.
+        document: for `--json`; None where the command has written what there is to say already.
         unreadable: one {"path" or "file", "reason"} for each file that could not be read.
         exit_code: `EXIT_DONE`, which unreadable files change to `EXIT_SOME_UNREADABLE`, or that of a failure.
     """
 
     text: str
-    document: Mapping[str, Any]
+    document: Mapping[str, Any] | None
     unreadable: Sequence[Mapping[str, str]] = ()
     exit_code: int = EXIT_DONE
 
@@ -112,7 +112,7 @@ class Command:
 
         def work() -> int:
             output = self.run(args)
-            if args.json:
+            if args.json and output.document is not None:
                 print_json(output.document)
             elif output.text:
                 print("\n".join(map(printable, output.text.split("\n"))))
@@ -188,6 +188,19 @@ def _in_one_line(error: Exception) -> str:
     return " ".join(str(error).splitlines())
 
 
+class _StderrHandler(logging.StreamHandler):
+    """Writes to whatever stderr is at the moment, which a live view replaces."""
+
+    @property
+    def stream(self) -> Any:
+        """Standard error."""
+        return sys.stderr
+
+    @stream.setter
+    def stream(self, _: Any) -> None:
+        """Keep to standard error."""
+
+
 class _PrintableFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         return printable(super().format(record))
@@ -196,7 +209,7 @@ class _PrintableFormatter(logging.Formatter):
 @contextlib.contextmanager
 def _log_on_stderr() -> Iterator[None]:
     """Show what the library logs, one message a line."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _StderrHandler()
     handler.setFormatter(_PrintableFormatter())
     loggers = [logging.getLogger(name) for name in LOGGERS]
     levels = [logger.level for logger in loggers]

@@ -13,17 +13,23 @@ from ser_embed import __version__
 if TYPE_CHECKING:
     from ser_head.config.inference import PredictConfig
     from ser_head.config.training import TrainConfig
+    from ser_head.inference.audio import Segment
     from ser_head.inference.predictor import Predictor
+    from ser_head.inference.stream import SegmentStream
     from ser_head.runs.results import RunResults
     from ser_head.runs.run import Run
+    from ser_head.scoring.activation import activation
 
 _COMMANDS = ("compare", "enroll", "predict", "score", "train")
-_CLASSES = {
+_NAMES = {
     "PredictConfig": "ser_head.config.inference",
     "Predictor": "ser_head.inference.predictor",
     "Run": "ser_head.runs.run",
     "RunResults": "ser_head.runs.results",
+    "Segment": "ser_head.inference.audio",
+    "SegmentStream": "ser_head.inference.stream",
     "TrainConfig": "ser_head.config.training",
+    "activation": "ser_head.scoring.activation",
 }
 
 __all__ = [
@@ -31,8 +37,11 @@ __all__ = [
     "Predictor",
     "Run",
     "RunResults",
+    "Segment",
+    "SegmentStream",
     "TrainConfig",
     "__version__",
+    "activation",
     "compare",
     "enroll",
     "predict",
@@ -42,11 +51,11 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Load a command or a class on first use, so that importing the package stays light."""
+    """Load a command, a class or a function on first use, so that importing the package stays light."""
     if name in _COMMANDS:
         return import_module(f"{__name__}.{name}")
-    if name in _CLASSES:
-        return getattr(import_module(_CLASSES[name]), name)
+    if name in _NAMES:
+        return getattr(import_module(_NAMES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

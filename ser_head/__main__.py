@@ -17,6 +17,9 @@ COMMANDS = {
     "enroll": ("ser_head.enroll", "keep what a run needs to know of a voice"),
     "score": ("ser_head.score", "recompute a run's figures from its predictions"),
     "compare": ("ser_head.compare", "lay runs side by side"),
+    "watch": ("ser_monitor.watch", "listen to a microphone, files or streams"),
+    "report": ("ser_monitor.report", "report what was heard over a period"),
+    "admin": ("ser_monitor.admin", "keep the database of a monitor in order"),
 }
 
 

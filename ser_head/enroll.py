@@ -54,11 +54,12 @@ def enroll(clips: str | Path | Sequence[str | Path], speaker: str, **config: Any
     from ser_head.inference.clips import load_embedder
     from ser_head.inference.speaker_context import add_clips
     from ser_head.personalization.profiles import empty_profile, extend_profile, load_profile, require_name
-    from ser_head.runs.run import Run, newest_run
+    from ser_head.runs.location import resolve_run
+    from ser_head.runs.run import Run
 
     options = EnrollConfig(**config)
     require_name(speaker)
-    run = Run.load(options.run or newest_run())
+    run = Run.load(resolve_run(options.run))
     if run.spec.pooling == "frames":
         raise InputError(f"expected a run on one vector per clip, but {run.folder} is on frames: it takes no profile")
     if not run.config.personalized:
@@ -111,9 +112,10 @@ def _delete(config: EnrollConfig, speaker: str) -> CommandOutput:
 
 
 def _profile_folder(config: EnrollConfig) -> Path:
-    from ser_head.runs.run import Run, newest_run
+    from ser_head.runs.location import resolve_run
+    from ser_head.runs.run import Run
 
-    return config.profiles or Run.load(config.run or newest_run()).profiles
+    return config.profiles or Run.load(resolve_run(config.run)).profiles
 
 
 COMMAND = Command(

@@ -29,7 +29,8 @@ def predict(
 
     Args:
         audio: a file, a folder, an array of samples, or a list of these.
-        run: the run's folder; None takes the newest in runs/.
+        run: the run's folder, or the name of one that ships; None takes the newest in runs/, or the one that ships
+            where there is none.
         output: a file to write as well, in the format of its suffix: .csv or .json.
         rate: sampling rate of arrays in Hz.
         **config: fields of `ser_head.config.inference.PredictConfig`: window, hop, speaker, enroll, profiles, corpus,
@@ -58,7 +59,11 @@ def predict(
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("audio", nargs="+", metavar="AUDIO", help="files, or folders to search for audio")
-    parser.add_argument("--run", metavar="DIR", help="run folder (default: the newest in runs/)")
+    parser.add_argument(
+        "--run",
+        metavar="DIR",
+        help="run folder, or emodb for the head that ships (default: the newest in runs/, or emodb)",
+    )
     parser.add_argument("--output", metavar="FILE", help=f"write every window to a file too: {', '.join(WRITERS)}")
 
 

@@ -11,15 +11,19 @@ from typing import TYPE_CHECKING, Any
 from ser_embed import __version__
 
 if TYPE_CHECKING:
+    from ser_monitor.config import WatchConfig
+    from ser_monitor.database.database import Database
     from ser_monitor.events import Alert, Event
 
-_COMMANDS: tuple[str, ...] = ()
+_COMMANDS = ("admin", "report", "watch")
 _CLASSES = {
     "Alert": "ser_monitor.events",
+    "Database": "ser_monitor.database.database",
     "Event": "ser_monitor.events",
+    "WatchConfig": "ser_monitor.config",
 }
 
-__all__ = ["Alert", "Event", "__version__"]
+__all__ = ["Alert", "Database", "Event", "WatchConfig", "__version__", "admin", "report", "watch"]
 
 
 def __getattr__(name: str) -> Any:

@@ -13,6 +13,7 @@ from typing import Any
 WINDOW, UTTERANCE = "window", "utterance"  # kinds of events
 RULE, UNUSUAL = "rule", "unusual"  # kinds of alerts
 NO_SPEECH = "no speech"  # label of a segment without enough voice, which has no probabilities
+UNCERTAIN = "uncertain"  # label where no emotion is sure enough, as `ser_head.predict` has it
 UNFAMILIAR_ABOVE = 1.0  # out-of-domain score above which a segment is unlike anything in training
 
 
@@ -77,9 +78,10 @@ class Event:
         end_s: where it ends.
         started_at: moment at which it begins, in UTC.
         speech: share of the segment that is voice, 0 to 1.
-        label: an emotion, `ser_head`'s "uncertain", or `NO_SPEECH`; smoothed.
-        probabilities: of each emotion as scored, calibrated; none without speech.
-        smoothed: the same after smoothing over time; equal to `probabilities` where nothing is smoothed.
+        label: an emotion, `UNCERTAIN` or `NO_SPEECH`, by the smoothed probabilities.
+        probabilities: of each emotion as `ser_head.predict` gives them for this segment; none without speech.
+        smoothed: the same, adapted to the speaker by what the session has heard so far, and smoothed over time; equal
+            to `probabilities` where neither is asked for.
         activation: smoothed probability of high activation, 0 to 1; None without speech.
         ood_score: out-of-domain score; None without speech. See `UNFAMILIAR_ABOVE`.
         enrolled: windows of the speaker that the segment was scored with; 0 is an unknown speaker.

@@ -42,7 +42,8 @@ ROOMS = {
         train predict enroll compare score __main__
     """,
     "ser_monitor": """
-        events sources segments scoring database patterns alerts sessions display reporting
+        events config sources segments scoring database patterns alerts sessions display reporting
+        watch report admin
     """,
 }
 PACKAGES = tuple(ROOMS)
@@ -411,7 +412,9 @@ class TestDocuments:
         assert [line for line in snippets(text) if line][:2] == ["make demo", "make test"]
         assert text.count("python -m ser_") >= 3
 
-    @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "data/README.md"])
+    @pytest.mark.parametrize(
+        "name", ["README.md", "CONTRIBUTING.md", "data/README.md", "docs/monitoring.md", "docs/figures.md"]
+    )
     def test_documents_name_only_what_exists(self, name: str) -> None:
         assert not wrong_snippets((ROOT / name).read_text("utf-8"))
 

@@ -88,6 +88,43 @@ class AudioReader:
             raise ClipError(f"truncated: {self._decoder.frames} samples declared, {count} present")
 
 
+class AudioFile:
+    """An audio file of any length, read once from start to end in a `with` statement.
+
+    >>> with AudioFile("speech.mp3") as audio:  # doctest: +SKIP
+    ...     for samples in audio.blocks():  # float32 (samples, channels)
+    ...         print(len(samples) / audio.rate_hz, "s")
+
+    Attributes:
+        path: the file.
+        rate_hz: its sampling rate.
+        channels: their number.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        """Open the file and check its container.
+
+        Raises:
+            ClipError: see `open_audio` and `AudioReader`.
+        """
+        self.path = Path(path)
+        with contextlib.ExitStack() as stack:
+            file = stack.enter_context(open_audio(self.path))
+            self._reader = AudioReader(file)
+            self._file = stack.pop_all()
+        self.rate_hz, self.channels = self._reader.rate_hz, self._reader.channels
+
+    def blocks(self) -> Iterator[np.ndarray]:
+        """Yield all samples; see `AudioReader.blocks`."""
+        return self._reader.blocks()
+
+    def __enter__(self) -> "AudioFile":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+
 class _SequentialFile(soundfile.SoundFile):
     """A file that is read from start to end.
 

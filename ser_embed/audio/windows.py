@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from ser_embed.audio.decode import to_16k_mono
-from ser_embed.audio.reader import AudioReader, open_audio
+from ser_embed.audio.reader import AudioFile
 from ser_embed.errors import ClipError
 from ser_embed.spec import MIN_SAMPLES, RATE_HZ
 
@@ -27,10 +27,9 @@ def windows(path: Path, window_s: float, hop_s: float) -> Iterator[tuple[float, 
         ClipError: the file cannot be read or decoded, or is shorter than the minimum of an encoder. That samples are
             missing may show only at the end.
     """
-    with open_audio(path) as file:
-        reader = AudioReader(file)
-        buffer = WindowBuffer(reader.rate_hz, window_s, hop_s)
-        for samples in reader.blocks():
+    with AudioFile(path) as audio:
+        buffer = WindowBuffer(audio.rate_hz, window_s, hop_s)
+        for samples in audio.blocks():
             yield from buffer.push(samples)
         yield from buffer.finish()
 

@@ -37,7 +37,10 @@ class PredictConfig:
         help="unlabelled clips of who speaks, used this once; added to the profile's",
     )
     profiles: Path | None = option(
-        None, parse=Path, metavar="DIR", help="folder of profiles (default: profiles/ in the run folder)"
+        None,
+        parse=Path,
+        metavar="DIR",
+        help="folder of profiles (default: profiles/ in the run folder; for emodb profiles/ where one is)",
     )
     corpus: str | None = option(
         None,
@@ -80,9 +83,17 @@ class PredictConfig:
 class EnrollConfig:
     """Whose run and profiles an enrolment is for. The fields are the command's flags; see their help."""
 
-    run: Path | None = option(None, parse=Path, metavar="DIR", help="run folder (default: the newest in runs/)")
+    run: Path | None = option(
+        None,
+        parse=Path,
+        metavar="DIR",
+        help="run folder, or emodb for the head that ships (default: the newest in runs/, or emodb)",
+    )
     profiles: Path | None = option(
-        None, parse=Path, metavar="DIR", help="folder of profiles (default: profiles/ in the run folder)"
+        None,
+        parse=Path,
+        metavar="DIR",
+        help="folder of profiles (default: profiles/ in the run folder; for emodb profiles/ where one is)",
     )
     model: str | None = option(
         None, metavar="PATH", help="where the encoder is now (default: where it was in training)"

@@ -13,11 +13,13 @@ from ser_embed.cli import printable
 from ser_head.evaluation.predictions import PROBABILITY
 from ser_head.inference.audio import Segment
 from ser_head.inference.output_formats import write_output
+from ser_head.scoring.activation import activation
 
 SILENT = "silent"  # the emotion of a window without a voice, which has no probabilities
 UNCERTAIN = "uncertain"
 NUMBER = "value"  # the column of a head that answers with a number
 OOD_COLUMN = "unfamiliarity"
+ACTIVATION = "activation"
 OUT_OF_DOMAIN = "unlike anything in training"
 OOD_THRESHOLD = 1.0  # see `ser_head.runs.run.Run.ood_score`
 _LONGEST_TIMELINE = 12  # stretches of one emotion in a file's line; the output has all windows
@@ -29,16 +31,18 @@ class Predictions:
 
     Attributes:
         table: one row per file, or per window: file, start_s, end_s, emotion, confidence (the largest probability),
-            unfamiliarity (out-of-domain score; above 1 the audio is unlike anything in training), and p_<emotion> per
-            class. A head that answers with a number has the column value in place of emotion, confidence and
-            p_<emotion>.
+            activation (see `ser_head.scoring.activation`; absent where the classes have none), unfamiliarity
+            (out-of-domain score; above 1 the audio is unlike anything in training), and p_<emotion> per class. A head
+            that answers with a number has the column value in place of emotion, confidence, activation and p_<emotion>.
         unreadable: one {"file", "reason"} for each file that could not be read.
         enrolled: number of other clips of the speaker with which each file was scored, at least.
+        activation_first: whether lines begin with activation, as that can be trusted more than the emotion.
     """
 
     table: pd.DataFrame
     unreadable: tuple[dict[str, str], ...] = ()
     enrolled: int = 0
+    activation_first: bool = False
 
     @property
     def is_out_of_domain(self) -> pd.Series:
@@ -47,7 +51,8 @@ class Predictions:
 
     def lines(self) -> list[str]:
         """Return one line per file: its emotion and probabilities, or its timeline."""
-        return [_line(printable(str(file)), rows) for file, rows in self.table.groupby("file", sort=False)]
+        files = self.table.groupby("file", sort=False)
+        return [_line(printable(str(file)), rows, self.activation_first) for file, rows in files]
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values, a list of windows per file."""
@@ -132,11 +137,13 @@ class Scores:
         }
         if not self.labels:
             return pd.DataFrame({**columns, NUMBER: self.outputs[:, 0], OOD_COLUMN: self.ood_scores})
+        activations = activation(self.outputs, self.labels)
         return pd.DataFrame(
             {
                 **columns,
                 "emotion": emotions_of(self.outputs, self.labels, self.ood_scores, min_confidence),
                 "confidence": self.outputs.max(axis=1),
+                **({} if activations is None else {ACTIVATION: activations}),
                 OOD_COLUMN: self.ood_scores,
                 **{PROBABILITY + label: self.outputs[:, index] for index, label in enumerate(self.labels)},
             }
@@ -168,12 +175,37 @@ def emotions_of(
     return np.select([is_silent, is_uncertain], [SILENT, UNCERTAIN], np.array(labels, dtype=object)[best])
 
 
-def _line(file: str, rows: pd.DataFrame) -> str:
+def _line(file: str, rows: pd.DataFrame, activation_first: bool) -> str:
+    """Return the line of a file.
+
+    Args:
+        file: its name, printable.
+        rows: its rows of the table.
+        activation_first: whether the line begins with activation.
+    """
     num_out_of_domain = int((rows[OOD_COLUMN] > OOD_THRESHOLD).sum())
     if NUMBER in rows:
         rows = rows.assign(emotion=[SILENT if np.isnan(value) else f"{value:.3g}" for value in rows[NUMBER]])
+    level = _activation(rows)
     if len(rows) == 1:
-        return f"{file}: {_answer(rows)}" + (f", {OUT_OF_DOMAIN}" if num_out_of_domain else "")
+        parts = [level, _answer(rows)] if activation_first else [_answer(rows), level]
+        return f"{file}: {', '.join(filter(None, parts))}" + (f", {OUT_OF_DOMAIN}" if num_out_of_domain else "")
+    warning = f"; {num_out_of_domain} of {len(rows)} windows {OUT_OF_DOMAIN}" if num_out_of_domain else ""
+    beginning = f"{level}; " if level and activation_first else ""
+    return f"{file}: {beginning}{_timeline(rows)}{warning}"
+
+
+def _activation(rows: pd.DataFrame) -> str:
+    """Return the activation of a row, or mean and range of several; "" where there is none."""
+    values = rows.get(ACTIVATION, pd.Series(dtype=float)).dropna()
+    if values.empty:
+        return ""
+    bounds = f" ({values.min():.2f} to {values.max():.2f})" if len(rows) > 1 else ""
+    return f"{ACTIVATION} {values.mean():.2f}{bounds}"
+
+
+def _timeline(rows: pd.DataFrame) -> str:
+    """Return the stretches of one emotion after the other, the first `_LONGEST_TIMELINE` of them."""
     firsts = rows[rows["emotion"] != rows["emotion"].shift()]  # the first window of each stretch of one emotion
     ends = [*firsts["start_s"].iloc[1:], rows["end_s"].iloc[-1]]
     stretches = [
@@ -181,15 +213,13 @@ def _line(file: str, rows: pd.DataFrame) -> str:
         for start, end, emotion in zip(firsts["start_s"], ends, firsts["emotion"], strict=True)
     ]
     num_left_out = len(stretches) - _LONGEST_TIMELINE
-    more = f", ... ({num_left_out} more)" if num_left_out > 0 else ""
-    warning = f"; {num_out_of_domain} of {len(rows)} windows {OUT_OF_DOMAIN}" if num_out_of_domain else ""
-    return f"{file}: {', '.join(stretches[:_LONGEST_TIMELINE])}{more}{warning}"
+    return ", ".join(stretches[:_LONGEST_TIMELINE]) + (f", ... ({num_left_out} more)" if num_left_out > 0 else "")
 
 
 def _answer(rows: pd.DataFrame) -> str:
     """Return the answer of a single row with the next likely ones."""
     emotion = rows["emotion"].iloc[0]
-    if NUMBER in rows:
+    if NUMBER in rows or emotion == SILENT:
         return str(emotion)
     confidence = rows["confidence"].iloc[0]
     probabilities = rows.filter(regex=f"^{PROBABILITY}").iloc[0].sort_values(ascending=False)

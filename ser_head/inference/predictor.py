@@ -5,7 +5,6 @@ window, so that memory depends on neither their number nor their length.
 """
 
 import logging
-import threading
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -16,12 +15,13 @@ import numpy as np
 from ser_embed.errors import ClipError, InputError
 from ser_head.config.inference import PredictConfig
 from ser_head.inference.audio import AudioArray, Segment, read_segments
-from ser_head.inference.clips import AT_ONCE, find_audio, load_embedder
+from ser_head.inference.clips import AT_ONCE, find_audio
 from ser_head.inference.prediction_table import OUT_OF_DOMAIN, Predictions, Scores
+from ser_head.inference.segment_scorer import SegmentScorer, Speaker
 from ser_head.inference.speaker_context import SpeakerContext, resolve_speaker
-from ser_head.inference.stream import PredictionStream
-from ser_head.runs.ensemble import ensemble_probabilities
-from ser_head.runs.run import Run, newest_run
+from ser_head.inference.stream import PredictionStream, SegmentStream
+from ser_head.runs.location import resolve_run
+from ser_head.runs.run import Run
 
 logger = logging.getLogger(__name__)
 _WARM_UP_SAMPLES = 16_000
@@ -40,6 +40,7 @@ class Predictor:
     Attributes:
         run: the run.
         config: how audio is scored, if a call does not say otherwise.
+        scorer: the run's encoders and heads, to score segments of many sources together.
     """
 
     def __init__(
@@ -48,7 +49,8 @@ class Predictor:
         """Load a run and its encoder.
 
         Args:
-            run: the run or its folder; None takes the newest in runs/.
+            run: the run, its folder, or the name of one that ships; None takes the newest in runs/, or the one that
+                ships where there is none.
             config: how audio is scored; None takes the defaults.
             **options: fields of `PredictConfig`, in place of `config`: window, hop, speaker, enroll, profiles, corpus,
                 min_confidence, model, device.
@@ -60,12 +62,12 @@ class Predictor:
         if config is not None and options:
             raise InputError(f"give either config or {', '.join(options)}, not both")
         self.config = config or PredictConfig(**options)
-        self.run = run if isinstance(run, Run) else Run.load(run or newest_run())
+        self.run = run if isinstance(run, Run) else Run.load(resolve_run(run))
         self.run.require_corpus(self.config.corpus)
-        self._embedders = self._load_embedders()
-        self._speaker = resolve_speaker(self.run, self._embedders[0], self.config)
-        self._lock = threading.Lock()
-        self._load_heads()
+        self.scorer = SegmentScorer(self.run, self.config)
+        self._speaker = resolve_speaker(self.run, self.scorer.embedders[0], self.config)
+        self.scorer.load_heads()
+        self._warm_up()
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -132,14 +134,14 @@ class Predictor:
         items = self._items(audio, rate)
         speaker = self._speaker.for_files([item for item in items if isinstance(item, Path)])
         unreadable = list(speaker.unreadable)
-        segments = read_segments(items, config.window, config.hop_s, self._longest_s, unreadable)
+        segments = read_segments(items, config.window, config.hop_s, self.scorer.longest_s, unreadable)
         scores = self._score_all(segments, speaker)
         by_file = {entry["file"]: entry for entry in unreadable}  # a file may have been enrolled too
         table = scores.table(self.config.min_confidence)
         # The end of a file may have shown that it is damaged, after windows of it were scored.
         is_whole = np.array([file not in by_file for file in table["file"]], dtype=bool)
         table = table[is_whole].reset_index(drop=True)
-        predictions = Predictions(table, tuple(by_file.values()), speaker.num_enrolled)
+        predictions = Predictions(table, tuple(by_file.values()), speaker.num_enrolled, self.run.is_shipped)
         self._warn_of_out_of_domain(predictions, is_windowed=config.window is not None)
         return predictions
 
@@ -151,17 +153,32 @@ class Predictor:
             window: seconds of a window; None for the config's, or 3.
             hop: seconds between windows; None for the config's, or half a window.
         """
+        return PredictionStream(self._score_stream, self.segments(rate, window, hop), self._target)
+
+    def segments(
+        self, rate: int, window: float | None = None, hop: float | None = None, name: str = "stream"
+    ) -> SegmentStream:
+        """Return what `stream` cuts samples with, to be scored by `scorer` together with those of other sources.
+
+        Args:
+            rate: sampling rate of the samples in Hz.
+            window: seconds of a window; None for the config's, or 3.
+            hop: seconds between windows; None for the config's, or half a window.
+            name: `file` of the segments.
+        """
         window = window or self.config.window or 3.0
         config = PredictConfig(window=window, hop=hop or self.config.hop)
-        return PredictionStream(self._score_stream, rate, window, config.hop_s or window, self._target)
+        return SegmentStream(rate, window, config.hop_s or window, name)
+
+    @property
+    def speaker(self) -> Speaker:
+        """Who speaks by the config, as `scorer` takes it: a profile's vectors, a training speaker's name, or None."""
+        profile = self._speaker.profile
+        return profile.vectors if profile is not None else self._speaker.speaker or None
 
     @property
     def _target(self) -> str:
         return self.run.config.target
-
-    @property
-    def _longest_s(self) -> float:
-        return min(embedder.max_clip_s for embedder in self._embedders)
 
     def _items(self, audio: Any, rate: int | None) -> list[Path | AudioArray]:
         listed = list(audio) if isinstance(audio, (list, tuple)) else [audio]
@@ -180,7 +197,7 @@ class Predictor:
         segments: list[Segment] = []
         for item in items:
             unreadable: list[dict[str, str]] = []
-            item_segments = list(read_segments([item], None, None, self._longest_s, unreadable))
+            item_segments = list(read_segments([item], None, None, self.scorer.longest_s, unreadable))
             if not item_segments:
                 if strict:
                     raise ClipError(f"{unreadable[0]['file']}: {unreadable[0]['reason']}")
@@ -212,52 +229,15 @@ class Predictor:
         outputs = np.full((len(segments), max(1, len(self.labels))), np.nan)
         ood_scores = np.full(len(segments), np.nan)
         if voiced:
-            waveforms = [segments[row].waveform for row in voiced]
-            files = [segments[row].file for row in voiced]
-            with self._lock:
-                vectors = [embedder.embed_waveforms(waveforms) for embedder in self._embedders]
-                outputs[voiced], ood_scores[voiced] = self._score_vectors(vectors, files, speaker)
+            vectors = self.scorer.embed([segments[row] for row in voiced])
+            names, enrolled = speaker.speakers([segments[row].file for row in voiced])
+            outputs[voiced], ood_scores[voiced] = self.scorer.score_names(vectors, names, enrolled)
         return Scores(segments, self.labels, outputs, ood_scores)
 
-    def _score_vectors(
-        self, vectors: Sequence[np.ndarray], files: Sequence[str], speaker: SpeakerContext
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Return outputs and out-of-domain scores.
-
-        Args:
-            vectors: of each embedder, float32 (segments, layers, width).
-            files: file of each segment.
-            speaker: who speaks.
-        """
-        run, corpus = self.run, self.config.corpus or ""
-        if run.members:
-            members = zip(run.members, vectors, strict=True)
-            ood_scores = [member.ood_score(member_vectors, corpus) for member, member_vectors in members]
-            return ensemble_probabilities(run, vectors, corpus), np.mean(ood_scores, axis=0)
-        names, enrolled = speaker.speakers(files)
-        spec = self._embedders[0].spec
-        outputs = run.probabilities(vectors[0], names, spec, enrolled, [corpus] * len(files))
-        return outputs, run.ood_score(vectors[0], corpus)
-
-    def _load_embedders(self) -> list[Any]:
-        """Return the embedder of the run, or of each member of an ensemble; members of one encoder share it."""
-        run, config = self.run, self.config
-        if run.members and config.model and any(member.spec != run.spec for member in run.members):
-            raise InputError(f"--model names one encoder, but the members of {run.folder} have several")
-        embedders: list[tuple[Any, Any]] = []  # spec and embedder of each member
-        for part in run.members or (run,):
-            shared = [embedder for spec, embedder in embedders if spec == part.spec]
-            embedders.append(
-                (part.spec, shared[0] if shared else load_embedder(part.spec, config.model, config.device))
-            )
-        return [embedder for _, embedder in embedders]
-
-    def _load_heads(self) -> None:
-        """Read all heads, and score one second of noise, so that nothing is left to be loaded by the first call."""
-        for part in self.run.members or (self.run,):
-            _ = part.scorers
+    def _warm_up(self) -> None:
+        """Score one second of noise, so that nothing is left to be loaded by the first call."""
         noise = np.random.default_rng(0).normal(0, 0.1, _WARM_UP_SAMPLES).astype(np.float32)
-        segments = read_segments([AudioArray.of(noise, 16_000)], None, None, self._longest_s, [])
+        segments = read_segments([AudioArray.of(noise, 16_000)], None, None, self.scorer.longest_s, [])
         self._score_all(segments, self._speaker)
 
     def _warn_of_out_of_domain(self, predictions: Predictions, *, is_windowed: bool) -> None:

@@ -1,10 +1,49 @@
-"""Prediction stream: samples that arrive piece by piece, scored window by window."""
+"""Streams: samples that arrive piece by piece, cut into segments, and scored window by window."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from ser_head.inference.audio import AudioArray, Segment, as_segment, window_buffer
 from ser_head.inference.prediction_table import Scores
+
+
+class SegmentStream:
+    """Cuts samples into overlapping windows as soon as each is complete. Belongs to one source.
+
+    What it gives are the windows of `predict --window` on the same audio. See `ser_head.Predictor.segments`.
+    """
+
+    def __init__(self, rate_hz: int, window_s: float, hop_s: float, name: str = "stream") -> None:
+        """Begin with no samples.
+
+        Args:
+            rate_hz: sampling rate of the samples in Hz.
+            window_s: length of a window in seconds.
+            hop_s: distance between the starts of two windows in seconds.
+            name: `file` of the segments.
+        """
+        self._rate_hz, self._name = rate_hz, name
+        self._buffer = window_buffer(rate_hz, window_s, hop_s)
+
+    def push(self, samples: Any) -> list[Segment]:
+        """Add samples, and return the windows they complete.
+
+        Args:
+            samples: numbers (samples,) or (samples, channels); integers are scaled from their full range.
+
+        Raises:
+            ClipError: they hold NaN.
+        """
+        block = AudioArray.of(samples, self._rate_hz).samples
+        return [as_segment(self._name, *window) for window in self._buffer.push(block)]
+
+    def finish(self) -> list[Segment]:
+        """Return what is left at the end, if it holds anything that the last window did not.
+
+        Raises:
+            ClipError: all samples together are too short for an encoder.
+        """
+        return [as_segment(self._name, *window) for window in self._buffer.finish()]
 
 
 class PredictionStream:
@@ -16,25 +55,15 @@ class PredictionStream:
     ...         print(result["start_s"], result["scores"][0])
     """
 
-    def __init__(
-        self,
-        score: Callable[[Sequence[Segment]], Scores],
-        rate_hz: int,
-        window_s: float,
-        hop_s: float,
-        target: str,
-    ) -> None:
+    def __init__(self, score: Callable[[Sequence[Segment]], Scores], segments: SegmentStream, target: str) -> None:
         """Begin with no samples; use `ser_head.Predictor.stream`.
 
         Args:
             score: scores segments.
-            rate_hz: sampling rate of the samples in Hz.
-            window_s: length of a window in seconds.
-            hop_s: distance between the starts of two windows in seconds.
+            segments: cuts samples.
             target: label of a number, for a head that answers with one.
         """
-        self._score, self._rate_hz, self._target = score, rate_hz, target
-        self._buffer = window_buffer(rate_hz, window_s, hop_s)
+        self._score, self._segments, self._target = score, segments, target
 
     def push(self, samples: Any) -> list[dict[str, Any]]:
         """Add samples, and score the windows they complete.
@@ -46,8 +75,7 @@ class PredictionStream:
             For each window {"start_s", "end_s", "scores": [{"label", "score"}, ...], "ood_score"}; `scores` is empty
             and `ood_score` None where it is silent.
         """
-        block = AudioArray.of(samples, self._rate_hz).samples
-        return self._results([as_segment("stream", *window) for window in self._buffer.push(block)])
+        return self._results(self._segments.push(samples))
 
     def finish(self) -> list[dict[str, Any]]:
         """Score what is left at the end, if it holds anything that the last window did not.
@@ -55,7 +83,7 @@ class PredictionStream:
         Raises:
             ClipError: all samples together are too short for an encoder.
         """
-        return self._results([as_segment("stream", *window) for window in self._buffer.finish()])
+        return self._results(self._segments.finish())
 
     def _results(self, segments: list[Segment]) -> list[dict[str, Any]]:
         scores = self._score(segments)

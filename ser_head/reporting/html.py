@@ -7,25 +7,27 @@ cell: its style rules apply inside its own element only.
 import re
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from ser_head.reporting import text
 
 _FILTERS = ("percent", "decimal", "signed", "points", "of_hundred", "p_value", "count")  # functions of `text`
 _FRAGMENT = ".ser-head"  # class of the element around a fragment
+_PACKAGE = "ser_head.reporting"  # whose `templates` have the page, its style and the macros
 
 
-def render_page(template: str, **context: Any) -> str:
-    """Fill in a template of `ser_head/reporting/templates`.
+def render_page(template: str, *, package: str = _PACKAGE, **context: Any) -> str:
+    """Fill in a template of `ser_head/reporting/templates`, or of another package that builds on these.
 
     Args:
         template: its file name.
+        package: the package whose folder `templates` is searched first.
         **context: values for the template, all of them escaped.
 
     Returns:
         One self-contained html page.
     """
-    return _environment().get_template(template).render(layout="page.html.j2", **context)
+    return _environment(package).get_template(template).render(layout="page.html.j2", **context)
 
 
 def render_fragment(template: str, **context: Any) -> str:
@@ -64,9 +66,9 @@ def scoped(css: str, scope: str) -> str:
     return re.sub(r"^(?P<selectors>[^{}\n]+) \{", confine, css.partition("@media print")[0], flags=re.MULTILINE)
 
 
-def _environment() -> Environment:
+def _environment(package: str = _PACKAGE) -> Environment:
     environment = Environment(
-        loader=PackageLoader("ser_head.reporting"),
+        loader=ChoiceLoader([PackageLoader(name) for name in dict.fromkeys((package, _PACKAGE))]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

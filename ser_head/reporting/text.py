@@ -193,6 +193,23 @@ def measured_in_words(folds: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
 
 
+def kept_head_in_words(about: Mapping[str, Any]) -> str:
+    """Describe the head that a run keeps where it is none of those that were tested; "" for any other run.
+
+    Args:
+        about: content of run.json.
+    """
+    if "tested_folds" not in about:
+        return ""
+    epochs = about["folds"][0].get("best_epoch")
+    duration = f" for {epochs} epochs, the median of theirs," if epochs else ""
+    return (
+        f"These are the figures of {len(about['tested_folds'])} heads, each tested on speakers it had never heard. The "
+        f"head that is kept was trained{duration} on the clips of all speakers, so that none is left to test it. It is "
+        "calibrated on what the others answered for speakers who were new to them."
+    )
+
+
 def unchecked_in_words(leakage: Mapping[str, Any]) -> str:
     """Describe what could not be checked, and for how many clips; "" if everything was checked.
 

@@ -1,13 +1,15 @@
 """Document of a run, run.json: what it has to say to be used, and the digests that tell a run that was changed.
 
-    digests   {path inside the run folder: digest of the file's bytes}, of every file that a run is written with
-    digest    of all the rest of run.json, `digests` included
+    folds          its heads; with --refit whole one, of number 0, trained on all clips
+    tested_folds   then the folds that the figures come from, whose heads are not kept
+    digests        {path inside the run folder: digest of the file's bytes}, of every file that a run is written with
+    digest         of all the rest of run.json, `digests` included
 
 They are there to find damage and edits, not forgers, who could write new ones. Runs written before there were digests
 are read without them; what they say has to make sense in any case.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,7 @@ FORMAT = "ser-run"
 VERSION = 1
 RUN_FILE = "run.json"
 DIGESTS = "digests"
+TESTED_FOLDS = "tested_folds"
 # The report is made of the run, and can be made again.
 _NOT_SIGNED = (RUN_FILE, "report.html")
 
@@ -49,9 +52,19 @@ def sign_run(folder: Path, about: Mapping[str, Any]) -> dict[str, Any]:
         folder: of the run, with all its files.
         about: the content.
     """
-    paths = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
-    digests = {name: digest_of_file(path) for name, path in paths.items() if name not in _NOT_SIGNED}
-    return signed({**unsigned(about), DIGESTS: digests})
+    names = [path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*")) if path.is_file()]
+    return sign_files(folder, about, [name for name in names if name not in _NOT_SIGNED])
+
+
+def sign_files(folder: Path, about: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """Return the content of run.json with the digests of some files.
+
+    Args:
+        folder: of the run.
+        about: the content.
+        names: paths of the files inside it.
+    """
+    return signed({**unsigned(about), DIGESTS: {name: digest_of_file(folder / name) for name in names}})
 
 
 def read_document(folder: Path) -> dict[str, Any]:
@@ -111,8 +124,10 @@ def _check(about: dict[str, Any]) -> None:
     Raises:
         ValueError: naming the part and its value.
     """
+    tested_folds = about.get(TESTED_FOLDS, [])
     for key, kind in (("settings", dict), ("spec", dict), ("folds", list)):
         expect(isinstance(about[key], kind), f"an {kind.__name__} as {key}", about[key])
+    expect(isinstance(tested_folds, list), f"a list as {TESTED_FOLDS}", tested_folds)
     labels, layers, members = about["labels"], about["layers"], about.get("members", [])
     expect(are_names(labels) and "" not in labels, "different names as labels", labels)
     expect(are_names(layers) and len(layers) > 0, "different names as layers", layers)
@@ -122,10 +137,10 @@ def _check(about: dict[str, Any]) -> None:
         expect(labels == in_order, f"the order {' '.join(in_order)} of labels", labels)
     folds = about["folds"]
     expect(bool(folds) != bool(members), "folds or members", {"folds": len(folds), "members": len(members)})
-    for fold in folds:
+    for fold in [*folds, *tested_folds]:
         expect(isinstance(fold, dict), "an object for each fold", fold)
         check_fold(fold, len(layers), bool(labels))
-    numbers = [fold["fold"] for fold in folds]
+    numbers = [fold["fold"] for fold in [*folds, *tested_folds]]
     expect(len(set(numbers)) == len(numbers), "folds of different numbers", numbers)
     if members:
         temperature = about["temperature"]

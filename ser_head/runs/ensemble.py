@@ -27,7 +27,7 @@ from ser_head.evaluation.predictions import (
     read_predictions,
     require_answers,
 )
-from ser_head.runs.document import unsigned
+from ser_head.runs.document import TESTED_FOLDS, unsigned
 from ser_head.runs.results import read_metrics
 from ser_head.runs.run import Run
 from ser_head.runs.writer import RunWriter
@@ -117,7 +117,8 @@ def write_ensemble(writer: RunWriter, config: TrainConfig, members: Sequence[Run
         by=columns_of(tested),
     )
     folders = copy_members(members, writer.folder)
-    about = {**unsigned(first.about), "settings": config.to_dict(), "folds": [], "members": folders}
+    about = {key: value for key, value in unsigned(first.about).items() if key != TESTED_FOLDS}
+    about = {**about, "settings": config.to_dict(), "folds": [], "members": folders}
     writer.write_json("run.json", {**about, "temperature": float(tested["temperature"].mean())})
     writer.write_json("metrics.json", metrics)
     tested.to_csv(writer.folder / "predictions.csv", index=False)

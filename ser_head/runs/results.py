@@ -13,6 +13,7 @@ from ser_embed.reading import expect, input_error_on_read, is_number, read_json
 from ser_head.data.splits import Protocol
 from ser_head.evaluation.predictions import primary_rows, read_predictions, require_answers
 from ser_head.personalization.conditions import ENROLLED
+from ser_head.runs.document import TESTED_FOLDS
 from ser_head.runs.run import Run
 
 PARTS = ("training", "validation", "test")
@@ -91,8 +92,10 @@ class RunResults:
 
     @property
     def kept_epochs(self) -> dict[int, int]:
-        """The epoch whose weights were kept, by number of the fold; folds that are not trained in epochs are absent."""
-        return {fold["fold"]: fold["best_epoch"] for fold in self.run.about["folds"] if fold.get("best_epoch")}
+        """The epoch whose weights were tested, by number of the fold; folds without epochs are absent."""
+        about = self.run.about
+        folds = about.get(TESTED_FOLDS, about["folds"])
+        return {fold["fold"]: fold["best_epoch"] for fold in folds if fold.get("best_epoch")}
 
     @property
     def layer_weights(self) -> dict[str, float]:

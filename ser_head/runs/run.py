@@ -8,7 +8,7 @@ metrics.json       see `ser_head.evaluation.metrics`
 predictions.csv    the scored test clips; validation.csv: those the epoch was chosen by
 search.csv         after a search: every candidate in every fold, see `ser_head.training.search`
 history.csv        fold, epoch, loss, accuracy, val_loss, val_accuracy
-profiles/          of speakers enrolled later, see `ser_head.personalization.profiles`
+profiles/          of speakers enrolled later (not of a head that ships), see `ser_head.personalization.profiles`
 """
 
 import json
@@ -26,10 +26,9 @@ from ser_head.config.training import TrainConfig
 from ser_head.data.frames import average_neighbours, pad_frames
 from ser_head.heads.registry import HEADS, load_predict
 from ser_head.runs.document import DIGESTS, RUN_FILE, read_document, require_unchanged, shown
+from ser_head.runs.location import is_shipped, profiles_of
 from ser_head.scoring.scorer import Predict, Scorer, ScoringRequest
 from ser_head.scoring.scorer_file import SCORER_FILE, ScorerShape, load_scorer
-
-RUNS = Path("runs")
 
 
 class Run:
@@ -99,7 +98,12 @@ class Run:
     @property
     def profiles(self) -> Path:
         """Folder of the profiles of its speakers; it need not exist."""
-        return self.folder / "profiles"
+        return profiles_of(self.folder)
+
+    @property
+    def is_shipped(self) -> bool:
+        """Whether it comes with the library; see `ser_head.runs.location`."""
+        return is_shipped(self.folder)
 
     @property
     def corpora(self) -> dict[str, bool]:
@@ -249,19 +253,3 @@ class Run:
                 f"not {vectors.shape}"
             )
         return np.asarray(vectors[:, self._layers], np.float32)
-
-
-def newest_run(folder: Path | None = None) -> Path:
-    """Return the run in `folder` that was written last; profiles added to a run later do not count.
-
-    Args:
-        folder: where to look; None for `RUNS`.
-
-    Raises:
-        InputError: there is none.
-    """
-    folder = RUNS if folder is None else folder
-    paths = list(folder.glob("[!.]*/run.json"))  # a hidden one is being written
-    if not paths:
-        raise InputError(f"no run in {folder}/; train one with: python -m ser_head.train, or name one with --run")
-    return max(paths, key=lambda path: path.stat().st_mtime).parent

@@ -12,7 +12,7 @@ from typing import Any
 from ser_embed.errors import InputError
 from ser_embed.files import exclusive_lock, input_error_on_write, require_writable_folder, temporary_path
 from ser_embed.reading import read_json
-from ser_head.runs import run as runs
+from ser_head.runs import location
 from ser_head.runs.document import RUN_FILE, sign_run
 
 
@@ -48,7 +48,7 @@ class RunWriter:
     def _make_folder(self, destination: Path | None, name: str) -> None:
         """Choose the destination and make the temporary folder beside it."""
         self._may_number = destination is None
-        self._destination = runs.RUNS / name if destination is None else destination
+        self._destination = location.RUNS / name if destination is None else destination
         self.folder = temporary_path(self._destination)
         with input_error_on_write(self.folder.parent):
             self.folder.mkdir(parents=True)

@@ -33,7 +33,8 @@ class KnnOodDetector:
     """A detector of clips that are unlike the training clips of a fold.
 
     Attributes:
-        examples: vectors of some training clips, bounded and averaged over layers, float32 (examples, width).
+        examples: vectors of some training clips, bounded and averaged over layers, float32 (examples, width), or
+            float16 in a run that ships.
         threshold: score above which a clip is out of domain.
     """
 
@@ -73,11 +74,28 @@ def fit_ood_detector(vectors: np.ndarray, validation_vectors: np.ndarray) -> Knn
         vectors: of the training clips, standardised, float32 (clips, layers, width).
         validation_vectors: of the validation clips, of the same form; they set the threshold.
     """
-    drawn = np.random.default_rng(0).permutation(len(vectors))[:_EXAMPLES]
-    examples = _bounded_means(vectors[np.sort(drawn)])
+    examples = draw_examples(vectors)
     distances = _knn_distances(_bounded_means(validation_vectors), *_prepare(examples))
-    threshold = _MARGIN * float(np.percentile(distances, _PERCENTILE))
-    return KnnOodDetector(examples, max(threshold, _SMALLEST_THRESHOLD))
+    return KnnOodDetector(examples, ood_threshold(distances))
+
+
+def draw_examples(vectors: np.ndarray) -> np.ndarray:
+    """Return what a detector keeps of training clips: at most `_EXAMPLES`, float32 (examples, width).
+
+    Args:
+        vectors: standardised, float32 (clips, layers, width).
+    """
+    drawn = np.random.default_rng(0).permutation(len(vectors))[:_EXAMPLES]
+    return _bounded_means(vectors[np.sort(drawn)])
+
+
+def ood_threshold(distances: np.ndarray) -> float:
+    """Return the distance above which a clip is out of domain.
+
+    Args:
+        distances: of clips by speakers who were not in training, float64 (clips,).
+    """
+    return max(_MARGIN * float(np.percentile(distances, _PERCENTILE)), _SMALLEST_THRESHOLD)
 
 
 def _prepare(examples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -104,6 +104,18 @@ class Scorer:
             return np.zeros(len(vectors))
         return self.ood_detector.score(self.scaling.apply(clip_means(vectors), corpora)) / self.ood_detector.threshold
 
+    def calibrated(self, outputs: np.ndarray) -> np.ndarray:
+        """Return what the head answered as it is told: calibrated probabilities, or numbers on their own scale.
+
+        Args:
+            outputs: of the head, float32 (clips, outputs).
+        """
+        calibration = self.output_calibration
+        if calibration.numbers is None:
+            return CALIBRATORS[calibration.calibrator].apply(outputs, calibration.parameters)
+        mean, deviation = calibration.numbers
+        return outputs * np.float32(deviation) + np.float32(mean)
+
     @property
     def temperature(self) -> float:
         """What the logits of the head are divided by."""
@@ -124,13 +136,7 @@ class Scorer:
         """Return the calibrated outputs of groups of clips, each of one speaker, in one pass through the head."""
         sizes = [len(clips) for clips in groups]
         inputs = self.personalizer.inputs(np.concatenate(groups), states, np.repeat(np.arange(len(groups)), sizes))
-        outputs, numbers = self._predict(inputs), self.output_calibration.numbers
-        if numbers is None:
-            calibration = self.output_calibration
-            outputs = CALIBRATORS[calibration.calibrator].apply(outputs, calibration.parameters)
-        else:
-            outputs = outputs * np.float32(numbers[1]) + np.float32(numbers[0])
-        return np.split(outputs, np.cumsum(sizes)[:-1])
+        return np.split(self.calibrated(self._predict(inputs)), np.cumsum(sizes)[:-1])
 
     def _adapted(
         self, outputs: np.ndarray, enrolled_outputs: np.ndarray, enrolled: np.ndarray, speaker: str

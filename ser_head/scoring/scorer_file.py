@@ -22,7 +22,7 @@ SCORER_FILE = "fold.npz"
 # Keys of the file, as they have been since its first version.
 _SPEAKER_KEYS = ("voice_means", "voice_variances", "voice_counts", "voice_numbers")
 _OOD_PREFIX = "familiarity_"
-_EXAMPLES, _THRESHOLD = f"{_OOD_PREFIX}examples", f"{_OOD_PREFIX}threshold"
+OOD_EXAMPLES, _THRESHOLD = f"{_OOD_PREFIX}examples", f"{_OOD_PREFIX}threshold"
 
 
 class ScorerShape(NamedTuple):
@@ -170,7 +170,7 @@ def _check_arrays(arrays: Mapping[str, np.ndarray], num_speakers: int, shape: Sc
         "prior": (shape.outputs,),
         **{name: (num_speakers, *sizes) for name, sizes in zip(_SPEAKER_KEYS, of_speaker, strict=True)},
         "pretrained": (len(arrays.get("pretrained", ())), *vector),
-        _EXAMPLES: (len(arrays.get(_EXAMPLES, ())), shape.width),
+        OOD_EXAMPLES: (len(arrays.get(OOD_EXAMPLES, ())), shape.width),
         _THRESHOLD: (),
     }
     for name, expected in shapes.items():
@@ -184,7 +184,7 @@ def _check_arrays(arrays: Mapping[str, np.ndarray], num_speakers: int, shape: Sc
     expect(arrays[counts].dtype.kind in "iu", f"whole numbers as {counts}", arrays[counts].dtype)
     if _THRESHOLD in arrays:
         expect(float(arrays[_THRESHOLD]) > 0, f"a number above 0 as {_THRESHOLD}", arrays[_THRESHOLD])
-        expect(len(arrays[_EXAMPLES]) > 0, f"vectors as {_EXAMPLES}", "none")
+        expect(len(arrays[OOD_EXAMPLES]) > 0, f"vectors as {OOD_EXAMPLES}", "none")
 
 
 def _check_scaling(scaling: Alignment, measured: Mapping[str, Any], shape: ScorerShape) -> None:

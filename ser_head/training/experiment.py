@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from tqdm import tqdm
 
 from ser_embed.store.reader import Store
 from ser_head.config.training import TrainConfig
@@ -19,11 +20,11 @@ from ser_head.evaluation.predictions import primary_rows_first
 from ser_head.heads.backend import keras
 from ser_head.heads.registry import HEADS
 from ser_head.reporting.run_report import write_report
-from ser_head.runs.document import FORMAT, VERSION
+from ser_head.runs.document import FORMAT, TESTED_FOLDS, VERSION
 from ser_head.runs.ensemble import plan_ensemble, write_ensemble
 from ser_head.runs.run import Run
 from ser_head.runs.writer import RunWriter
-from ser_head.training.fold_runner import FoldResult
+from ser_head.training.fold_runner import FoldResult, FoldRunner, median_epoch
 from ser_head.training.parallel import FoldJob, run_folds
 from ser_head.training.plan import Plan, choose_clips, find_store, make_plan
 
@@ -55,7 +56,8 @@ def _write_trained(store: Store, config: TrainConfig) -> Path:
     plan = make_plan(data, config)
     with RunWriter(config.out, run_name(config)) as writer:
         results = run_folds(data, config, _jobs(plan, config, writer.folder))
-        _write(writer, data, plan, config, results)
+        whole = _train_whole(data, config, results[: len(plan.splits)], writer.folder) if config.refits_whole else None
+        _write(writer, data, plan, config, results, whole)
         return _commit(writer, store)
 
 
@@ -77,8 +79,12 @@ def run_name(config: TrainConfig) -> str:
 
 
 def _jobs(plan: Plan, config: TrainConfig, folder: Path) -> list[FoldJob]:
-    """Return the folds to run: the heads of the first seed are kept, further seeds only show how figures spread."""
-    first = [FoldJob(split, config.seed, folder / _head_folder(split, plan)) for split in plan.splits]
+    """Return the folds to run: the heads of the first seed are kept, further seeds only show how figures spread.
+
+    Where one head is to be trained on all clips, those of the folds are not kept.
+    """
+    folders = [None if config.refits_whole else folder / _head_folder(split, plan) for split in plan.splits]
+    first = [FoldJob(split, config.seed, head) for split, head in zip(plan.splits, folders, strict=True)]
     return first + [FoldJob(split, seed, None) for seed, splits in plan.other_splits.items() for split in splits]
 
 
@@ -86,11 +92,36 @@ def _head_folder(split: Split, plan: Plan) -> Path:
     return Path() if len(plan.splits) == 1 else Path(f"fold_{split.fold}")
 
 
-def _write(writer: RunWriter, data: Dataset, plan: Plan, config: TrainConfig, results: list[FoldResult]) -> None:
-    """Write everything but the heads."""
+def _train_whole(data: Dataset, config: TrainConfig, results: list[FoldResult], folder: Path) -> dict[str, Any]:
+    """Train one head on the clips of all folds; return its entry in run.json."""
+    num_speakers = len(set(data.speakers))
+    epochs = median_epoch([result.entry["best_epoch"] for result in results])
+    with tqdm(total=epochs, desc="all clips", unit="epoch", disable=None) as bar:
+        return FoldRunner(data, config, num_speakers).run_whole(results, folder, bar.update)
+
+
+def _write(
+    writer: RunWriter,
+    data: Dataset,
+    plan: Plan,
+    config: TrainConfig,
+    results: list[FoldResult],
+    whole: dict[str, Any] | None,
+) -> None:
+    """Write everything but the heads.
+
+    Args:
+        writer: of the run.
+        data: the clips.
+        plan: the folds.
+        config: the run's.
+        results: of the folds of all seeds.
+        whole: entry of the head that was trained on all clips, if there is one.
+    """
     first = results[: len(plan.splits)]  # of the first seed
-    for split, result in zip(plan.splits, first, strict=True):
-        result.entry["head"] = (_head_folder(split, plan) / result.entry["head"]).as_posix()
+    if whole is None:
+        for split, result in zip(plan.splits, first, strict=True):
+            result.entry["head"] = (_head_folder(split, plan) / result.entry["head"]).as_posix()
     tested = primary_rows_first(pd.concat([result.tested for result in results], ignore_index=True))
     tested = with_groups(tested, data.clips, config.by)
     validated = pd.concat([result.validated for result in first], ignore_index=True)
@@ -104,7 +135,7 @@ def _write(writer: RunWriter, data: Dataset, plan: Plan, config: TrainConfig, re
         by=config.by,
     )
     writer.write_json("metrics.json", metrics)
-    writer.write_json("run.json", _about(data, config, first))
+    writer.write_json("run.json", _about(data, config, [result.entry for result in first], whole))
     tested.to_csv(writer.folder / "predictions.csv", index=False)
     validated.to_csv(writer.folder / "validation.csv", index=False)
     pd.concat([result.history for result in first]).to_csv(writer.folder / "history.csv", index=False)
@@ -112,8 +143,17 @@ def _write(writer: RunWriter, data: Dataset, plan: Plan, config: TrainConfig, re
         pd.concat([result.candidates for result in first]).to_csv(writer.folder / "search.csv", index=False)
 
 
-def _about(data: Dataset, config: TrainConfig, results: list[FoldResult]) -> dict[str, Any]:
-    """Return the content of run.json."""
+def _about(
+    data: Dataset, config: TrainConfig, folds: list[dict[str, Any]], whole: dict[str, Any] | None
+) -> dict[str, Any]:
+    """Return the content of run.json.
+
+    Args:
+        data: the clips.
+        config: the run's.
+        folds: entries of the folds.
+        whole: entry of the head that was trained on all clips, if there is one.
+    """
     packages = ("twostage-ser", "numpy", "keras", keras.backend.backend())
     return {
         "format": FORMAT,
@@ -124,6 +164,6 @@ def _about(data: Dataset, config: TrainConfig, results: list[FoldResult]) -> dic
         "labels": list(data.labels),
         "layers": [data.store.layers[layer] for layer in data.layers],
         "clips": len(data),
-        "folds": [result.entry for result in results],
+        **({"folds": folds} if whole is None else {"folds": [whole], TESTED_FOLDS: folds}),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
     }

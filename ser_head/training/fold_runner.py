@@ -11,27 +11,18 @@ import pandas as pd
 
 from ser_head.config.training import TrainConfig
 from ser_head.data.dataset import Dataset
-from ser_head.data.frames import clip_means
 from ser_head.data.splits import Split
-from ser_head.evaluation.predictions import VALIDATION, prediction_rows
 from ser_head.personalization.conditions import PLAIN
-from ser_head.personalization.enrollment import SIZES, enrollment_sessions
-from ser_head.personalization.methods import METHODS
-from ser_head.personalization.output_adaptation import OutputCalibration, ValidationSession
-from ser_head.personalization.similarity import most_similar
-from ser_head.scoring.calibrators import CALIBRATORS, DEFAULT_CALIBRATOR
-from ser_head.scoring.ood import KnnOodDetector, fit_ood_detector
-from ser_head.scoring.scorer import Scorer, ScoringRequest
+from ser_head.scoring.scorer import Scorer
 from ser_head.scoring.scorer_file import SCORER_FILE, save_scorer
-from ser_head.scoring.temperature import safe_log
 from ser_head.training.base import FitResult, Trainer
-from ser_head.training.conditions import ENROLLMENT_DRAWS, conditions_of, score_condition, unknown_sessions
+from ser_head.training.calibration import HeldOutAnswers, answer_held_out, calibrate, calibrate_whole
+from ser_head.training.conditions import conditions_of, score_condition, unknown_sessions
 from ser_head.training.fold import Fold, prepare_fold, trains_identically, without_personalization
-from ser_head.training.inputs import validation_inputs
 from ser_head.training.registry import make_trainer
 from ser_head.training.search import searched_settings
 
-_OOD_CLIPS = 2000  # training and validation clips that the out-of-domain detector is fitted on, at most
+WHOLE = 0  # number of the fold that has all clips; others count from 1
 _PARTS = ("train", "validation", "test")
 
 
@@ -45,6 +36,7 @@ class FoldResult:
         history: one row per epoch.
         candidates: one row per candidate of a search; see `ser_head.training.search`.
         entry: the fold's entry in run.json.
+        answers: what the head answered for the test clips before calibration, where one head is to be trained on all.
     """
 
     tested: pd.DataFrame
@@ -52,6 +44,13 @@ class FoldResult:
     history: pd.DataFrame
     candidates: pd.DataFrame
     entry: dict[str, Any]
+    answers: HeldOutAnswers | None = None
+
+
+def median_epoch(best_epochs: Sequence[int | None]) -> int | None:
+    """Return the median of the best epochs of folds, rounded; None for heads that are not trained in epochs."""
+    epochs = [epoch for epoch in best_epochs if epoch is not None]
+    return round(float(np.median(epochs))) if epochs else None
 
 
 class FoldRunner:
@@ -91,6 +90,8 @@ class FoldRunner:
         entry = self._entry(fold, result)
         if folder is not None:
             entry |= self._save(fold, scorer, folder)
+        is_whole = self.config.refits_whole
+        answers = answer_held_out(self._data, self._trainer, fold, scorer) if is_whole else None
         conditions = conditions_of(self._data, fold, self.config.personalized)
         tables = [score_condition(self._data, fold, scorer, condition) for condition in conditions]
         if plain_fold is not None:
@@ -102,7 +103,29 @@ class FoldRunner:
             table.insert(0, "fold", split.fold)
         tested = pd.concat(tables, ignore_index=True)
         tested = tested.assign(seed=seed) if self.config.seeds > 1 else tested
-        return FoldResult(tested, validated, history, candidates, entry)
+        return FoldResult(tested, validated, history, candidates, entry, answers)
+
+    def run_whole(self, results: Sequence[FoldResult], folder: Path, on_epoch: Callable[[], object]) -> dict[str, Any]:
+        """Train one head on the clips of all folds, for the median of their best epochs, and keep it.
+
+        No clip is left to score it by: it is calibrated on what the heads of the folds answered, and the figures of the
+        run are theirs.
+
+        Args:
+            results: of all folds.
+            folder: where the head is kept.
+            on_epoch: called after each epoch.
+
+        Returns:
+            The head's entry in run.json; its fold is number 0, which has no validation and no test speakers.
+        """
+        clips = np.arange(len(self._data))
+        fold = prepare_fold(self._data, Split(WHOLE, clips, clips[:0], clips[:0]), self.config, self._table_rows)
+        result = FitResult([], median_epoch([result.entry["best_epoch"] for result in results]))
+        self._trainer.refit(fold, result, on_epoch)
+        answers = [result.answers for result in results if result.answers is not None]
+        scorer = calibrate_whole(self._data, self._trainer, fold, answers)
+        return self._entry(fold, result) | self._save(fold, scorer, folder)
 
     @cached_property
     def _plain_trainer(self) -> Trainer:
@@ -142,74 +165,7 @@ class FoldRunner:
             first.
         """
         result = trainer.fit(folds[0], on_epoch)
-        calibrated = [self._calibrate(trainer, fold) for fold in folds]
+        calibrated = [calibrate(self._data, trainer, fold) for fold in folds]
         if trainer.config.refits:
             trainer.refit(folds[0], result, on_epoch)
         return result, [scorer for scorer, _ in calibrated], calibrated[0][1]
-
-    def _calibrate(self, trainer: Trainer, fold: Fold) -> tuple[Scorer, pd.DataFrame]:
-        """Make a scorer of a head, by the validation clips; return their predictions too."""
-        clips = fold.split.validation
-        builders = validation_inputs(self._data, fold, fold.personalizer, fold.generator(ENROLLMENT_DRAWS))
-        outputs = np.stack([builder.outputs(trainer.predict, clips) for builder in builders])
-        name = DEFAULT_CALIBRATOR
-        parameters: tuple[float, ...] = (1.0,)
-        if fold.numbers is None:
-            name = self.config.calibration
-            calibrator = CALIBRATORS[name]
-            targets = np.tile(self._data.targets[clips], len(builders))
-            parameters = tuple(calibrator.fit(np.concatenate(outputs), targets))
-            outputs = calibrator.apply(np.concatenate(outputs), parameters).reshape(outputs.shape)
-        else:
-            outputs = outputs * fold.numbers[1] + fold.numbers[0]
-        prior = _effective_prior(fold, self._data)
-        calibration = OutputCalibration(parameters, prior, numbers=fold.numbers, calibrator=name)
-        scorer = Scorer(trainer.predict, fold.scaling, fold.personalizer, calibration)
-        adapting = [name for name in fold.personalizer.methods if METHODS[name].adapts_outputs]
-        if adapting and fold.numbers is None:
-            sessions = self._validation_sessions(fold, scorer)
-            for name in adapting:
-                prior_shift = METHODS[name].fit_output(sessions, fold.personalizer.training_speakers, calibration.prior)
-                scorer.output_calibration = replace(calibration, prior_shift=prior_shift)
-        scorer.ood_detector = self._fit_ood_detector(fold)
-        rows = prediction_rows(self._data, clips, outputs[0], fold.split.fold, VALIDATION, scorer.temperature)
-        return scorer, rows
-
-    def _validation_sessions(self, fold: Fold, scorer: Scorer) -> list[ValidationSession]:
-        """Score the validation speakers as if they were enrolled, for methods that adapt outputs to learn from."""
-        data, training_speakers = self._data, fold.personalizer.training_speakers
-        scored = []
-        for session in enrollment_sessions(
-            data.speakers, fold.split.validation, SIZES[-1], fold.generator(ENROLLMENT_DRAWS)
-        ):
-            if len(session.enrolled) == 0:
-                continue
-            enrolled, corpus = data.read(session.enrolled), data.corpora[session.enrolled[0]]
-            enrolled_outputs = scorer.score([ScoringRequest(enrolled, enrolled, corpus=corpus)])
-            outputs = scorer.score([ScoringRequest(data.read(session.scored), enrolled, corpus=corpus)])
-            order = most_similar(
-                fold.scaling.read(data, session.enrolled), training_speakers.means, len(training_speakers.names)
-            )
-            targets = data.targets[session.scored]
-            scored.append(ValidationSession(safe_log(enrolled_outputs), order, safe_log(outputs), targets))
-        return scored
-
-    def _fit_ood_detector(self, fold: Fold) -> KnnOodDetector:
-        random = fold.generator(ENROLLMENT_DRAWS)
-        train, validation = (
-            clips if len(clips) <= _OOD_CLIPS else np.sort(random.choice(clips, _OOD_CLIPS, replace=False))
-            for clips in (fold.split.train, fold.split.validation)
-        )
-        return fit_ood_detector(
-            *(
-                fold.scaling.apply(clip_means(self._data.read(clips)), self._data.corpora[clips])
-                for clips in (train, validation)
-            )
-        )
-
-
-def _effective_prior(fold: Fold, data: Dataset) -> np.ndarray:
-    """Return the share of each class that the loss saw: that of the clips, times the weight of the class."""
-    counts = np.bincount(data.targets[fold.split.train], minlength=data.desired.shape[1])
-    shares = counts * fold.class_weights.astype(np.float64)
-    return shares / shares.sum()

@@ -32,7 +32,10 @@ from ser_head.training.plan import find_store
         ({"label_smoothing": 1.0}, "--label-smoothing has to be at least 0 and below 1"),
         ({"transform": "log"}, "--transform has to be one of yeo-johnson, none, not 'log'"),
         ({"balance": 2.0}, "--balance has to be from 0 to 1"),
-        ({"refit": "maybe"}, "--refit has to be one of always, never, folds"),
+        ({"refit": "maybe"}, "--refit has to be one of always, never, folds, whole"),
+        ({"refit": "whole"}, "--refit whole needs folds that score every clip, as kfold and loso have, not speaker"),
+        ({"refit": "whole", "protocol": "loso", "search": 3}, "but --search chooses other settings in each fold"),
+        ({"refit": "whole", "protocol": "loso", "head": "ensemble"}, "but --head ensemble trains none"),
         ({"search": -1}, "--search has to be zero or positive"),
         ({"search": 3, "head": "svm"}, "--search tries settings of networks, but --head svm is none"),
         ({"seeds": 2, "head": "ensemble"}, "--seeds trains heads, but --head ensemble averages"),
@@ -82,7 +85,13 @@ def test_a_configured_number_of_epochs_is_used_as_it_is():
 
 @pytest.mark.parametrize(
     ("refit", "protocol", "expected"),
-    [("folds", "speaker", False), ("folds", "loso", True), ("never", "kfold:3", False), ("always", "random", True)],
+    [
+        ("folds", "speaker", False),
+        ("folds", "loso", True),
+        ("whole", "loso", True),
+        ("never", "kfold:3", False),
+        ("always", "random", True),
+    ],
 )
 def test_only_folds_train_again_with_the_validation_clips_unless_asked(refit, protocol, expected):
     assert TrainConfig(refit=refit, protocol=protocol).refits is expected

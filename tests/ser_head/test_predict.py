@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -17,11 +18,11 @@ from ser_embed.encoders import features
 from ser_embed.errors import InputError
 from ser_embed.store.reader import Store
 from ser_head.evaluation.predictions import probability_matrix, read_predictions
-from ser_head.inference import predictor as prediction
+from ser_head.inference import segment_scorer
 from ser_head.inference.output_formats import WRITERS
 from ser_head.inference.prediction_table import SILENT, UNCERTAIN
 from ser_head.predict import main
-from ser_head.runs.run import Run, newest_run
+from ser_head.runs.run import Run
 from tests.ser_embed.audio.formats import encode
 from tests.ser_embed.conftest import tone, write_corpus
 
@@ -78,7 +79,7 @@ def test_the_command_writes_lines_csv_and_json(run: Path, tmp_path: Path, capsys
     )
     labels = Run.load(run).labels
     table = pd.read_csv(out)
-    common_columns = ["file", "start_s", "end_s", "emotion", "confidence", "unfamiliarity"]
+    common_columns = ["file", "start_s", "end_s", "emotion", "confidence", "activation", "unfamiliarity"]
     assert table.columns.tolist() == [*common_columns, *(f"p_{label}" for label in labels)]
     assert set(table["emotion"]) <= set(labels)
     np.testing.assert_allclose(table.filter(like="p_").sum(axis=1), 1, atol=1e-5)
@@ -140,7 +141,7 @@ def test_on_a_full_disk_the_old_answers_stay_and_the_new_are_printed(
 def test_an_output_that_cannot_be_written_is_refused_before_audio_is_read(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    monkeypatch.setattr(prediction, "load_embedder", None)
+    monkeypatch.setattr(segment_scorer, "load_embedder", None)
     (tmp_path / "file").touch()
     (tmp_path / "folder.csv").mkdir()
     for name, reason in [("file/a.csv", "file: Not a directory"), ("folder.csv", "folder.csv: Is a directory")]:
@@ -179,19 +180,6 @@ def test_another_encoder_under_the_same_name_is_refused(run: Path, monkeypatch: 
         ser_head.predict(run.parent / "data" / "tones" / "003.wav", run=run)
 
 
-def test_the_newest_run_is_taken_by_default(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no run in"):
-        newest_run(tmp_path)
-    for name in ("b", "a"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "run.json").write_text("{}")
-    os.utime(tmp_path / "b" / "run.json", (1, 1))
-    (tmp_path / "b" / "profiles").mkdir()
-    (tmp_path / ".c.tmp-7").mkdir()  # of a training that still writes
-    (tmp_path / ".c.tmp-7" / "run.json").write_text("{}")
-    assert newest_run(tmp_path) == tmp_path / "a"
-
-
 def test_audio_unlike_anything_in_training_is_no_emotion_however_sure_the_head(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
@@ -212,7 +200,7 @@ def test_audio_unlike_anything_in_training_is_no_emotion_however_sure_the_head(
     assert main([*files, "--run", str(run), "--min-confidence", "0"]) == 0
     printed = capsys.readouterr()
     assert UNCERTAIN not in printed.out
-    assert printed.out.splitlines()[0].endswith("), unlike anything in training")
+    assert re.search(r"\), activation 0\.\d\d, unlike anything in training$", printed.out.splitlines()[0])
     assert main([*files, "--run", str(run), "--min-confidence", "1"]) == 0
     assert capsys.readouterr().out.count(UNCERTAIN) == 2
 

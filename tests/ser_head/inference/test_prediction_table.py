@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ser_head.inference.prediction_table import OUT_OF_DOMAIN, SILENT, UNCERTAIN, Predictions, emotions_of
+from ser_head.scoring.activation import activation
 
 LABELS = ("angry", "happy", "sad")
 
 
-def predictions(rows: list[tuple[str, list[float], float]]) -> Predictions:
+def predictions(rows: list[tuple[str, list[float], float]], activation_first: bool = False) -> Predictions:
     """Return predictions of consecutive one-second windows, given as (file, probabilities, out-of-domain score)."""
     probabilities = np.array([row[1] for row in rows])
     ood_score = np.array([row[2] for row in rows])
@@ -25,11 +26,12 @@ def predictions(rows: list[tuple[str, list[float], float]]) -> Predictions:
             "end_s": np.arange(len(rows)) + 1.0,
             "emotion": emotions_of(probabilities, LABELS, ood_score, None),
             "confidence": probabilities.max(axis=1),
+            "activation": activation(probabilities, LABELS),
             "unfamiliarity": ood_score,
             **{f"p_{label}": probabilities[:, column] for column, label in enumerate(LABELS)},
         }
     )
-    return Predictions(table, ())
+    return Predictions(table, (), activation_first=activation_first)
 
 
 @given(
@@ -54,9 +56,21 @@ def test_silence_is_neither_certain_nor_uncertain():
 def test_a_file_is_a_line_that_keeps_the_probabilities():
     scored = predictions([("a.wav", [0.1, 0.7, 0.2], 0.5), ("b.wav", [0.03, 0.95, 0.02], 2.0)])
     assert scored.lines() == [
-        "a.wav: happy 0.70 (sad 0.20, angry 0.10)",
-        f"b.wav: uncertain (happy 0.95, angry 0.03, sad 0.02), {OUT_OF_DOMAIN}",
+        "a.wav: happy 0.70 (sad 0.20, angry 0.10), activation 0.80",
+        f"b.wav: uncertain (happy 0.95, angry 0.03, sad 0.02), activation 0.98, {OUT_OF_DOMAIN}",
     ]
+
+
+def test_activation_comes_first_where_it_can_be_trusted_more():
+    rows = [("a.wav", [0.1, 0.7, 0.2], 0.5), ("b.wav", [0.1, 0.4, 0.5], 0.5), ("b.wav", [0.1, 0.8, 0.1], 0.5)]
+    assert predictions(rows, activation_first=True).lines() == [
+        "a.wav: activation 0.80, happy 0.70 (sad 0.20, angry 0.10)",
+        "b.wav: activation 0.70 (0.50 to 0.90); 0:01.0-0:02.0 sad, 0:02.0-0:03.0 happy",
+    ]
+
+
+def test_a_line_of_silence_has_no_activation():
+    assert predictions([("a.wav", [np.nan] * 3, np.nan)], activation_first=True).lines() == ["a.wav: silent"]
 
 
 def test_a_timeline_counts_its_out_of_domain_windows():

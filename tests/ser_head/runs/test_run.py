@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 
 from ser_embed.errors import InputError
-from ser_head.runs import run as runs
+from ser_head.runs import location
 from ser_head.runs.run import Run
 from ser_head.runs.writer import RunWriter
 
 
 @pytest.fixture(autouse=True)
 def _in_folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(runs, "RUNS", tmp_path / "runs")
+    monkeypatch.setattr(location, "RUNS", tmp_path / "runs")
 
 
 def write(destination=None):

@@ -1,0 +1,1 @@
+"""Analysis of what was monitored: sums over segments, trends, drift, performance from feedback, alerts by rule."""

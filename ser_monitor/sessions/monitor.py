@@ -1,0 +1,168 @@
+"""Monitor: all sources, each in a thread of its own, with one scorer, one writer, and the delivery of alerts.
+
+    source thread   blocks -> cuts ─┐
+    source thread   blocks -> cuts ─┼─▶ scorer thread: events, alerts ─▶ writer thread: committed ─▶ displays, delivery
+
+An event is shown, and an alert sent, only once it is committed.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import ser_head
+from ser_embed.errors import InputError, SerError
+from ser_monitor.alerts.engine import RuleEngine
+from ser_monitor.config import WatchConfig
+from ser_monitor.database.database import Database
+from ser_monitor.database.writer import EventWriter
+from ser_monitor.events import Alert, Event, Item, Session
+from ser_monitor.patterns.detector import UnusualDetector
+from ser_monitor.scoring.scorer import Scorer
+from ser_monitor.sessions.listener import Listener, Services, new_session
+from ser_monitor.sources.base import Source
+from ser_monitor.sources.reopening import reopened
+
+if TYPE_CHECKING:
+    from ser_monitor.alerts.delivery import Delivery
+
+logger = logging.getLogger(__name__)
+
+
+class Monitor:
+    """Listens to sources until they end or it is stopped.
+
+    Attributes:
+        listeners: the sessions that go on now, by the name of their source.
+        database_name: where events go, for messages.
+        num_events: events that are committed.
+        num_alerts: alerts that are committed.
+        unreadable: one {"path", "reason"} of each source, or file of a folder, that could not be listened to.
+    """
+
+    def __init__(
+        self,
+        config: WatchConfig,
+        predictor: ser_head.Predictor,
+        database: Database,
+        rules: RuleEngine,
+        make_detector: Callable[[Session], UnusualDetector | None],
+        on_commit: Callable[[Sequence[Item]], object] = lambda _: None,
+    ) -> None:
+        """Take what is shared by all sessions; `run` listens.
+
+        Args:
+            config: how is listened.
+            predictor: the run.
+            database: takes what is found.
+            rules: raise alerts.
+            make_detector: makes a detector of unusual stretches for a session; None without.
+            on_commit: takes what has been committed, in the writer's thread.
+        """
+        self.listeners: dict[str, Listener] = {}
+        self.database_name = database.name
+        self.num_events = self.num_alerts = 0
+        self.unreadable: list[dict[str, str]] = []
+        self._stop = threading.Event()
+        self._on_commit = on_commit
+        self._delivery: Delivery | None = None
+        self._writer = EventWriter(database, self._committed)
+        self.scorer = Scorer(predictor, self._stop.set)
+        self._services = Services(
+            config=config,
+            predictor=predictor,
+            scorer=self.scorer,
+            writer=self._writer,
+            rules=rules,
+            make_detector=make_detector,
+            activation=lambda values: ser_head.activation(values, predictor.labels),
+            stop=self._stop,
+        )
+
+    def deliver_by(self, delivery: "Delivery") -> None:
+        """Let alerts be sent as soon as they are committed."""
+        self._delivery = delivery
+
+    def run(self, sources: Sequence[Source]) -> None:
+        """Listen until all sources have ended, or Ctrl-C; what was heard until then is scored and written.
+
+        Args:
+            sources: of different names.
+
+        Raises:
+            InputError: no source could be opened.
+            KeyboardInterrupt: Ctrl-C came; everything is written all the same. So it is with SIGTERM.
+        """
+        self.scorer.start()
+        threads = [
+            threading.Thread(target=self._listen, args=(source,), name=source.name, daemon=True) for source in sources
+        ]
+        try:
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                while thread.is_alive():
+                    thread.join(0.2)  # in steps, so that signals come through
+        finally:
+            self._stop.set()
+            for thread in threads:
+                thread.join()
+            self.scorer.close()
+            self.close()
+        if self.scorer.failure is not None:
+            raise SerError(f"scoring failed: {self.scorer.failure}") from self.scorer.failure
+        for source in sources:
+            self.unreadable += source.unreadable
+        if self.unreadable and len(self.unreadable) == len(sources) and not self.num_events:
+            raise InputError(self.unreadable[0]["reason"])
+
+    def stop(self) -> None:
+        """End the listening, from any thread; `run` returns once everything is written."""
+        self._stop.set()
+
+    def close(self) -> None:
+        """Write what is left; may be called twice."""
+        self._writer.close()
+
+    def _listen(self, source: Source) -> None:
+        """Listen to all recordings of a source."""
+        try:
+            for recording in reopened(source, self._stop):
+                with recording:
+                    self._listen_to(source, recording)
+        except SerError as error:
+            self.unreadable.append({"path": source.name, "reason": str(error)})
+
+    def _listen_to(self, source: Source, recording: Any) -> None:
+        session = new_session(self._services, source, recording)
+        listener = Listener(self._services, session, recording)
+        self.listeners[source.name] = listener
+        try:
+            reason = listener.run()
+        finally:
+            self.listeners.pop(source.name, None)
+        logger.info("%s: %s; %s", source.name, reason, facts_in_words(recording.facts, listener.num_events))
+
+    def _committed(self, items: Sequence[Item]) -> None:
+        num_alerts = sum(isinstance(item, Alert) for item in items)
+        self.num_events += sum(isinstance(item, Event) for item in items)
+        self.num_alerts += num_alerts
+        if num_alerts and self._delivery is not None:
+            self._delivery.notify()
+        self._on_commit(items)
+
+
+def facts_in_words(facts: Any, num_events: int) -> str:
+    """Return what came of a recording, in words.
+
+    Args:
+        facts: `ser_monitor.sources.timeline.RecordingFacts`.
+        num_events: of its session.
+    """
+    words = [f"{facts.duration_s:.1f} s of audio", f"{num_events} events"]
+    if facts.dropouts:
+        words.append(f"{facts.dropouts} dropouts, {facts.lost_s:.1f} s lost")
+    if facts.drift_ppm is not None:
+        words.append(f"clock drift {facts.drift_ppm:+.0f} ppm")
+    return ", ".join(words)
