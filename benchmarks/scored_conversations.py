@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 MODEL = "hubert-mini"
 HEAD_ACTORS = (*(f"emodb/{n:02}" for n in (3, 8, 9, 10, 11)), *(f"ravdess/{n:02}" for n in range(1, 13)))
 # What is chosen, thresholds and smoothing, is chosen on the development actors; the test actors choose nothing.
-DEVELOPMENT_ACTORS = ("emodb/12", "emodb/13", *(f"ravdess/{n:02}" for n in range(13, 17)))
-TEST_ACTORS = ("emodb/14", "emodb/15", "emodb/16", *(f"ravdess/{n:02}" for n in range(17, 23)))
+DEVELOPMENT_ACTORS = ("emodb/12", "emodb/13", *(f"ravdess/{n:02}" for n in range(13, 16)))
+TEST_ACTORS = ("emodb/14", "emodb/15", "emodb/16", *(f"ravdess/{n:02}" for n in range(17, 20)))
 QUIET_S, WITH_STRETCHES_S = 7200, 600  # of each actor in each noise
 LEAST_SPEECH = 0.2  # share of a window that is speech, below which it is not scored
 _ENROLLED_EVERY_S, _MOST_ENROLLED = 60, 100

@@ -17,7 +17,7 @@ from ser_monitor.patterns.signals import Signal, runs_of
 MOST_WINDOWS = 3600  # an hour of speech; what came before is forgotten
 NORMAL_SPREAD = 1.4826  # standard deviations in a median absolute deviation, for normal data
 LEAST_SPREAD = 0.1  # in log-odds: 0.50 and 0.525 are no different moods, however constant a speaker seems
-_MOST_CORRELATION = 0.98
+MOST_CORRELATION = 0.98
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,7 +107,7 @@ def robust_correlation(first: np.ndarray, second: np.ndarray) -> float:
     of_sums, of_differences = (robust_spread(side) ** 2 for side in (first + second, first - second))
     if of_sums + of_differences == 0:
         return 0.0
-    return float(np.clip((of_sums - of_differences) / (of_sums + of_differences), 0, _MOST_CORRELATION))
+    return float(np.clip((of_sums - of_differences) / (of_sums + of_differences), 0, MOST_CORRELATION))
 
 
 def _last(runs: Sequence[np.ndarray], num_windows: int) -> list[np.ndarray]:

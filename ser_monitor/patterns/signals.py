@@ -103,14 +103,16 @@ def runs_of(segments: Any, signal: Signal) -> list[np.ndarray]:
     """Return what is charted of a signal, in runs of windows without a gap, float64 (windows,).
 
     Args:
-        segments: DataFrame of windows with the columns session_id, number, and the signal's.
+        segments: DataFrame of windows with the columns session_id, number, and the signal's; sessions keep their order.
         signal: the signal.
     """
     if signal.column not in segments:
         return []
-    ordered = segments.dropna(subset=[signal.column]).sort_values(["session_id", "number"], kind="stable")
-    if not len(ordered):
+    scored = segments.dropna(subset=[signal.column])
+    if not len(scored):
         return []
-    is_next = (ordered["session_id"] == ordered["session_id"].shift()) & (ordered["number"].diff() == 1)
+    order = scored["session_id"].map({name: rank for rank, name in enumerate(scored["session_id"].unique())})
+    ordered = scored.assign(_order=order).sort_values(["_order", "number"], kind="stable")
+    is_next = (ordered["_order"].diff() == 0) & (ordered["number"].diff() == 1)
     values = signal.scale(ordered[signal.column].to_numpy(np.float64))
     return np.split(values, np.flatnonzero(~is_next.to_numpy())[1:])

@@ -10,13 +10,14 @@ innovations, drawn with replacement and smoothed (Bühlmann, "Sieve Bootstrap fo
 
 import numpy as np
 
-from ser_monitor.patterns.baseline import LEAST_SPREAD, NORMAL_SPREAD, SignalBaseline
+from ser_monitor.patterns.baseline import LEAST_SPREAD, MOST_CORRELATION, NORMAL_SPREAD, SignalBaseline
 from ser_monitor.patterns.charts import Chart
 
 _EXPECTED_ALARMS = 40  # that are simulated: the rate is met within some 15 %
 _MOST_SERIES, _MOST_BASELINE, _WATCHED = 4000, 900, 300  # series; windows of each
 _WARM_UP = 100  # windows after which an autoregressive series no longer shows where it began
 _LIMITS, _SMALLEST, _LARGEST = 12, 0.7, 30.0  # number of thresholds that are tried, and their range
+_ROBUST_ERROR = 1.5  # standard error of the robust correlation, in those of the ordinary one
 _SEED = 0  # the same baseline gives the same threshold
 
 
@@ -97,13 +98,26 @@ def count_alarms(chart: type[Chart], deviations: np.ndarray, limits: np.ndarray)
 
 def _autoregressive(baseline: SignalBaseline, shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
     """Return series of deviations as correlated as the baseline, float64 (windows, series)."""
-    from scipy.signal import lfilter
-
     innovations = _innovations(baseline)
-    size = shape[0] + _WARM_UP, shape[1]
     width = innovations.std() * len(innovations) ** -0.2  # of the kernel (Silverman)
-    drawn = rng.choice(innovations, size) + width * rng.standard_normal(size)
-    return lfilter([1.0], [1.0, -baseline.correlation], drawn, axis=0)[_WARM_UP:]
+    correlations = _correlations(baseline, shape[1], rng)
+    series = np.zeros((shape[0] + _WARM_UP, shape[1]))
+    drawn = rng.choice(innovations, series.shape) + width * rng.standard_normal(series.shape)
+    for window in range(1, len(series)):
+        series[window] = correlations * series[window - 1] + drawn[window]
+    return series[_WARM_UP:]
+
+
+def _correlations(baseline: SignalBaseline, num_series: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw what the correlation may be, as it is an estimate too, float64 (series,).
+
+    Bias and standard error are those of an autoregression's first coefficient (Kendall, "Note on Bias in the Estimation
+    of Autocorrelation", 1954), the latter larger as the estimate is robust.
+    """
+    estimate, num_windows = baseline.correlation, max(1, baseline.num_windows)
+    bias = (1 + 3 * estimate) / num_windows
+    error = _ROBUST_ERROR * np.sqrt((1 - estimate**2) / num_windows)
+    return np.clip(rng.normal(estimate + bias, error, num_series), 0, MOST_CORRELATION)
 
 
 def _innovations(baseline: SignalBaseline) -> np.ndarray:
