@@ -1,0 +1,113 @@
+"""Thresholds of control charts from the false alarms per hour that are asked for.
+
+For independent normal deviations from a center that is certain, a Markov chain gives the threshold exactly. Windows of
+speech are neither independent nor normal, and their center and spread are estimates, with which false alarms come far
+more often (Jones, Champ and Rigdon, "The Run Length Distribution of the CUSUM with Estimated Parameters", 2004). So the
+whole course is simulated: a baseline is measured on as many windows as there are, the chart watches windows that
+follow, and its alarms are counted at many thresholds. The series are autoregressive, made of the baseline's own
+innovations, drawn with replacement and smoothed (Bühlmann, "Sieve Bootstrap for Time Series", 1997).
+"""
+
+import numpy as np
+
+from ser_monitor.patterns.baseline import LEAST_SPREAD, NORMAL_SPREAD, SignalBaseline
+from ser_monitor.patterns.charts import Chart
+
+_EXPECTED_ALARMS = 40  # that are simulated: the rate is met within some 15 %
+_MOST_SERIES, _MOST_BASELINE, _WATCHED = 4000, 900, 300  # series; windows of each
+_WARM_UP = 100  # windows after which an autoregressive series no longer shows where it began
+_LIMITS, _SMALLEST, _LARGEST = 12, 0.7, 30.0  # number of thresholds that are tried, and their range
+_SEED = 0  # the same baseline gives the same threshold
+
+
+def independent_limit(chart: type[Chart], alarms_per_window: float) -> float:
+    """Return the threshold of a two-sided chart for independent normal deviations, to three digits.
+
+    Args:
+        chart: kind of chart.
+        alarms_per_window: false alarms, below 0.1.
+
+    >>> from ser_monitor.patterns.charts import EwmaChart
+    >>> round(independent_limit(EwmaChart, 1 / 500), 1)  # Lucas and Saccucci: 2.814
+    2.8
+    """
+    low, high = 0.1, 20.0
+    while high / low > 1.001:
+        middle = (low * high) ** 0.5
+        low, high = (low, middle) if chart.run_length(middle) * alarms_per_window > 1 else (middle, high)
+    return low
+
+
+def calibrated_limit(
+    chart: type[Chart], baseline: SignalBaseline, alarms_per_window: float, directions: int = 2
+) -> float:
+    """Return the threshold at which a chart raises as many false alarms as are accepted.
+
+    Args:
+        chart: kind of chart.
+        baseline: what is usual, as far as it is known.
+        alarms_per_window: false alarms of all directions together, below 0.1.
+        directions: 1 for a chart that watches upwards alone, 2 for both.
+
+    Returns:
+        The threshold; the largest one that was tried if even that raises too many.
+    """
+    num_series = int(np.clip(_EXPECTED_ALARMS / (alarms_per_window * _WATCHED), 100, _MOST_SERIES))
+    deviations = simulated_deviations(baseline, num_series, np.random.default_rng(_SEED))
+    scale = independent_limit(chart, alarms_per_window)
+    limits = np.geomspace(_SMALLEST * scale, _LARGEST * scale, _LIMITS)
+    counts = sum(count_alarms(chart, sign * deviations, limits) for sign in (1, -1)[:directions])
+    # Half an alarm stands for none, whose logarithm there is not.
+    rates = np.minimum.accumulate(np.maximum(counts, 0.5) / deviations.size)
+    return float(np.exp(np.interp(-np.log(alarms_per_window), -np.log(rates), np.log(limits))))
+
+
+def simulated_deviations(baseline: SignalBaseline, num_series: int, rng: np.random.Generator) -> np.ndarray:
+    """Simulate windows that follow a baseline, as they deviate from the baseline that would have been measured.
+
+    Args:
+        baseline: what is simulated.
+        num_series: how often.
+        rng: draws the series.
+
+    Returns:
+        float64 (windows, series), in spreads.
+    """
+    num_baseline = min(baseline.num_windows, _MOST_BASELINE)
+    series = _autoregressive(baseline, (num_baseline + _WATCHED, num_series), rng)
+    measured = series[:num_baseline]
+    centers = np.median(measured, axis=0)
+    spreads = NORMAL_SPREAD * np.median(np.abs(measured - centers), axis=0)
+    return (series[num_baseline:] - centers) / np.maximum(spreads, LEAST_SPREAD / baseline.spread)
+
+
+def count_alarms(chart: type[Chart], deviations: np.ndarray, limits: np.ndarray) -> np.ndarray:
+    """Count the alarms of upward charts over all series, int64 (limits,).
+
+    Args:
+        chart: kind of chart.
+        deviations: in spreads, float64 (windows, series).
+        limits: thresholds, float64 (limits,).
+    """
+    charts = chart(limits, (deviations.shape[1], len(limits)))
+    return sum(
+        (charts.step(row[:, np.newaxis]).sum(axis=0) for row in deviations), start=np.zeros(len(limits), np.int64)
+    )
+
+
+def _autoregressive(baseline: SignalBaseline, shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+    """Return series of deviations as correlated as the baseline, float64 (windows, series)."""
+    from scipy.signal import lfilter
+
+    innovations = _innovations(baseline)
+    size = shape[0] + _WARM_UP, shape[1]
+    width = innovations.std() * len(innovations) ** -0.2  # of the kernel (Silverman)
+    drawn = rng.choice(innovations, size) + width * rng.standard_normal(size)
+    return lfilter([1.0], [1.0, -baseline.correlation], drawn, axis=0)[_WARM_UP:]
+
+
+def _innovations(baseline: SignalBaseline) -> np.ndarray:
+    """Return what each window deviates from the forecast by the one before it, float64 (pairs,)."""
+    runs = [baseline.deviations(run) for run in baseline.runs]
+    residuals = np.concatenate([run[1:] - baseline.correlation * run[:-1] for run in runs])
+    return residuals - np.median(residuals)
