@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING, Any
 from ser_embed import __version__
 
 if TYPE_CHECKING:
+    from ser_monitor.database.database import Database
     from ser_monitor.events import Alert, Event
 
-_COMMANDS: tuple[str, ...] = ("report",)
+_COMMANDS = ("admin", "report")
 _CLASSES = {
     "Alert": "ser_monitor.events",
+    "Database": "ser_monitor.database.database",
     "Event": "ser_monitor.events",
 }
 
-__all__ = ["Alert", "Event", "__version__", "report"]
+__all__ = ["Alert", "Database", "Event", "__version__", "admin", "report"]
 
 
 def __getattr__(name: str) -> Any:

@@ -43,7 +43,7 @@ ROOMS = {
     """,
     "ser_monitor": """
         events sources segments scoring database patterns alerts sessions display reporting
-        report
+        admin report
     """,
 }
 PACKAGES = tuple(ROOMS)

@@ -41,6 +41,15 @@ def write_items(connection: sa.Connection, items: Sequence[Item]) -> None:
         _WRITERS[kind](connection, list(group))
 
 
+def name_of(item: Item) -> str:
+    """Return what an item is, for messages, without what it says of anybody."""
+    if isinstance(item, Event):
+        return f"event {item.number} of session {item.session_id}"
+    if isinstance(item, (Alert, AlertEnd)):
+        return f"alert {item.id if isinstance(item, Alert) else item.alert_id}"
+    return f"session {item.id if isinstance(item, Session) else item.session_id}"
+
+
 def insert_new(connection: sa.Connection, table: sa.Table) -> Any:
     """Return a statement that inserts rows, apart from those that the table has already."""
     if connection.dialect.name == sqlite.dialect.name:

@@ -15,16 +15,19 @@ import sqlalchemy as sa
 from sqlalchemy import exc
 
 from ser_embed.errors import InputError, SerError
-from ser_embed.files import exclusive_lock, require_writable_folder
+from ser_embed.files import exclusive_lock, input_error_on_write, require_writable_folder
 from ser_embed.reading import shortened
 from ser_monitor.database.schema import FORMAT, VERSION, about, metadata
 
 DEFAULT_FILE = "monitor.db"
 WAIT_S = 5.0  # for another process that writes to the same SQLite file
 SQLITE, POSTGRESQL = "sqlite", "postgresql"  # SQLAlchemy's names of the dialects
-_CONNECT_TIMEOUT_S = 10
+# A server that has gone without a word is noticed within half a minute, not after the system's two hours.
+_PATIENCE = {"connect_timeout": 10, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
+_UNACKNOWLEDGED_MS = 20_000
 _CREATION_WAIT_S = 60  # for another process that creates the tables, which takes it less than a second
 _CREATION_LOCK = 0x5E12  # any number that all processes agree on
+_OWNER_ONLY = 0o600
 _BEGIN = "begin"  # option of a connection: how a transaction of SQLite begins
 _INSTALL = "install it with: pip install 'twostage-ser[postgresql]'"
 _EXPECTED = "a file, sqlite:///FILE or postgresql+psycopg://USER@HOST/NAME"
@@ -163,13 +166,16 @@ def _sqlite_url(file: str) -> sa.URL:
 
 
 def _require_file(path: Path, create: bool) -> None:
-    """Check that a file is or may become a database of SQLite, without changing it."""
+    """Check that a file may be a database of SQLite, and make an empty one where there is none."""
     if path.is_dir():
         raise InputError(f"--database has to be a file, but {path} is a folder")
     if not path.exists():
         if not create:
             raise InputError(f"expected a database in {path}, found no such file")
         require_writable_folder(path.parent)
+        with input_error_on_write(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch(_OWNER_ONLY)  # what people say and feel is private; SQLite's other files take after this one
 
 
 def _engine(url: sa.URL, wait_s: float) -> sa.Engine:
@@ -178,9 +184,9 @@ def _engine(url: sa.URL, wait_s: float) -> sa.Engine:
         sa.event.listen(engine, "connect", _set_up_sqlite)
         sa.event.listen(engine, "begin", _begin_sqlite)
         return engine
-    timeout = {} if "connect_timeout" in url.query else {"connect_timeout": _CONNECT_TIMEOUT_S}
+    patience = {**_PATIENCE, "tcp_user_timeout": _UNACKNOWLEDGED_MS}
     try:
-        return sa.create_engine(url, pool_pre_ping=True, connect_args=timeout)
+        return sa.create_engine(url, pool_pre_ping=True, connect_args={**patience, **url.query})
     except ImportError as error:
         raise InputError(f"PostgreSQL needs psycopg; {_INSTALL}") from error
 

@@ -13,6 +13,7 @@ from ser_embed.errors import InputError
 from ser_embed.files import atomic_write, input_error_on_write, require_writable_file
 from ser_monitor.database.periods import Moment, Selection
 from ser_monitor.database.queries import Queries
+from ser_monitor.database.schema import Json, metadata
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 Append = Callable[["pd.DataFrame"], object]
 """Writes further rows of a table to a file."""
 
+_DOCUMENTS = {column.name for table in metadata.sorted_tables for column in table.c if isinstance(column.type, Json)}
 _MARKED = "utf-8", "backslashreplace"
 
 
@@ -169,8 +171,8 @@ def _with_iso_moments(table: "pd.DataFrame") -> "pd.DataFrame":
 
 def _with_json_texts(table: "pd.DataFrame") -> "pd.DataFrame":
     """Return the table with lists and objects as their JSON texts."""
-    columns = [name for name in table if table[name].map(lambda value: isinstance(value, (list, dict))).any()]
-    return table.assign(**{str(name): table[name].map(json.dumps, na_action="ignore") for name in columns})
+    texts = {name: table[name].map(json.dumps, na_action="ignore") for name in table if name in _DOCUMENTS}
+    return table.assign(**{str(name): column for name, column in texts.items()})
 
 
 def _without_nan(row: dict[Any, Any]) -> dict[str, Any]:

@@ -34,17 +34,20 @@ def parse_moment(value: Moment, now: datetime | None = None) -> datetime | None:
     """
     if value is None:
         return None
-    if isinstance(value, datetime):
-        if value.tzinfo is None:
-            raise InputError(f"a moment has to have a time zone, not {value.isoformat()}")
-        return value.astimezone(UTC)
+    if isinstance(value, datetime) and value.tzinfo is None:
+        raise InputError(f"a moment has to have a time zone, not {value.isoformat()}")
     try:
-        if ago := _AGO.fullmatch(value.strip()):
-            return (now or datetime.now(UTC)) - timedelta(**{_UNITS[ago["unit"]]: int(ago["number"])})
-        moment = datetime.fromisoformat(value.strip())
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+        moment = value if isinstance(value, datetime) else _parse(value.strip(), now or datetime.now(UTC))
+        return moment.astimezone(UTC)
     except (ValueError, OverflowError):
-        raise InputError(f"a moment has to be like {_EXPECTED}, not {value!r}") from None
+        raise InputError(f"a moment has to be like {_EXPECTED}, not {str(value)!r}") from None
+
+
+def _parse(text: str, now: datetime) -> datetime:
+    if ago := _AGO.fullmatch(text):
+        return now - timedelta(**{_UNITS[ago["unit"]]: int(ago["number"])})
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -22,20 +22,21 @@ _DEAD = "ZXx"  # states of a process that has ended
 
 
 @functools.cache
-def _identity(process: int) -> str:
+def identity_of(process: int) -> str:
+    """Return the identity of a running process of this machine: machine, number and start, with colons between."""
     return f"{platform.node()}:{process}:{_start_of(process)}"
 
 
 def this_process() -> str:
-    """Return the identity of this process: machine, number and start, with colons between."""
-    return _identity(os.getpid())
+    """Return the identity of this process."""
+    return identity_of(os.getpid())
 
 
 def is_running(identity: str) -> bool:
     """Tell whether a process is running, as far as this machine knows.
 
     Args:
-        identity: see `this_process`.
+        identity: see `identity_of`.
     """
     machine, process, start = identity.rsplit(":", 2)
     if machine != platform.node() or os.name == "nt":  # asking would end it there

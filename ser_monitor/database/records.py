@@ -18,7 +18,7 @@ def session_record(session: Session, process: str) -> dict[str, Any]:
 
     Args:
         session: the session; its source is not part of the row.
-        process: see `ser_monitor.database.processes.this_process`.
+        process: see `ser_monitor.database.processes.identity_of`.
     """
     return {
         "id": session.id,

@@ -6,6 +6,7 @@ deleted is left in it.
 """
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -92,14 +93,23 @@ class Retention(Audit):
 
     def _shrink(self) -> None:
         """Give the space of deleted rows back, and leave nothing of them in the files."""
-        connection = self.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-        with database_errors(self.name), connection:
-            if not self.is_sqlite:
+        with database_errors(self.name), self.engine.connect() as connection:
+            if self.is_sqlite:
+                _shrink_file(connection.connection.driver_connection)
+            else:
+                connection = connection.execution_options(isolation_level="AUTOCOMMIT")
                 connection.exec_driver_sql("VACUUM feedback, segments, deliveries, alerts, sessions, sources")
-                return
-            while connection.exec_driver_sql("PRAGMA freelist_count").scalar_one():
-                connection.exec_driver_sql(f"PRAGMA incremental_vacuum({_PAGES_AT_ONCE})").all()
-            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").all()
+
+
+def _shrink_file(connection: Any) -> None:
+    """Return the free pages of a SQLite file to the system, and empty its log.
+
+    Args:
+        connection: the driver's, outside of transactions.
+    """
+    while connection.execute("PRAGMA freelist_count").fetchone()[0]:
+        connection.execute(f"PRAGMA incremental_vacuum({_PAGES_AT_ONCE})").fetchall()  # a page with each row
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 
 class _Deletion:

@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import exc
 
 from ser_embed.errors import InputError
-from ser_monitor.database.batches import write_items
+from ser_monitor.database.batches import name_of, write_items
 from ser_monitor.database.connection import OpenDatabase, reason, writer_engine
 from ser_monitor.events import Item
 
@@ -181,7 +181,7 @@ class EventWriter:
             if len(batch) > 1:
                 middle = len(batch) // 2
                 return self._write(batch[:middle]) + self._write(batch[middle:])
-            logger.error("%r cannot be written to %s (%s)", batch[0], self._database.name, reason(error))
+            logger.error("%s cannot be written to %s (%s)", name_of(batch[0]), self._database.name, reason(error))
             return []
         return batch
 
