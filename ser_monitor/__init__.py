@@ -15,10 +15,6 @@ if TYPE_CHECKING:
     from ser_monitor.database.database import Database
     from ser_monitor.events import Alert, Event
 
-    from ser_monitor.config import WatchConfig
-    from ser_monitor.database.database import Database
-    from ser_monitor.events import Alert, Event
-
 _COMMANDS = ("admin", "report", "watch")
 _CLASSES = {
     "Alert": "ser_monitor.events",
