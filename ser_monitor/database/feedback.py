@@ -6,8 +6,9 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ser_embed.errors import InputError
+from ser_embed.manifest import EMOTIONS
 from ser_monitor.database.connection import OpenDatabase
-from ser_monitor.database.schema import alerts, feedback, segments
+from ser_monitor.database.schema import alerts, feedback, segments, sessions
 
 
 class Feedback(OpenDatabase):
@@ -19,12 +20,12 @@ class Feedback(OpenDatabase):
         Args:
             session_id: the segment's session.
             number: the segment's number in the session.
-            emotion: what the author heard.
+            emotion: what the author heard: one of the session's classes, or of `ser_embed.manifest.EMOTIONS`.
             author: who corrects.
             note: anything else to say.
 
         Raises:
-            InputError: there is no such segment, or no emotion or author.
+            InputError: there is no such segment or emotion, or no author.
             DatabaseError: the database failed.
         """
         for name, value in {"emotion": emotion, "author": author}.items():
@@ -33,10 +34,14 @@ class Feedback(OpenDatabase):
         key = {"session_id": session_id, "number": number, "author": author}
         values = {"emotion": emotion, "note": note, "created_at": datetime.now(UTC)}
         with self.writing() as connection:
-            if not _exists(connection, session_id, number):
+            labels = _labels(connection, session_id, number)
+            if labels is None:
                 raise InputError(
                     f"expected a segment in {self.name}, found no number {number} in session {session_id!r}"
                 )
+            if emotion not in (*labels, *EMOTIONS):
+                names = ", ".join(dict.fromkeys([*labels, *EMOTIONS]))
+                raise InputError(f"a correction has to be one of {names}, not {emotion!r}")
             dialect = sqlite if self.is_sqlite else postgresql
             insert = dialect.insert(feedback).values(**key, **values)
             connection.execute(insert.on_conflict_do_update(index_elements=list(key), set_=values))
@@ -65,6 +70,7 @@ class Feedback(OpenDatabase):
                 raise InputError(f"expected an alert in {self.name}, found none with the id {alert_id!r}")
 
 
-def _exists(connection: sa.Connection, session_id: str, number: int) -> bool:
+def _labels(connection: sa.Connection, session_id: str, number: int) -> list[str] | None:
+    """Return the classes of a segment's session; None if there is no such segment."""
     of_segment = (segments.c.session_id == session_id) & (segments.c.number == number)
-    return connection.scalar(sa.select(segments.c.id).where(of_segment)) is not None
+    return connection.scalar(sa.select(sessions.c.labels).join_from(segments, sessions).where(of_segment))

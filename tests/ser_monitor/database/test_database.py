@@ -398,6 +398,8 @@ class TestFeedback:
                 filled.add_feedback(session, number, "sad", "mia")
         with pytest.raises(InputError, match="has to have an emotion"):
             filled.add_feedback("s1", 0, " ", "mia")
+        with pytest.raises(InputError, match="has to be one of .*angry.*, not 'Angry'"):
+            filled.add_feedback("s1", 1, "Angry", "mia")
         with pytest.raises(InputError, match="has to have an author"):
             filled.add_feedback("s1", 0, "sad", "")
         assert filled.feedback().empty
