@@ -27,8 +27,8 @@ from typing import Any
 
 import librosa  # noqa: F401  (these are imported here, so that no attempt spends its time on it)
 import numpy as np
-import skops.io  # noqa: F401
 import sklearn.discriminant_analysis  # noqa: F401
+import skops.io  # noqa: F401
 import soundfile
 
 import ser_embed
