@@ -5,6 +5,7 @@ audit holds the counts, brought up to date with each lot. At the end a file of S
 deleted is left in it.
 """
 
+import math
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -107,7 +108,8 @@ def _shrink_file(connection: Any) -> None:
     Args:
         connection: the driver's, outside of transactions.
     """
-    while connection.execute("PRAGMA freelist_count").fetchone()[0]:
+    free = math.inf
+    while free > (free := connection.execute("PRAGMA freelist_count").fetchone()[0]) > 0:
         connection.execute(f"PRAGMA incremental_vacuum({_PAGES_AT_ONCE})").fetchall()  # a page with each row
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
