@@ -108,9 +108,14 @@ def _shrink_file(connection: Any) -> None:
     Args:
         connection: the driver's, outside of transactions.
     """
-    free = math.inf
-    while free > (free := connection.execute("PRAGMA freelist_count").fetchone()[0]) > 0:
+
+    def free_pages() -> int:
+        return connection.execute("PRAGMA freelist_count").fetchone()[0]
+
+    before, free = math.inf, free_pages()
+    while 0 < free < before:
         connection.execute(f"PRAGMA incremental_vacuum({_PAGES_AT_ONCE})").fetchall()  # a page with each row
+        before, free = free, free_pages()
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 
