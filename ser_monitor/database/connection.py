@@ -80,7 +80,7 @@ class OpenDatabase:
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[sa.Connection]:
-        """Give a connection to read from, which sees the database as it was at the first query.
+        """Give a connection to read from.
 
         Raises:
             DatabaseError: the database cannot be reached.

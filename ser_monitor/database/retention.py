@@ -5,6 +5,7 @@ audit holds the counts, brought up to date with each lot. At the end a file of S
 deleted is left in it.
 """
 
+import math
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -107,8 +108,14 @@ def _shrink_file(connection: Any) -> None:
     Args:
         connection: the driver's, outside of transactions.
     """
-    while connection.execute("PRAGMA freelist_count").fetchone()[0]:
+
+    def free_pages() -> int:
+        return connection.execute("PRAGMA freelist_count").fetchone()[0]
+
+    before, free = math.inf, free_pages()
+    while 0 < free < before:
         connection.execute(f"PRAGMA incremental_vacuum({_PAGES_AT_ONCE})").fetchall()  # a page with each row
+        before, free = free, free_pages()
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 

@@ -151,7 +151,7 @@ class EventWriter:
         for attempt in itertools.count():
             try:
                 written = self._write(batch)
-            except (exc.SQLAlchemyError, OSError) as error:
+            except (exc.SQLAlchemyError, OSError, MemoryError) as error:
                 if attempt == 0:
                     self._report(f"cannot write to the database {self._database.name} ({reason(error)}); trying again")
             else:

@@ -10,8 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from ser_monitor.database.connection import POSTGRESQL, SQLITE
 from ser_monitor.database.database import Database
+from ser_monitor.database.schema import about, metadata
 
+BACKENDS = (SQLITE, POSTGRESQL)
 _OWNER = "postgres"  # PostgreSQL refuses to run as root; Debian's package makes this user
 _SETTINGS = "-c listen_addresses='' -c fsync=off -c synchronous_commit=off -c shared_buffers=16MB"
 
@@ -28,10 +31,17 @@ class PostgresServer:
     folder: Path
     programs: Path
 
-    @property
-    def url(self) -> str:
-        """URL of its database."""
-        return f"postgresql+psycopg://{_OWNER}@/postgres?host={self.folder}"
+    def url(self, name: str = "postgres") -> str:
+        """Return the URL of a database."""
+        return f"postgresql+psycopg://{_OWNER}@/{name}?host={self.folder}"
+
+    def execute(self, *statements: str) -> None:
+        """Run statements that stand in no transaction."""
+        import psycopg
+
+        with psycopg.connect(self.url().replace("+psycopg", ""), autocommit=True) as connection:
+            for statement in statements:
+                connection.execute(statement.encode())
 
     def start(self) -> None:
         """Start the server, and wait until it answers."""
@@ -73,25 +83,35 @@ def postgres_server() -> Iterator[PostgresServer]:
 
 @pytest.fixture
 def postgres_url(postgres_server: PostgresServer) -> str:
-    """Return the URL of a database without tables, which all tests share one after the other."""
-    import psycopg
-
-    with psycopg.connect(postgres_server.url.replace("+psycopg", ""), autocommit=True) as connection:
-        connection.execute("DROP SCHEMA public CASCADE")
-        connection.execute("CREATE SCHEMA public")
-    return postgres_server.url
+    """Return the URL of a database without tables, which tests use one after the other."""
+    postgres_server.execute("DROP SCHEMA public CASCADE", "CREATE SCHEMA public")
+    return postgres_server.url()
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=BACKENDS)
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Return the URL of an empty database, once of SQLite and once of PostgreSQL."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'monitor.db'}"
-    return request.getfixturevalue("postgres_url")
+    """Return the URL of a database without tables, once of SQLite and once of PostgreSQL."""
+    return str(tmp_path / "monitor.db") if request.param == SQLITE else request.getfixturevalue("postgres_url")
+
+
+@pytest.fixture(scope="session", params=BACKENDS)
+def _database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    """Open a database for many tests, as creating its tables takes longer than most of them."""
+    if request.param == SQLITE:
+        url = str(tmp_path_factory.mktemp("database") / "monitor.db")
+    else:
+        server = request.getfixturevalue("postgres_server")
+        server.execute("CREATE DATABASE shared")
+        url = server.url("shared")
+    with Database(url) as database:
+        yield database
 
 
 @pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
+def database(_database: Database) -> Database:
     """Return an open database without content, once of SQLite and once of PostgreSQL."""
-    with Database(database_url) as database:
-        yield database
+    with _database.writing() as connection:
+        for table in reversed(metadata.sorted_tables):
+            if table is not about:
+                connection.execute(table.delete())
+    return _database

@@ -4,7 +4,6 @@ Both stand in this one file, so that processes that share the tests start one Po
 """
 
 import dataclasses
-import itertools
 import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -265,7 +264,12 @@ class TestTrends:
 
     def test_they_are_what_pandas_makes_of_the_segments(self, filled: Database) -> None:
         table = filled.segments()
-        for by, zone in itertools.product(("day", "hour"), ("UTC", "Europe/Berlin", "Asia/Kathmandu")):
+        for by, zone in (
+            ("day", "UTC"),
+            ("day", "Europe/Berlin"),
+            ("day", "Asia/Kathmandu"),
+            ("hour", "Asia/Kathmandu"),
+        ):
             local = table["started_at"].dt.tz_convert(zone)
             self.check(filled.trends(by, zone=zone), by, table, local.dt.date if by == "day" else local.dt.hour)
         for by in ("speaker", "source"):
@@ -571,15 +575,11 @@ def test_every_index_that_trends_need_is_there(database: Database) -> None:
 class TestServer:
     def test_a_database_that_does_not_exist_is_one_line(self, postgres_server: PostgresServer) -> None:
         with pytest.raises(InputError, match='database "nothing" does not exist'):
-            Database(postgres_server.url.replace("/postgres?", "/nothing?"))
+            Database(postgres_server.url("nothing"))
 
     def test_another_programs_database_is_refused(self, postgres_server: PostgresServer, postgres_url: str) -> None:
-        psycopg = pytest.importorskip("psycopg")
-        with psycopg.connect(postgres_url.replace("+psycopg", ""), autocommit=True) as connection:
-            connection.execute("CREATE TABLE users (id INTEGER)")
-            with pytest.raises(InputError, match="is another program's"):
-                Database(postgres_url)
-            (tables,) = (
-                connection.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").fetchone() or ()
-            )
-        assert tables == 1
+        postgres_server.execute("CREATE TABLE users (id INTEGER)")
+        with pytest.raises(InputError, match="is another program's"):
+            Database(postgres_url)
+        postgres_server.execute("DROP TABLE users", "DROP SCHEMA public")  # which fails if anything else is in it
+        postgres_server.execute("CREATE SCHEMA public")
