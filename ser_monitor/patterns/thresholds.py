@@ -121,7 +121,7 @@ def _correlations(baseline: SignalBaseline, num_series: int, rng: np.random.Gene
 
 
 def _innovations(baseline: SignalBaseline) -> np.ndarray:
-    """Return what each window deviates from the forecast by the one before it, float64 (pairs,)."""
+    """Return what each window deviates from the forecast by the one before it, float64 (windows with one before,)."""
     runs = [baseline.deviations(run) for run in baseline.runs]
     residuals = np.concatenate([run[1:] - baseline.correlation * run[:-1] for run in runs])
-    return residuals - np.median(residuals)
+    return residuals - np.median(residuals) if len(residuals) else np.concatenate(runs)
