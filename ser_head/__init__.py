@@ -16,12 +16,14 @@ if TYPE_CHECKING:
     from ser_head.inference.audio import Segment
     from ser_head.inference.predictor import Predictor
     from ser_head.inference.stream import SegmentStream
+    from ser_head.runs.location import SHIPPED
     from ser_head.runs.results import RunResults
     from ser_head.runs.run import Run
     from ser_head.scoring.activation import activation
 
 _COMMANDS = ("compare", "enroll", "predict", "score", "train")
 _NAMES = {
+    "SHIPPED": "ser_head.runs.location",
     "PredictConfig": "ser_head.config.inference",
     "Predictor": "ser_head.inference.predictor",
     "Run": "ser_head.runs.run",
@@ -33,6 +35,7 @@ _NAMES = {
 }
 
 __all__ = [
+    "SHIPPED",
     "PredictConfig",
     "Predictor",
     "Run",

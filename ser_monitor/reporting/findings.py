@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+import ser_head
 from ser_embed.errors import InputError
 from ser_monitor.events import UNUSUAL
 from ser_monitor.reporting.analysis.alert_tables import alert_list, rule_table
@@ -145,8 +146,9 @@ class Findings:
 
 
 def find_runs(folder: Path) -> dict[str, Path]:
-    """Return the runs in a folder that have the figures of their tests, by name."""
-    return {path.parent.name: path.parent for path in folder.glob("*/metrics.json")}
+    """Return the runs in a folder that have the figures of their tests, and those that ship, by name."""
+    shipped = {run.folder.name: run.folder for run in ser_head.SHIPPED.values()}
+    return shipped | {path.parent.name: path.parent for path in folder.glob("*/metrics.json")}
 
 
 def _gaps(table: pd.DataFrame, step: timedelta) -> pd.DataFrame:
