@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import pwd
 import shutil
 import subprocess
 import tempfile
@@ -62,6 +63,8 @@ def _programs() -> Path:
     folders = [folder for folder in folders if (folder / "initdb").is_file()]
     if not folders:
         pytest.skip("no PostgreSQL is installed: neither pg_ctl nor /usr/lib/postgresql/*/bin is here")
+    if os.geteuid() == 0 and _OWNER not in {user.pw_name for user in pwd.getpwall()}:
+        pytest.skip(f"PostgreSQL does not run as root, and there is no user {_OWNER}")
     return folders[-1]
 
 
