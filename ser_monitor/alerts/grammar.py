@@ -21,7 +21,6 @@ from ser_embed.errors import InputError
 from ser_embed.reading import shortened
 from ser_monitor.alerts.conditions import COMPARISONS, Condition
 from ser_monitor.alerts.quantities import (
-    UNCERTAIN,
     UNITS_S,
     Activation,
     Emotion,
@@ -34,7 +33,7 @@ from ser_monitor.alerts.quantities import (
     Unfamiliarity,
     duration_text,
 )
-from ser_monitor.events import UNFAMILIAR_ABOVE
+from ser_monitor.events import UNCERTAIN, UNFAMILIAR_ABOVE
 
 RISE_OVER_S = 30.0  # where `rise` names no duration
 LONGEST_WINDOW_S = 3600.0  # of `share` and `rise`, which look at all windows of that time again for each new one

@@ -15,10 +15,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ser_monitor.events import Event
+from ser_monitor.events import UNCERTAIN, Event
 
 TOLERANCE_S = 1e-6  # for sums of hops such as 0.1 s, which floats do not hold exactly
-UNCERTAIN = "uncertain"  # `ser_head`'s label of a segment without a clear answer
 LEAST_FILLED = 1 / 3  # of the time that a mean goes over; less says too little about it
 
 Meter = Callable[[Event, float], float | None]

@@ -14,12 +14,11 @@ from ser_embed.errors import InputError
 from ser_monitor.database.periods import Moment, Selection
 from ser_monitor.database.queries import Queries
 from ser_monitor.database.schema import segments, sessions, sources
-from ser_monitor.events import NO_SPEECH, UNFAMILIAR_ABOVE, WINDOW
+from ser_monitor.events import NO_SPEECH, UNCERTAIN, UNFAMILIAR_ABOVE, WINDOW
 
 if TYPE_CHECKING:
     import pandas as pd
 
-UNCERTAIN = "uncertain"  # the label that `ser_head` gives where it cannot tell
 SHARE = "share_"
 _QUARTER_S = 15 * 60
 

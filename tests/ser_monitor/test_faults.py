@@ -1,4 +1,4 @@
-"""Listening through faults: kills, a webhook that is down, a server that is restarted; see `tests.ser_monitor.faults`."""
+"""Listening through faults: kills, a webhook that is down, a server that is restarted; see `faults`."""
 
 import json
 import os

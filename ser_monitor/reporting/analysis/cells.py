@@ -16,12 +16,11 @@ import numpy as np
 import pandas as pd
 
 from ser_embed.manifest import EMOTIONS
-from ser_monitor.events import NO_SPEECH, UNFAMILIAR_ABOVE, WINDOW
+from ser_monitor.events import NO_SPEECH, UNCERTAIN, UNFAMILIAR_ABOVE, WINDOW
 
 KEYS = ("day", "hour", "source", "speaker")
 SUMS = ("segments", "heard_s", "speech_s", "scored_s", "activation_s", "activation_sum", "unfamiliar_s")
 ANSWER = "answer_"
-UNCERTAIN = "uncertain"  # `ser_head`'s answer where it does not commit itself
 _SMOOTHED = "s_"
 
 

@@ -8,8 +8,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pandas as pd
 
-from ser_monitor.events import NO_SPEECH
-from ser_monitor.reporting.analysis.cells import UNCERTAIN
+from ser_monitor.events import NO_SPEECH, UNCERTAIN
 from ser_monitor.reporting.findings import Findings
 from ser_monitor.reporting.periods import Period
 from ser_monitor.reporting.report_data import STRETCH_COLUMNS, ReportData, Scope

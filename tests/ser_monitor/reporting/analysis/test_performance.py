@@ -8,8 +8,7 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, recall_scor
 from ser_head.evaluation.calibration import calibration_error
 from ser_head.evaluation.significance import speaker_intervals
 from ser_head.inference import prediction_table
-from ser_monitor.events import NO_SPEECH
-from ser_monitor.reporting.analysis.cells import UNCERTAIN
+from ser_monitor.events import NO_SPEECH, UNCERTAIN
 from ser_monitor.reporting.analysis.performance import FEWEST, measure_performance
 from ser_monitor.reporting.wording import performance_in_words
 from tests.ser_monitor.reporting.fabricated import LABELS, feedback, filled_tables, segments
