@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ser_embed.cli import Command, CommandModule, CommandOutput, note
+from ser_embed.cli import Command, CommandModule, CommandOutput, note, quiet
 from ser_embed.options import config_from_args, with_config_signature
 from ser_monitor.config import WatchConfig
 
@@ -79,6 +79,8 @@ def _run(args: argparse.Namespace) -> CommandOutput:
     config = config_from_args(args, WatchConfig)
     from ser_monitor.sessions.opening import open_monitor
 
+    if not quiet():
+        note("loading the run and its encoder ...")
     with contextlib.ExitStack() as stack:
         show = _Show()
         monitor, sources = stack.enter_context(open_monitor(config, args.sources, show))

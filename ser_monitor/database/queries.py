@@ -111,8 +111,7 @@ class Queries(OpenDatabase):
         Raises:
             DatabaseError: the database failed.
         """
-        documents = [segments.c[name] for name in _PREFIXES.values()]
-        query = sa.select(_SOURCE, _SPEAKER, *_SEGMENT_COLUMNS, *documents)
+        query = sa.select(_SOURCE, _SPEAKER, *_SEGMENT_COLUMNS, *_DOCUMENTS)
         query = query.join_from(segments, sessions).join(sources)
         conditions = Selection(None, None, source, speaker, WINDOW).conditions(segments.c.started_at, segments.c.kind)
         query = query.where(*conditions, sessions.c.run == run)

@@ -4,6 +4,7 @@ The blocks are read and cut in the thread of the source; answers come back in th
 them, asks the rules and the control charts, and hands all of it to the writer, in order.
 """
 
+import contextlib
 import dataclasses
 import logging
 import threading
@@ -70,6 +71,7 @@ class Listener:
         last: the last event, or None.
         heard_s: seconds of audio so far.
         num_events: events so far.
+        has_failed: whether the recording broke off, or could not be scored.
     """
 
     def __init__(self, services: Services, session: Session, recording: Recording) -> None:
@@ -100,27 +102,34 @@ class Listener:
         self._detector = services.make_detector(session)
         self._num_windows = self._num_skipped = self._num_samples = 0
         self._captured_s: dict[int, float] = {}  # of cuts that are being scored, by their identity
-        self._reason = ""
+        self._reason, self.has_failed = "", False
         self._is_over = threading.Event()
 
     def run(self) -> str:
         """Listen until the recording ends, fails, or listening is to stop; return the reason in words.
 
-        What was heard until then is scored and written.
+        What was heard until then is scored and written, whatever happens.
         """
         self._services.writer.put(self.session)
         try:
+            self._listen()
+        except ClipError as error:
+            self._reason, self.has_failed = str(error), True
+        except Exception as error:
+            self._reason = f"failed: {error}"
+            raise
+        finally:
+            self.has_failed |= self._recording.failure is not None
+            self._reason = self._reason or self._recording.end_reason
+            if self._services.scorer.submit(self, None, threading.Event()):
+                self._is_over.wait()
+        return self._reason
+
+    def _listen(self) -> None:
+        with contextlib.suppress(SourceError):  # it is the recording's end reason
             for block in self._recording.blocks():
                 self._take(self._without_gap(block), block.captured_s)
             self._submit(self._cutter.finish(), time.monotonic())
-        except SourceError:
-            pass  # it is the recording's end reason
-        except ClipError as error:
-            self._reason = str(error)
-        self._reason = self._reason or self._recording.end_reason
-        if self._services.scorer.submit(self, None, threading.Event()):
-            self._is_over.wait()
-        return self._reason
 
     def _without_gap(self, block: Block) -> np.ndarray:
         """Return the samples of a block with silence for what was lost before it, so that times stay right."""

@@ -133,6 +133,9 @@ class Monitor:
                     self._listen_to(source, recording)
         except SerError as error:
             self.unreadable.append({"path": source.name, "reason": str(error)})
+        except Exception as error:
+            logger.exception("%s: listening failed", source.name)
+            self.unreadable.append({"path": source.name, "reason": f"failed: {error}"})
 
     def _listen_to(self, source: Source, recording: Any) -> None:
         session = new_session(self._services, source, recording)
@@ -142,6 +145,8 @@ class Monitor:
             reason = listener.run()
         finally:
             self.listeners.pop(source.name, None)
+        if listener.has_failed and not source.reopens:  # a folder counts its own
+            self.unreadable.append({"path": recording.description, "reason": reason})
         logger.info("%s: %s; %s", source.name, reason, facts_in_words(recording.facts, listener.num_events))
 
     def _committed(self, items: Sequence[Item]) -> None:

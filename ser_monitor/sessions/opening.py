@@ -83,7 +83,6 @@ def open_predictor(config: WatchConfig) -> ser_head.Predictor:
     Raises:
         InputError: it cannot be had, or answers with a number.
     """
-    logger.info("loading the run and its encoder ...")
     predictor = ser_head.Predictor(
         config.run,
         speaker=config.speaker,

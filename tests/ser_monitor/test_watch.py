@@ -188,6 +188,7 @@ def test_a_file_that_breaks_off_keeps_what_was_heard(run: Path, tmp_path: Path) 
     assert isinstance(end, SessionEnd)
     assert "truncated" in end.reason
     assert result.events == len(events_of(items))
+    assert [entry["path"] for entry in result.unreadable] == ["cut.flac"]
 
 
 def test_a_reader_that_goes_away_ends_the_listening(run: Path, speech: Path) -> None:

@@ -200,6 +200,15 @@ class TestTables:
         assert table["p_calm"].tolist()[-1] == 0.9
         assert table["s_calm"].isna().all()
 
+    def test_the_last_windows_of_a_speaker_by_one_run_are_those_of_segments(self, database: Database) -> None:
+        write(database, make_session(), *map(make_event, range(9)), make_session("s2", run="run-2"))
+        write(database, make_event(20, "s2"), make_session("s3", speaker="ben"), make_event(30, "s3"))
+        latest = database.latest_windows("desk", "anna", "run-1", 4)
+        segments = database.segments(speaker="anna")
+        expected = segments[segments["session_id"] == "s1"].tail(4).reset_index(drop=True)
+        pd.testing.assert_frame_equal(latest, expected)
+        assert database.latest_windows("desk", "nobody", "run-1", 4).empty
+
     def test_segments_are_chosen(self, filled: Database) -> None:
         second = START + timedelta(seconds=2)
         chosen: list[tuple[int, dict[str, Any]]] = [
