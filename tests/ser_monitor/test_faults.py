@@ -45,7 +45,8 @@ def test_a_server_that_is_restarted_under_load_loses_nothing(postgres_server: Po
     program, data = postgres_server.programs / "pg_ctl", postgres_server.folder / "data"
     restart = [*user, str(program), "-D", str(data), "-w", "-m", "immediate", "-l", "/dev/null", "restart"]
     command = f"cd {postgres_server.folder} && {shlex.join(restart)}"
-    result = run(tmp_path, 12, "--database", postgres_server.url("postgres"), "--restart", command)
+    url = postgres_server.url() + "&options=-csynchronous_commit%3Don"  # the server of the tests is not durable
+    result = run(tmp_path, 12, "--database", url, "--restart", command)
     assert result["restarts"] > 0
     assert result["exit_codes"] == [0]
     require_nothing_lost(result)
