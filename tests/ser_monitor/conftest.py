@@ -17,6 +17,7 @@ from ser_monitor.database.schema import about, metadata
 
 BACKENDS = (SQLITE, POSTGRESQL)
 _OWNER = "postgres"  # PostgreSQL refuses to run as root; Debian's package makes this user
+DURABLE = "&options=-csynchronous_commit%3Don"  # of a URL, where a test restarts the server, which else forgets commits
 _SETTINGS = "-c listen_addresses='' -c fsync=off -c synchronous_commit=off -c shared_buffers=16MB"
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.ser_monitor.conftest import PostgresServer
+from tests.ser_monitor.conftest import DURABLE, PostgresServer
 
 ROOT = Path(__file__).parents[2]
 
@@ -45,8 +45,7 @@ def test_a_server_that_is_restarted_under_load_loses_nothing(postgres_server: Po
     program, data = postgres_server.programs / "pg_ctl", postgres_server.folder / "data"
     restart = [*user, str(program), "-D", str(data), "-w", "-m", "immediate", "-l", "/dev/null", "restart"]
     command = f"cd {postgres_server.folder} && {shlex.join(restart)}"
-    url = postgres_server.url() + "&options=-csynchronous_commit%3Don"  # the server of the tests is not durable
-    result = run(tmp_path, 12, "--database", url, "--restart", command)
+    result = run(tmp_path, 12, "--database", postgres_server.url() + DURABLE, "--restart", command)
     assert result["restarts"] > 0
     assert result["exit_codes"] == [0]
     require_nothing_lost(result)

@@ -12,7 +12,7 @@ from ser_embed.errors import InputError
 from ser_monitor.database.database import Database
 from ser_monitor.database.writer import EventWriter
 from ser_monitor.events import Item
-from tests.ser_monitor.conftest import PostgresServer
+from tests.ser_monitor.conftest import DURABLE, PostgresServer
 from tests.ser_monitor.database.endless import kill_while_writing
 from tests.ser_monitor.database.items import make_alert, make_event, make_session
 
@@ -224,7 +224,7 @@ class TestKills:
 def test_a_server_that_restarts_under_load_loses_nothing(postgres_server: PostgresServer, postgres_url: str) -> None:
     troubles: list[str] = []
     passed: list[int] = []
-    with Database(postgres_url) as database:
+    with Database(postgres_url + DURABLE) as database:
 
         def show(batch: Sequence[Item]) -> None:
             passed.extend(item.number for item in batch if hasattr(item, "number"))
