@@ -9,6 +9,7 @@ from ser_embed.spec import RATE_HZ
 
 SWITCH = ("on", "off")
 SPEEDS = ("1", "max")
+MOST_FALSE_ALARMS_PER_HOUR = 60  # of a window each second; charts that alarm more often show nothing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,6 +73,7 @@ class WatchConfig:
         0.5,
         parse=float,
         ge=0,
+        le=MOST_FALSE_ALARMS_PER_HOUR,
         metavar="N",
         help="false alarms an hour to accept from the charts that look for unusual stretches of activation; 0 turns "
         "them off",

@@ -156,7 +156,7 @@ def name_of(url: sa.URL) -> str:
     if url.get_backend_name() == SQLITE:
         return str(url.database)
     hidden = {key: "***" for key in url.query if re.search("pass", key)}
-    return url.set(password="***" if url.password else None).update_query_dict(hidden).render_as_string(False)
+    return url.update_query_dict(hidden).render_as_string(hide_password=True)
 
 
 def _sqlite_url(file: str) -> sa.URL:

@@ -230,6 +230,7 @@ def test_a_reader_that_goes_away_ends_the_listening(run: Path, speech: Path) -> 
         (["speech.wav", "--rules", "bad.toml"], "bad.toml, line 3: "),
         (["speech.wav", "--database", "mysql://somewhere/x"], "sqlite:///FILE or postgresql"),
         (["speech.wav", "--database", "postgresql://nobody@127.0.0.1:1/x"], "127.0.0.1"),
+        (["speech.wav", "--unusual", "61"], "--unusual has to be zero or positive and at most 60"),
         (["speech.wav", "--hop", "5"], "--hop has to be at most the window"),
         (["speech.wav", "--utterances", "--vad", "off"], "--utterances are cut at pauses"),
         (["speech.wav", "speech.wav"], "different names"),

@@ -68,6 +68,7 @@ class TestUrls:
         name = name_of(parse_url(url))
         assert SECRET not in name
         assert "host/calls" in name
+        assert ("***" in name) == ("ser:" in url)
 
 
 class TestFiles:
