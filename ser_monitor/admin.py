@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from ser_monitor.database.database import Database
 
 
+_MOST_SEGMENTS = 2**31 - 1  # that both databases can number
+
+
 @dataclasses.dataclass(frozen=True)
 class AdminConfig:
     """What an action is told; each takes some of these.
@@ -42,7 +45,9 @@ class AdminConfig:
     source: str | None = option(None, help="only of this source", metavar="NAME")
     speaker: str | None = option(None, help="only of this speaker", metavar="NAME")
     session: str | None = option(None, help="id of a session", metavar="ID")
-    segment: int | None = option(None, help="number of a segment in its session", parse=int, ge=0, metavar="N")
+    segment: int | None = option(
+        None, help="number of a segment in its session", parse=int, ge=0, le=_MOST_SEGMENTS, metavar="N"
+    )
     emotion: str | None = option(None, help="what was to be heard in the segment", metavar="NAME")
     note: str | None = option(None, help="anything else to say of it", metavar="TEXT")
 
