@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ser_embed.cli import Command, CommandModule, CommandOutput
 from ser_embed.errors import InputError
-from ser_embed.options import check_options, config_from_args, flag_name, option, with_config_signature
+from ser_embed.options import check_options, config_from_args, flag_name, option, require_utf8, with_config_signature
 from ser_head.reporting.text import aligned
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ class AdminConfig:
 
     def __post_init__(self) -> None:
         check_options(self)
+        require_utf8(self, "author", "source", "speaker", "session", "emotion", "note")
 
 
 @dataclasses.dataclass(frozen=True)

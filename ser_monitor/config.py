@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 
 from ser_embed.errors import InputError
-from ser_embed.options import check_options, option
+from ser_embed.options import check_options, option, require_utf8
 from ser_embed.spec import RATE_HZ
 
 SWITCH = ("on", "off")
@@ -93,6 +93,7 @@ class WatchConfig:
         if self.speed is not None:
             object.__setattr__(self, "speed", str(self.speed))
         check_options(self)
+        require_utf8(self, "speaker")
         if self.hop > self.window:
             raise InputError(f"--hop has to be at most the window ({self.window:g} s), not {self.hop:g}")
         if self.utterances and self.vad == "off":

@@ -95,6 +95,7 @@ def test_a_segment_is_corrected_in_the_name_of_the_user(
         (["retention", "--days", "9", "--speaker", "old"], "retention takes no --speaker"),
         (["retention", "--days", "1e300"], "--days has to reach back to a year of the calendar, not 1e+300"),
         (["feedback", "--session", "new", "--segment", "9" * 30, "--emotion", "sad"], "--segment has to be"),
+        (["erase", "--speaker", "\udcff"], "--speaker has to be UTF-8"),
         (["retention", "x", "--days", "9"], "retention takes no 'x'"),
         (["erase"], "expected one of --source, --speaker and --session"),
         (["erase", "--session", "x"], "expected sessions of the session 'x'"),
