@@ -10,6 +10,7 @@ import dataclasses
 import inspect
 import json
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import ModuleType
@@ -108,6 +109,7 @@ class Command:
 
     def main(self, argv: Sequence[str] | None = None, prog: str | None = None) -> int:
         """Parse the arguments, run the command and print its output; return the exit code."""
+        _replace_closed_streams()
         args = self.build_parser(prog).parse_args(argv)
 
         def work() -> int:
@@ -123,6 +125,16 @@ class Command:
             return output.exit_code or (EXIT_SOME_UNREADABLE if output.unreadable else EXIT_DONE)
 
         return run_command(work, resumes=self.resumes)
+
+
+def _replace_closed_streams() -> None:
+    """Let what is written to a closed stdout or stderr vanish.
+
+    Python has None in their place, and the next file to be opened, such as a database, would get their descriptor.
+    """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - until the process ends
 
 
 def printable(text: str) -> str:

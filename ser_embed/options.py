@@ -172,6 +172,21 @@ def check_options(config: Any) -> None:
             require(value in choices, field.name, f"one of {', '.join(choices)}", value)
 
 
+def require_utf8(config: Any, *fields: str) -> None:
+    """Check that texts which databases and pages hold are UTF-8, which arguments of a command need not be.
+
+    Args:
+        config: a dataclass.
+        fields: its fields, of texts or None.
+
+    Raises:
+        InputError: naming the flag.
+    """
+    for field in fields:
+        text = getattr(config, field) or ""
+        require(not any("\ud800" <= character <= "\udfff" for character in text), field, "UTF-8", text)
+
+
 def require(is_met: bool, field: str, expected: str, value: Any) -> None:
     """Check one condition on a config field.
 

@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from ser_embed.cli import Command, CommandModule, CommandOutput
 from ser_embed.errors import InputError
-from ser_embed.options import check_options, config_from_args, flag_name, option, with_config_signature
+from ser_embed.options import check_options, config_from_args, flag_name, option, require_utf8, with_config_signature
 from ser_head.reporting.text import aligned
 
 if TYPE_CHECKING:
     from ser_monitor.database.database import Database
+
+
+_MOST_SEGMENTS = 2**31 - 1  # that both databases can number
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,12 +45,15 @@ class AdminConfig:
     source: str | None = option(None, help="only of this source", metavar="NAME")
     speaker: str | None = option(None, help="only of this speaker", metavar="NAME")
     session: str | None = option(None, help="id of a session", metavar="ID")
-    segment: int | None = option(None, help="number of a segment in its session", parse=int, ge=0, metavar="N")
+    segment: int | None = option(
+        None, help="number of a segment in its session", parse=int, ge=0, le=_MOST_SEGMENTS, metavar="N"
+    )
     emotion: str | None = option(None, help="what was to be heard in the segment", metavar="NAME")
     note: str | None = option(None, help="anything else to say of it", metavar="TEXT")
 
     def __post_init__(self) -> None:
         check_options(self)
+        require_utf8(self, "author", "source", "speaker", "session", "emotion", "note")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,11 +4,12 @@ import dataclasses
 from pathlib import Path
 
 from ser_embed.errors import InputError
-from ser_embed.options import check_options, option
+from ser_embed.options import check_options, option, require_utf8
 from ser_embed.spec import RATE_HZ
 
 SWITCH = ("on", "off")
 SPEEDS = ("1", "max")
+MOST_FALSE_ALARMS_PER_HOUR = 60  # of a window each second; charts that alarm more often show nothing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,6 +73,7 @@ class WatchConfig:
         0.5,
         parse=float,
         ge=0,
+        le=MOST_FALSE_ALARMS_PER_HOUR,
         metavar="N",
         help="false alarms an hour to accept from the charts that look for unusual stretches of activation; 0 turns "
         "them off",
@@ -91,6 +93,7 @@ class WatchConfig:
         if self.speed is not None:
             object.__setattr__(self, "speed", str(self.speed))
         check_options(self)
+        require_utf8(self, "speaker")
         if self.hop > self.window:
             raise InputError(f"--hop has to be at most the window ({self.window:g} s), not {self.hop:g}")
         if self.utterances and self.vad == "off":

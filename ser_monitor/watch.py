@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ser_embed.cli import Command, CommandModule, CommandOutput, note, quiet
+from ser_embed.errors import EXIT_DONE, EXIT_FAILED
 from ser_embed.options import config_from_args, with_config_signature
 from ser_monitor.config import WatchConfig
 
 if TYPE_CHECKING:
+    from ser_monitor.display.json_lines import JsonLines
     from ser_monitor.events import Item
     from ser_monitor.sessions.monitor import Monitor
 
@@ -88,7 +90,7 @@ def _run(args: argparse.Namespace) -> CommandOutput:
         with view, contextlib.suppress(KeyboardInterrupt):
             monitor.run(sources)
     note(f"{monitor.num_events} events and {monitor.num_alerts} alerts in {monitor.database_name}")
-    return CommandOutput("", None, monitor.unreadable)
+    return CommandOutput("", None, monitor.unreadable, EXIT_FAILED if show.has_failed else EXIT_DONE)
 
 
 class _Show:
@@ -96,6 +98,7 @@ class _Show:
 
     def __init__(self) -> None:
         self._show: Callable[[Sequence[Item]], object] = lambda _: None
+        self._lines: JsonLines | None = None
 
     def begin(self, monitor: "Monitor", *, is_view: bool) -> contextlib.AbstractContextManager[object]:
         """Choose the display of a monitor."""
@@ -107,8 +110,14 @@ class _Show:
             return view
         from ser_monitor.display.json_lines import JsonLines
 
-        self._show = JsonLines(monitor.stop).show
+        self._lines = JsonLines(monitor.stop)
+        self._show = self._lines.show
         return contextlib.nullcontext()
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether something that was committed could not be shown."""
+        return self._lines is not None and self._lines.failure is not None
 
     def __call__(self, items: "Sequence[Item]") -> None:
         """Show committed items."""

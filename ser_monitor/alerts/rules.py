@@ -14,6 +14,7 @@ Whatever is wrong with a file is one line that names the file and the line in it
 
 import dataclasses
 import re
+import sys
 import tomllib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from fnmatch import fnmatchcase
@@ -32,6 +33,7 @@ from ser_monitor.events import Session
 _ARRAY = "rule"
 _LONGEST_NAME = 100
 _MOST_BYTES = 1 << 20  # a thousand rules have 0.2 MB
+_ENDLESS_NUMBER = re.compile(r"[\d_]{4000,}")
 _COOLDOWN = Bounds(ge=0)
 _HYSTERESIS = Bounds(ge=0, lt=1)
 _OPEN_BRACKET = re.compile(r"\[(?!!?(?:\][^\]]*|[^\]]+)\])")  # which `fnmatch` would take as it is
@@ -114,6 +116,10 @@ def parse_rules(
         raise InputError(f"{file}, line {line}: expected TOML: {reason}") from error
     except RecursionError as error:
         raise InputError(f"{file}, line 1: expected TOML, not brackets within brackets") from error
+    except ValueError as error:  # Python converts no longer number
+        digits = _ENDLESS_NUMBER.search(text)
+        line = text.count("\n", 0, digits.start()) + 1 if digits else 1
+        raise InputError(f"{file}, line {line}: expected TOML, not a number of so many digits") from error
     return _Reader(file, TableLines(text, _ARRAY), labels, context or ChannelContext()).rules(document)
 
 
@@ -165,8 +171,9 @@ class _Reader:
             raise self._error(self._lines.of_table(number, key), f"{key}: {error}") from error
 
     def _check_names(self, names: Sequence[str]) -> None:
+        numbers: dict[str, int] = {}
         for number, name in enumerate(names):
-            first = names.index(name)
+            first = numbers.setdefault(name, number)
             if first < number:
                 message = f"name: expected one that is unique, not {name!r} again, which is in line"
                 raise self._error(
@@ -205,7 +212,8 @@ def _channel(value: Any, context: ChannelContext) -> str:
 
 def _number(value: Any, bounds: Bounds) -> float:
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    _expect(is_number and bounds.contain(value), f"a number {bounds}", value)
+    is_finite = is_number and abs(value) <= sys.float_info.max  # an integer of TOML may have any number of digits
+    _expect(is_finite and bounds.contain(value), f"a number {bounds}", value)
     return float(value)
 
 
@@ -225,4 +233,8 @@ def _items(value: Any, read: Callable[[Any], str], least: int = 1) -> tuple[str,
 
 def _expect(is_right: bool, expected: str, value: Any) -> None:
     if not is_right:
-        raise InputError(f"expected {expected}, not {shortened(repr(value))}")
+        try:
+            shown = shortened(repr(value))
+        except ValueError:  # a hexadecimal number may be longer than any that Python writes
+            shown = "a number of so many digits"
+        raise InputError(f"expected {expected}, not {shown}")

@@ -71,11 +71,13 @@ def syntax_error(text: str, error: tomllib.TOMLDecodeError) -> tuple[int, str]:
 
 def _statements(text: str) -> Iterator[tuple[int, re.Match[str]]]:
     """Yield the line and the beginning of each statement: a header, or a key with its value."""
-    begin = 0
+    begin, line = 0, 1
     while begin <= len(text):
         if match := _STATEMENT.match(text, begin):
-            yield text.count("\n", 0, begin) + 1, match
-        begin = _end_of_statement(text, begin) + 1
+            yield line, match
+        end = _end_of_statement(text, begin) + 1
+        line += text.count("\n", begin, end)
+        begin = end
 
 
 def _end_of_statement(text: str, begin: int) -> int:

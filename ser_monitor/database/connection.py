@@ -7,6 +7,7 @@ one, as SQLite cannot make a writer of a reader that another writer has overtake
 
 import contextlib
 import re
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -156,7 +157,7 @@ def name_of(url: sa.URL) -> str:
     if url.get_backend_name() == SQLITE:
         return str(url.database)
     hidden = {key: "***" for key in url.query if re.search("pass", key)}
-    return url.set(password="***" if url.password else None).update_query_dict(hidden).render_as_string(False)
+    return url.update_query_dict(hidden).render_as_string(hide_password=True)
 
 
 def _sqlite_url(file: str) -> sa.URL:
@@ -206,7 +207,7 @@ def _begin_sqlite(connection: sa.Connection) -> None:
 def _input_errors(name: str) -> Iterator[None]:
     try:
         yield
-    except exc.DBAPIError as error:
+    except (exc.DBAPIError, sqlite3.Error) as error:  # the second where the driver is asked without SQLAlchemy
         raise InputError(f"cannot open the database {name} ({reason(error)})") from error
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ser_embed.errors import InputError
 from ser_embed.files import atomic_write, input_error_on_write, require_writable_file
+from ser_monitor.database.formulas import without_formulas
 from ser_monitor.database.periods import Moment, Selection
 from ser_monitor.database.queries import Queries
 from ser_monitor.database.schema import Json, metadata
@@ -106,7 +107,7 @@ def _csv(path: Path) -> Iterator[Append]:
     with path.open("w", encoding=_MARKED[0], errors=_MARKED[1], newline="") as file:
 
         def append(table: "pd.DataFrame") -> None:
-            table = _with_json_texts(_with_iso_moments(table))
+            table = without_formulas(_with_json_texts(_with_iso_moments(table)))
             table.to_csv(file, index=False, header=file.tell() == 0)
 
         yield append

@@ -35,12 +35,15 @@ class Retention(Audit):
             Number of deleted segments, alerts, feedback and sessions.
 
         Raises:
-            InputError: `days` is not positive.
+            InputError: `days` is not positive, or reaches back beyond the year 1.
             DatabaseError: the database failed.
         """
         if not days > 0:
             raise InputError(f"--days has to be positive, not {days!r}")
-        before = (now or datetime.now(UTC)) - timedelta(days=days)
+        try:
+            before = (now or datetime.now(UTC)) - timedelta(days=days)
+        except OverflowError:
+            raise InputError(f"--days has to reach back to a year of the calendar, not {days:g}") from None
         deletion = _Deletion(self, author, "retention", f"older than {days:g} days")
         deletion.delete(feedback, _corrects(segments.c.started_at < before))
         deletion.delete(segments, segments.c.started_at < before)

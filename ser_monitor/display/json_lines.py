@@ -1,6 +1,7 @@
 """JSON lines: everything that monitoring finds as one object a line, for programs that read it from a pipe."""
 
 import json
+import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -8,6 +9,8 @@ from datetime import datetime
 from typing import Any, TextIO
 
 from ser_monitor.events import WINDOW, Alert, Event, Item, Session, SessionEnd
+
+logger = logging.getLogger(__name__)
 
 _ALERT = ("id", "kind", "rule", "source", "speaker", "value", "message")
 
@@ -17,6 +20,9 @@ class JsonLines:
 
     Its type is session.start, measurement (a window), utterance, alert, alert.end or session.end. Probabilities are
     rounded to 6 digits, times to milliseconds.
+
+    Attributes:
+        failure: why no more can be written, though the reader has not gone: a disk that is full; else None.
     """
 
     def __init__(self, on_closed: Callable[[], object] = lambda: None, stream: TextIO | None = None) -> None:
@@ -28,17 +34,24 @@ class JsonLines:
         """
         self._stream, self._on_closed = stream or sys.stdout, on_closed
         self._sources: dict[str, str] = {}  # of sessions
+        self.failure: OSError | None = None
 
     def show(self, items: Sequence[Item]) -> None:
-        """Write committed items, unless the reader has gone."""
+        """Write committed items, unless the reader has gone or the stream has failed."""
+        if self.failure is not None:
+            return
         lines = [json.dumps(self.to_json(item), ensure_ascii=True, allow_nan=False) + "\n" for item in items]
         try:
             self._stream.write("".join(lines))
             self._stream.flush()
-        except BrokenPipeError:
-            if self._stream is sys.stdout:  # what is still in its buffer would be an error when Python ends
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            self._on_closed()
+        except OSError as error:
+            if self._stream is sys.stdout:
+                _discard_stdout()
+            if isinstance(error, BrokenPipeError):
+                self._on_closed()
+            else:
+                self.failure = error
+                logger.warning("cannot write to the output (%s); listening goes on", error.strerror or error)
 
     def to_json(self, item: Item) -> dict[str, Any]:
         """Return an item as JSON values, with its type first."""
@@ -56,6 +69,13 @@ class JsonLines:
             moments = {"began_at": _time(item.began_at), "time": _time(item.raised_at)}
             return {"type": "alert", "session": item.session_id, **facts, **moments}
         return {"type": "alert.end", "id": item.alert_id, "time": _time(item.ended_at)}
+
+
+def _discard_stdout() -> None:
+    """Let what is still in the buffer of stdout vanish: it would be an error when Python ends."""
+    handle = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(handle, sys.stdout.fileno())
+    os.close(handle)
 
 
 def _session(session: Session) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import dataclasses
 
 from ser_embed.options import check_options, option
+from ser_monitor.config import MOST_FALSE_ALARMS_PER_HOUR
 from ser_monitor.patterns.charts import CHARTS, CusumChart
 from ser_monitor.patterns.signals import ACTIVATION
 
@@ -25,7 +26,7 @@ class PatternConfig:
         0.5,
         parse=float,
         gt=0,
-        le=60,
+        le=MOST_FALSE_ALARMS_PER_HOUR,
         metavar="N",
         help="false alarms to accept in an hour of speech of a session, all signals together",
     )

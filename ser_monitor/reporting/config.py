@@ -5,7 +5,7 @@ from datetime import datetime, tzinfo
 from pathlib import Path
 
 from ser_embed.errors import InputError
-from ser_embed.options import check_options, option
+from ser_embed.options import check_options, option, require_utf8
 from ser_monitor.reporting.periods import Cycle, Period, parse_moment, parse_zone
 
 _SINCE = "7d"
@@ -51,6 +51,7 @@ class ReportConfig:
         for name in ("output", "runs"):
             object.__setattr__(self, name, Path(getattr(self, name)))
         check_options(self)
+        require_utf8(self, "source", "speaker")
         if self.every is not None and self.until is not None:
             raise InputError("--until has no meaning with --every, which goes on until it is stopped")
 

@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from ser_head.reporting.text import UNKNOWN_VALUE, count, decimal, percent
+from ser_monitor.database.formulas import without_formulas
 
 SHOWN_ROWS = 200  # of a table in a page; its CSV file has all
 
@@ -62,7 +63,7 @@ class Table:
     def write_csv(self, folder: Path) -> Path:
         """Write the rows to a CSV file in a folder; return its path. Moments are in UTC."""
         path = folder / f"{self.name}.csv"
-        self.frame[[column.name for column in self.columns]].to_csv(path, index=False)
+        without_formulas(self.frame[[column.name for column in self.columns]]).to_csv(path, index=False)
         return path
 
 

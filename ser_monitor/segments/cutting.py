@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ser_embed.errors import ClipError
 from ser_monitor.events import UTTERANCE, WINDOW
 from ser_monitor.segments.utterances import Utterance, UtteranceCutter
 from ser_monitor.segments.voice_activity import VoiceActivity
@@ -84,11 +83,12 @@ class Cutter:
         return cuts + self._cut_utterances(utterances)
 
     def finish(self) -> list[Cut]:
-        """Return what the end of the recording completes; nothing of one too short for an encoder."""
-        try:
-            cuts = [self._window(segment) for segment in self._windows.finish()]
-        except ClipError:
-            return []
+        """Return what the end of the recording completes.
+
+        Raises:
+            ClipError: the recording is too short for an encoder, or its last samples hold NaN.
+        """
+        cuts = [self._window(segment) for segment in self._windows.finish()]
         return cuts + self._cut_utterances(self._utterances.finish() if self._utterances else [])
 
     def _window(self, segment: "Segment") -> Cut:

@@ -26,7 +26,7 @@ from ser_monitor.scoring.scorer import Scored, Scorer
 from ser_monitor.scoring.session_speaker import SessionSpeaker
 from ser_monitor.segments.cutting import Cut, Cutter
 from ser_monitor.segments.smoothing import Smoother
-from ser_monitor.sources.base import Block, Recording, Source, SourceError
+from ser_monitor.sources.base import STOPPED, Block, Recording, Source, SourceError
 
 if TYPE_CHECKING:
     from ser_head import Predictor
@@ -129,7 +129,21 @@ class Listener:
         with contextlib.suppress(SourceError):  # it is the recording's end reason
             for block in self._recording.blocks():
                 self._take(self._without_gap(block), block.captured_s)
-            self._submit(self._cutter.finish(), time.monotonic())
+        self._submit(self._last_cuts(), time.monotonic())
+
+    def _last_cuts(self) -> list[Cut]:
+        """Return what the end completes, also of a recording that broke off.
+
+        Raises:
+            ClipError: a recording that is all there is of its source, and ended well, is too short or holds NaN.
+        """
+        try:
+            return self._cutter.finish()
+        except ClipError:
+            is_whole = self._recording.is_finite and self._recording.failure is None
+            if is_whole and self._recording.end_reason != STOPPED:
+                raise
+            return []
 
     def _without_gap(self, block: Block) -> np.ndarray:
         """Return the samples of a block with silence for what was lost before it, so that times stay right."""

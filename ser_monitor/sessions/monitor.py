@@ -64,6 +64,7 @@ class Monitor:
         self.database_name = database.name
         self.num_events = self.num_alerts = 0
         self.unreadable: list[dict[str, str]] = []
+        self._failed: dict[str, str] = {}  # what is wrong with sources that ended by a failure, in one line
         self._stop = threading.Event()
         self._on_commit = on_commit
         self._delivery: Delivery | None = None
@@ -114,8 +115,8 @@ class Monitor:
             raise SerError(f"scoring failed: {self.scorer.failure}") from self.scorer.failure
         for source in sources:
             self.unreadable += source.unreadable
-        if self.unreadable and len(self.unreadable) == len(sources) and not self.num_events:
-            raise InputError(self.unreadable[0]["reason"])
+        if len(self._failed) == len(sources) and not self.num_events:
+            raise InputError("; ".join(self._failed.values()))
 
     def stop(self) -> None:
         """End the listening, from any thread; `run` returns once everything is written."""
@@ -132,10 +133,10 @@ class Monitor:
                 with recording:
                     self._listen_to(source, recording)
         except SerError as error:
-            self.unreadable.append({"path": source.name, "reason": str(error)})
+            self._note_failure(source, source.description, str(error))
         except Exception as error:
             logger.exception("%s: listening failed", source.name)
-            self.unreadable.append({"path": source.name, "reason": f"failed: {error}"})
+            self._note_failure(source, source.description, f"failed: {error}")
 
     def _listen_to(self, source: Source, recording: Any) -> None:
         session = new_session(self._services, source, recording)
@@ -145,9 +146,17 @@ class Monitor:
             reason = listener.run()
         finally:
             self.listeners.pop(source.name, None)
-        if listener.has_failed and not source.reopens:  # a folder counts its own
+        if listener.has_failed and not source.reopens:
+            self._note_failure(source, recording.description, reason)
+        elif listener.has_failed and recording.failure is None:  # a folder counts those that broke off
             self.unreadable.append({"path": recording.description, "reason": reason})
         logger.info("%s: %s; %s", source.name, reason, facts_in_words(recording.facts, listener.num_events))
+
+    def _note_failure(self, source: Source, path: str, reason: str) -> None:
+        """Keep that a source has ended by a failure, which a SourceError names with its path."""
+        reason = reason.removeprefix(f"{path}: ")
+        self.unreadable.append({"path": path, "reason": reason})
+        self._failed[source.name] = reason if path in reason else f"{path}: {reason}"
 
     def _committed(self, items: Sequence[Item]) -> None:
         num_alerts = sum(isinstance(item, Alert) for item in items)

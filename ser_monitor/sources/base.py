@@ -44,6 +44,15 @@ class Block:
     lost_s: float = 0.0
 
 
+def is_utf8(name: str) -> bool:
+    """Tell whether a name is UTF-8, as databases and JSON hold nothing else; a file's name may be any bytes."""
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 class Recording(abc.ABC):
     """A recording, to be listened to once: a context manager that closes what it holds.
 

@@ -27,7 +27,8 @@ def without_credentials(text: str, address: str = "") -> str:
     """
     text = _ADDRESS_IN_TEXT.sub(lambda match: _redacted_or_hidden(match[0]), text)
     for secret in sorted(_secrets(address), key=len, reverse=True):
-        text = text.replace(secret, _HIDDEN)
+        is_word = len(secret) < _SHORTEST_KEY  # so short a user or password is a part of many words
+        text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)" if is_word else re.escape(secret), _HIDDEN, text)
     return text
 
 

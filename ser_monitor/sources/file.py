@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ser_embed.errors import ClipError, InputError
-from ser_monitor.sources.base import Block, Recording, Source, SourceError
+from ser_monitor.sources.base import Block, Recording, Source, SourceError, is_utf8
 from ser_monitor.sources.clock import SYSTEM_CLOCK, Clock
 from ser_monitor.sources.options import FULL_SPEED, SourceOptions
 
@@ -47,10 +47,12 @@ class FileRecording(Recording):
             is_archived: whether it ended when it was last written to, and not just now.
 
         Raises:
-            SourceError: it cannot be opened, or is no audio.
+            SourceError: it cannot be opened, is no audio, or its name is not UTF-8.
         """
         self.path, self._block_s, self._clock = path, options.block_s, clock
         self._stack = contextlib.ExitStack()
+        if not is_utf8(str(path)):
+            raise SourceError(f"{path}: its name is not UTF-8; rename it")
         is_paced = options.speed != FULL_SPEED
         with self._as_source_error():
             rate_hz, duration_s, self._decoded = self._stack.enter_context(_decoded(path))

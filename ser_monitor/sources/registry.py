@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ser_embed.errors import InputError
 from ser_monitor.sources.address import AddressSource, require_address
-from ser_monitor.sources.base import Source
+from ser_monitor.sources.base import Source, is_utf8
 from ser_monitor.sources.credentials import without_credentials
 from ser_monitor.sources.file import FileSource
 from ser_monitor.sources.folder import FolderSource
@@ -112,6 +112,8 @@ def open_source(text: str, options: SourceOptions | None = None) -> Source:
         InputError: it is none of the forms there are, or can never be opened.
     """
     name, named_text = _split_name(text)
+    if not is_utf8(text):
+        raise InputError(f"expected a source whose name is UTF-8, not {text}; rename it")
     for spec in SOURCES.values():
         if spec.accepts(named_text):
             return spec.open(name or spec.default_name(named_text), named_text, options or SourceOptions())

@@ -3,11 +3,12 @@
 import json
 import logging
 import signal
+import sys
 import threading
 
 import pytest
 
-from ser_embed.cli import note, print_json, run_command
+from ser_embed.cli import Command, CommandOutput, note, print_json, run_command
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -53,3 +54,11 @@ def test_a_name_cannot_act_on_the_terminal_or_fake_a_line(capsys):
     escaped = r"a\x1b[2J\r\nerror: b\u202e.wav"
     assert printed.err == f"unreadable: {escaped} \\xff\nleft out: {escaped}\n"
     assert json.loads(printed.out) == {"file": hostile + "\udcff"}
+
+
+@pytest.mark.parametrize("name", ["stdout", "stderr"])
+def test_a_closed_stream_is_no_failure(name, monkeypatch):
+    monkeypatch.setattr(sys, name, None)
+    command = Command("ser_embed.nothing", "Say something.", lambda _: CommandOutput("something", None))
+    assert command.main([]) == 0
+    getattr(sys, name).close()  # what vanished was written to it

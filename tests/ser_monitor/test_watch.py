@@ -191,6 +191,29 @@ def test_a_file_that_breaks_off_keeps_what_was_heard(run: Path, tmp_path: Path) 
     assert [entry["path"] for entry in result.unreadable] == ["cut.flac"]
 
 
+@pytest.mark.parametrize("fault", ["NaN", "too short"])
+def test_a_file_that_gives_nothing_is_named_with_its_reason(
+    fault: str, run: Path, speech: Path, capsys: pytest.CaptureFixture
+) -> None:
+    samples = tone(20_000 if fault == "NaN" else 300, 1)
+    samples[200] = np.nan if fault == "NaN" else 0
+    Path("calls").mkdir()
+    soundfile.write("calls/bad.wav", samples, RATE_HZ, subtype="FLOAT")
+    assert main(["calls/bad.wav", "--run", str(run), "--speed", "max", "--window", "3"]) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith(f"error: calls/bad.wav: {fault}")
+    assert main(["calls/bad.wav", str(speech), "--run", str(run), "--speed", "max"]) == 3
+    assert f"unreadable: calls/bad.wav: {fault}" in capsys.readouterr().err
+
+
+def test_sources_that_all_fail_are_all_named(run: Path, capsys: pytest.CaptureFixture) -> None:
+    Path("empty.wav").touch()
+    Path("text.wav").write_text("no audio")
+    assert main(["empty.wav", "text.wav", "--run", str(run)]) == 2
+    (error,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert error.count("empty.wav") == error.count("text.wav") == 1
+
+
 def test_a_reader_that_goes_away_ends_the_listening(run: Path, speech: Path) -> None:
     command = f"{sys.executable} -m ser_monitor.watch {speech} --run {run} --speed max | head -n 1"
     process = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=120, env=ENVIRONMENT)
@@ -207,6 +230,8 @@ def test_a_reader_that_goes_away_ends_the_listening(run: Path, speech: Path) -> 
         (["speech.wav", "--rules", "bad.toml"], "bad.toml, line 3: "),
         (["speech.wav", "--database", "mysql://somewhere/x"], "sqlite:///FILE or postgresql"),
         (["speech.wav", "--database", "postgresql://nobody@127.0.0.1:1/x"], "127.0.0.1"),
+        (["speech.wav", "--speaker", "\udcff"], "--speaker has to be UTF-8, not "),
+        (["speech.wav", "--unusual", "61"], "--unusual has to be from 0 to 60, not 61"),
         (["speech.wav", "--hop", "5"], "--hop has to be at most the window"),
         (["speech.wav", "--utterances", "--vad", "off"], "--utterances are cut at pauses"),
         (["speech.wav", "speech.wav"], "different names"),

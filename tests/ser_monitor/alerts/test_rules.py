@@ -114,6 +114,13 @@ def changed(before: str, after: str) -> str:
         (changed('"b[eo]n"', "3"), 6, "speakers: expected text, not 3"),
         (changed("cooldown_s = 10", "cooldown_s = -1"), 7, "cooldown_s: expected a number zero or positive, not -1"),
         (changed("cooldown_s = 10", "cooldown_s = inf"), 7, "cooldown_s: expected a number zero or positive, not inf"),
+        (
+            changed("cooldown_s = 10", f"cooldown_s = {10**400}"),
+            7,
+            "cooldown_s: expected a number zero or positive, not 1",
+        ),
+        (changed("cooldown_s = 10", "cooldown_s = 1" + "0" * 5000), 7, "expected TOML, not a number of so many digits"),
+        (changed("cooldown_s = 10", "cooldown_s = 0x" + "f" * 5000), 7, "cooldown_s: .*, not a number of so many"),
         (changed("cooldown_s = 10", 'cooldown_s = "1 min"'), 7, "cooldown_s: expected a number .*, not '1 min'"),
         (
             changed("hysteresis = 0.1", "hysteresis = true"),

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from ser_embed.errors import InputError
 from ser_monitor.database.connection import DatabaseError, name_of, parse_url
@@ -68,6 +69,7 @@ class TestUrls:
         name = name_of(parse_url(url))
         assert SECRET not in name
         assert "host/calls" in name
+        assert ("***" in name) == ("ser:" in url)
 
 
 class TestFiles:
@@ -133,6 +135,14 @@ class TestFiles:
         connection.executescript("UPDATE about SET version = 2")
         connection.close()
         with pytest.raises(InputError, match="expected version 1 of the tables, but .* has 2"):
+            Database(file)
+
+    def test_a_disk_that_is_full_is_one_line(self, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def refuse(_: sa.Engine) -> None:
+            raise sqlite3.OperationalError("database or disk is full")
+
+        monkeypatch.setattr(sa.Engine, "raw_connection", refuse)
+        with pytest.raises(InputError, match=r"^cannot open the database .* \(database or disk is full\)$"):
             Database(file)
 
     def test_a_folder_is_refused(self, tmp_path: Path) -> None:

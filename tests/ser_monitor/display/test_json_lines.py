@@ -1,8 +1,11 @@
 """JSON lines: one object a line of everything that is committed, for programs."""
 
+import errno
 import io
 import json
 from datetime import timedelta
+
+import pytest
 
 from ser_monitor.display.json_lines import JsonLines
 from ser_monitor.events import AlertEnd, SessionEnd
@@ -22,6 +25,21 @@ def test_every_item_is_a_line_that_names_its_source() -> None:
     assert (lines[2]["label"], lines[2]["activation"]) == ("no speech", None)
     assert lines[1]["time"] == "2026-11-28T12:00:00.000Z"
     assert lines[-1]["reason"] == "end of file"
+
+
+def test_a_stream_that_fails_is_told_once_and_listening_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    class Full(io.StringIO):
+        def write(self, _: str) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    closed: list[bool] = []
+    lines = JsonLines(lambda: closed.append(True), Full())
+    lines.show([SESSION])
+    lines.show([EVENT])
+    assert (closed, lines.failure is None) == ([], False)
+    assert [record.message for record in caplog.records] == [
+        "cannot write to the output (No space left on device); listening goes on"
+    ]
 
 
 def test_a_reader_that_has_gone_is_told_once_and_is_no_error() -> None:

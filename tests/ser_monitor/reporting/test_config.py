@@ -41,6 +41,7 @@ def test_a_service_begins_where_asked():
         ({"since": "soon"}, "--since has to be 24h"),
         ({"until": "soon"}, "--until has to be 24h"),
         ({"timezone": "Berlin"}, "--timezone has to be a name"),
+        ({"source": "\udcff"}, "--source has to be UTF-8"),
         ({"every": "1d", "until": "today"}, "--until has no meaning with --every"),
         ({"every": "5h"}, "--every has to be hours that divide a day"),
     ],

@@ -18,6 +18,11 @@ def test_no_text_holds_a_credential(user: str, password: str, token: str) -> Non
         assert not [secret for secret in (user, password[:-3], token) if secret in text]
 
 
+def test_a_short_user_or_password_is_hidden_where_it_is_a_word() -> None:
+    text = without_credentials("Connection refused for u with x1", "https://u:x1@camera/hall")
+    assert text == "Connection refused for *** with ***"
+
+
 def test_a_text_without_credentials_stays_as_it_is() -> None:
     text = "[tcp @ 0x55] Connection to tcp://camera:554 failed: 404 for channel 2"
     assert without_credentials(text, "rtsp://camera:554/hall?channel=2&quality=1") == text

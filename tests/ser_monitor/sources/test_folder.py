@@ -49,6 +49,18 @@ def watch(
     return recordings, source
 
 
+def test_a_file_whose_name_is_no_text_is_told_and_the_others_are_heard(tmp_path: Path) -> None:
+    name = os.fsdecode(b"b\xff.wav")
+    try:
+        write(tmp_path / name, 1_000)
+    except (OSError, UnicodeEncodeError, soundfile.SoundFileError):
+        shutil.copy(write(tmp_path / "a.wav", 2_000), tmp_path / name)
+    write(tmp_path / "a.wav", 2_000)
+    recordings, source = watch(tmp_path, 40)
+    assert [file for file, _ in recordings] == ["a.wav"]
+    assert source.unreadable == [{"path": str(tmp_path / name), "reason": "its name is not UTF-8; rename it"}]
+
+
 def test_files_that_are_there_come_first_and_the_oldest_before_the_others(tmp_path: Path) -> None:
     write(tmp_path / "b.wav", 1_000)
     write(tmp_path / "deep" / "er" / "a.wav", 3_000)

@@ -53,6 +53,11 @@ def test_each_form_opens_its_kind(folder: Path, text: str, kind: str, name: str,
     assert source.kind in SOURCES
 
 
+def test_a_name_that_no_database_holds_is_refused(folder: Path) -> None:
+    with pytest.raises(InputError, match="whose name is UTF-8"):
+        open_source(os.fsdecode(b"calls\xff"))
+
+
 def test_stdin_is_a_dash(monkeypatch: pytest.MonkeyPatch) -> None:
     code = "from ser_monitor.sources.registry import open_source; s = open_source('line=-'); print(s.kind, s.name)"
     process = subprocess.run([sys.executable, "-c", code], input="", capture_output=True, text=True, check=True)
