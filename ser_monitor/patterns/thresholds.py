@@ -20,8 +20,8 @@ _EXPECTED_ALARMS = 40  # that are simulated: the rate is met within some 15 %
 _MOST_SERIES, _MOST_BASELINE, _WATCHED = 4000, 900, 300  # series; windows of each
 _WARM_UP = 100  # windows after which an autoregressive series no longer shows where it began
 _LIMITS, _SMALLEST, _LARGEST = 16, 0.7, 30.0  # number of thresholds that are tried, and their range
-_LEAST_ALARMS = 15  # in the past, from which rates of rarer alarms are extrapolated
-_SHRINKAGE = 900  # windows, with which the baseline's own count as much as simulated ones
+_LEAST_ALARMS = 20  # in the past, from which rates of rarer alarms are extrapolated
+_SHRINKAGE = 100  # windows, with which the baseline's own count as much as simulated ones
 _ROBUST_ERROR = 1.5  # standard error of the robust correlation, in those of the ordinary one
 _SEED = 0  # the same baseline gives the same threshold
 
@@ -90,8 +90,8 @@ def past_limit(
 ) -> float:
     """Return the threshold from the alarms that there would have been in the baseline's own windows.
 
-    The rate is read off the windows where alarms are frequent enough, and falls exponentially above (peaks over a
-    threshold; Davison and Smith, "Models for Exceedances over High Thresholds", 1990).
+    The rate is read off where alarms are frequent enough, and falls exponentially with the threshold, or with its
+    square, above (peaks over a threshold; Davison and Smith, "Models for Exceedances over High Thresholds", 1990).
 
     Args:
         chart: kind of chart.
@@ -106,9 +106,11 @@ def past_limit(
     if counts[0] == 0:
         return float(limits[0])
     first = int(np.flatnonzero(counts >= min(_LEAST_ALARMS, counts[0]))[-1])
-    mean_excess = np.trapezoid(counts[first:], limits[first:]) / counts[first]
+    powers = limits**chart.tail_power
+    mean_excess = np.trapezoid(counts[first:], powers[first:]) / counts[first]
     accepted = alarms_per_window * len(deviations)
-    return float(max(limits[0], limits[first] + mean_excess * np.log(counts[first] / accepted)))
+    power = powers[first] + mean_excess * np.log(counts[first] / accepted)
+    return float(max(powers[0], power) ** (1 / chart.tail_power))
 
 
 def simulated_deviations(baseline: SignalBaseline, num_series: int, rng: np.random.Generator) -> np.ndarray:
