@@ -144,7 +144,7 @@ def _events(conversation: ScoredConversation) -> list[Event]:
 
 def rule_alarms(when: str) -> Alarms:
     """Return the alarms of a rule, without a cool-down."""
-    rules = parse_rules(f'[[rule]]\nname = "rule"\nwhen = "{when}"\ncooldown_s = 0\n')
+    rules = parse_rules(f'[[rule]]\nname = "rule"\nwhen = "{when}"\ncooldown_s = 0\n', "rules")
 
     def alarms(pair: Pair, events: list[Event]) -> list[float]:
         engine = RuleEngine(rules)
