@@ -144,7 +144,7 @@ def _events(conversation: ScoredConversation) -> list[Event]:
 
 def rule_alarms(when: str) -> Alarms:
     """Return the alarms of a rule, without a cool-down."""
-    rules = parse_rules(f'[[rule]]\nname = "rule"\nwhen = "{when}"\ncooldown_s = 0\n')
+    rules = parse_rules(f'[[rule]]\nname = "rule"\nwhen = "{when}"\ncooldown_s = 0\n', "rules")
 
     def alarms(pair: Pair, events: list[Event]) -> list[float]:
         engine = RuleEngine(rules)
@@ -159,27 +159,33 @@ def chart_alarms(chart: str, rate: float, with_past: bool) -> Alarms:
     Args:
         chart: name of the chart.
         rate: false alarms per hour that are asked for.
-        with_past: whether the conversation with stretches comes after the one without, as its past; else the baseline
-            begins with the conversation.
+        with_past: whether a session has a past: the conversation with stretches that without, and each half of that
+            without the other half; else the baseline begins with the session.
     """
 
     def alarms(pair: Pair, events: list[Event]) -> list[float]:
-        past = past_of(pair) if with_past and events is pair.events else None
+        if not with_past:
+            return raised(pair, events, None)
+        if events is pair.events:
+            return raised(pair, events, past_of(pair.quiet))
+        first, second = events[: len(events) // 2], events[len(events) // 2 :]
+        return raised(pair, first, past_of(second)) + raised(pair, second, past_of(first))
+
+    def raised(pair: Pair, events: list[Event], past: Baseline | None) -> list[float]:
         detector = UnusualDetector(PatternConfig(chart=chart, false_alarms_per_hour=rate), past)
-        is_quiet = events is pair.quiet
-        raised = [(event.end_s, alert) for event in events for alert in detector.observe(pair.session, event)[0]]
-        return [end_s for end_s, alert in raised if is_quiet or "higher" in alert.message]
+        alerts = [(event.end_s, alert) for event in events for alert in detector.observe(pair.session, event)[0]]
+        return [end_s for end_s, alert in alerts if events is not pair.events or "higher" in alert.message]
 
     return alarms
 
 
-def past_of(pair: Pair) -> Baseline:
-    """Return the baseline of the conversation without stretches."""
+def past_of(events: Sequence[Event]) -> Baseline:
+    """Return the baseline of a conversation."""
     table = pd.DataFrame(
         {
             "session_id": "past",
-            "number": [event.number for event in pair.quiet],
-            "activation": [event.activation for event in pair.quiet],
+            "number": [event.number for event in events],
+            "activation": [event.activation for event in events],
         }
     )
     return Baseline.fit(table.astype({"activation": float}), [signal_of("activation")])

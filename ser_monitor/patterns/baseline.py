@@ -28,7 +28,7 @@ class SignalBaseline:
         center: median.
         spread: robust standard deviation.
         correlation: of neighbouring windows, 0 to 0.98.
-        runs: what it was measured on, in runs of windows without a gap, each float64 (windows,).
+        runs: what it was measured on, in runs without a long pause, each float64 (windows,).
     """
 
     center: float

@@ -25,6 +25,7 @@ class Chart(abc.ABC):
     """A control chart, or many alike that go step by step.
 
     Attributes:
+        tail_power: the logarithm of the run length grows with this power of the limit.
         restarts: whether the statistic stays at the limit during an alarm, and begins at 0 after it.
         limit: of the statistic, above 0; float64, of a shape that broadcasts with the statistic.
         statistic: float64 (charts,).
@@ -32,6 +33,7 @@ class Chart(abc.ABC):
     """
 
     name: ClassVar[str]
+    tail_power: ClassVar[float]
     restarts: ClassVar[bool] = False
 
     def __init__(self, limit: float | np.ndarray, shape: tuple[int, ...] = ()) -> None:
@@ -94,8 +96,9 @@ class CusumChart(Chart):
     """
 
     name = "cusum"
+    tail_power = 1.0  # as of the highest point of a random walk that drifts down
     restarts = True
-    slack: ClassVar[float] = 1.0
+    slack: ClassVar[float] = 1.5
 
     def _advance(self, deviations: np.ndarray, steps: float) -> None:
         self.statistic = np.maximum(0.0, self.statistic + (deviations - self.slack) * steps)
@@ -115,6 +118,7 @@ class EwmaChart(Chart):
     """
 
     name = "ewma"
+    tail_power = 2.0  # as of a normal variable
     weight: ClassVar[float] = 0.1
 
     def _advance(self, deviations: np.ndarray, steps: float) -> None:

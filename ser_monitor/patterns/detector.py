@@ -12,9 +12,7 @@ from ser_monitor.patterns.baseline import Baseline
 from ser_monitor.patterns.charts import CHARTS
 from ser_monitor.patterns.config import PatternConfig
 from ser_monitor.patterns.signal_watch import ScoredWindow, SignalWatch, Stretch
-from ser_monitor.patterns.signals import signal_of
-
-PAUSE_S = 30.0  # without speech, after which a stretch is over: what follows is another conversation
+from ser_monitor.patterns.signals import LONGEST_PAUSE, signal_of
 
 
 class UnusualDetector:
@@ -61,11 +59,12 @@ class UnusualDetector:
         if self._previous is None:
             self._begin(event)
         changes: list[Stretch] = []
-        if event.end_s - self._speech_end_s > PAUSE_S:
+        continues = event.end_s - self._speech_end_s <= LONGEST_PAUSE * self._hop_s
+        if not continues:
             changes += [stretch for watch in self._watches for stretch in watch.end()]
         if event.is_speech:
             self._speech_end_s = event.end_s
-            changes += self._step(event, self._previous or event)
+            changes += self._step(event, self._previous or event, continues)
         self._previous = event
         ends = [self._end(stretch, event) for stretch in changes if stretch.ended_s is not None]
         return [self._alert(stretch, session, event) for stretch in changes if stretch.ended_s is None], ends
@@ -97,16 +96,22 @@ class UnusualDetector:
             )
             self._watches.append(watch)
 
-    def _step(self, event: Event, previous: Event) -> list[Stretch]:
-        """Return the stretches that begin or end with an event with speech."""
+    def _step(self, event: Event, previous: Event, continues: bool) -> list[Stretch]:
+        """Return the stretches that begin or end with an event with speech.
+
+        Args:
+            event: the event.
+            previous: the event before it.
+            continues: whether there was speech not long before.
+        """
         steps = previous.hop_s / self._hop_s if previous.is_speech else 1.0
         new_from_s = event.start_s if previous is event else max(event.start_s, previous.end_s)
         changes = []
         for watch in self._watches:
             quantity = watch.signal.read(event)
             if quantity is not None:
-                continues = previous.is_speech and steps == 1
-                changes += watch.step(ScoredWindow(quantity, new_from_s, event.end_s, steps, continues))
+                window = ScoredWindow(quantity, new_from_s, event.end_s, steps, continues and steps == 1)
+                changes += watch.step(window)
         return changes
 
     def _alert(self, stretch: Stretch, session: Session, event: Event) -> Alert:

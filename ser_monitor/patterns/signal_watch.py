@@ -28,7 +28,7 @@ class ScoredWindow:
         new_from_s: where the audio begins that the window before it did not have, in seconds of the session.
         end_s: where it ends.
         steps: how many usual hops it stands for.
-        continues: whether the window a usual hop before it had speech too.
+        continues: whether it follows the window with speech before it after a usual hop or a short pause.
     """
 
     quantity: float

@@ -14,6 +14,7 @@ import numpy as np
 from ser_embed.errors import InputError
 from ser_monitor.events import UNFAMILIAR_ABOVE, Event
 
+LONGEST_PAUSE = 30  # windows without speech, after which what follows is another conversation
 ACTIVATION, UNFAMILIAR = "activation", "unfamiliar"
 HIGHER, LOWER = "higher", "lower"
 # Probabilities beyond 0.1 % and 99.9 % are calibrated by few clips or none: all of them are equally sure.
@@ -100,7 +101,7 @@ def require_signals(names: tuple[str, ...], labels: tuple[str, ...]) -> None:
 
 
 def runs_of(segments: Any, signal: Signal) -> list[np.ndarray]:
-    """Return what is charted of a signal, in runs of windows without a gap, float64 (windows,).
+    """Return what is charted of a signal, in runs of windows without a long pause, float64 (windows,).
 
     Args:
         segments: DataFrame of windows with the columns session_id, number, and the signal's; sessions keep their order.
@@ -113,6 +114,6 @@ def runs_of(segments: Any, signal: Signal) -> list[np.ndarray]:
         return []
     order = scored["session_id"].map({name: rank for rank, name in enumerate(scored["session_id"].unique())})
     ordered = scored.assign(_order=order).sort_values(["_order", "number"], kind="stable")
-    is_next = (ordered["_order"].diff() == 0) & (ordered["number"].diff() == 1)
+    is_next = (ordered["_order"].diff() == 0) & (ordered["number"].diff() <= LONGEST_PAUSE)
     values = signal.scale(ordered[signal.column].to_numpy(np.float64))
     return np.split(values, np.flatnonzero(~is_next.to_numpy())[1:])

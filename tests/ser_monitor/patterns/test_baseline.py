@@ -62,7 +62,7 @@ class TestBaseline:
         table = pd.concat([segments([0.9, 0.8, None, 0.7], "z"), segments([0.2], "a")])
         baseline = Baseline.fit(table, [signal_of("activation"), signal_of("angry")])
         assert list(baseline.signals) == ["activation"]
-        expected = [log_odds(np.array(run)) for run in ([0.9, 0.8], [0.7], [0.2])]
+        expected = [log_odds(np.array(run)) for run in ([0.9, 0.8, 0.7], [0.2])]
         assert [run.tolist() for run in baseline.signals["activation"].runs] == [run.tolist() for run in expected]
 
     def test_without_windows_there_is_none(self) -> None:

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ser_monitor.patterns.charts import CHARTS, Chart, CusumChart, EwmaChart
+from ser_monitor.patterns.thresholds import independent_limit
 
 KINDS = pytest.mark.parametrize("kind", CHARTS.values(), ids=list(CHARTS))
 SERIES = st.lists(st.floats(-8, 8), min_size=1, max_size=60)
@@ -27,8 +28,11 @@ def first_alarms(kind: type[Chart], limit: float, shift: float, num_series: int 
 
 @KINDS
 class TestChart:
-    @pytest.mark.parametrize(("limit", "shift"), [(2.0, 0.0), (2.5, 1.0), (4.0, 2.0)])
-    def test_its_run_length_is_that_of_the_markov_chain(self, kind: type[Chart], limit: float, shift: float) -> None:
+    @pytest.mark.parametrize(("usual_length", "shift"), [(50, 0.0), (200, 1.0), (500, 2.0)])
+    def test_its_run_length_is_that_of_the_markov_chain(
+        self, kind: type[Chart], usual_length: int, shift: float
+    ) -> None:
+        limit = independent_limit(kind, 1 / usual_length)
         lengths = first_alarms(kind, limit, shift)
         standard_error = lengths.std() / np.sqrt(len(lengths))
         assert abs(lengths.mean() - kind.run_length(limit, shift)) < 4 * standard_error

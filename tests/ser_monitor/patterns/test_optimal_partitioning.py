@@ -61,4 +61,4 @@ class TestChangePoints:
 def test_the_long_run_variance_is_that_of_long_means_whatever_the_steps(correlation: float) -> None:
     series = autoregressive(10_000, correlation, 2)
     series[4_000:] += 10
-    assert long_run_variance(series) == pytest.approx((1 + correlation) / (1 - correlation), rel=0.15)
+    assert long_run_variance(series) == pytest.approx((1 + correlation) / (1 - correlation), rel=0.2)

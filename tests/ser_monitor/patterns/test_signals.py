@@ -25,16 +25,16 @@ def test_a_signal_reads_the_same_from_an_event_and_from_its_row() -> None:
         assert signal.read(make_event(1, None)) is None
 
 
-def test_runs_end_at_gaps_and_sessions() -> None:
+def test_runs_end_with_long_pauses_and_sessions() -> None:
     table = pd.DataFrame(
         {
             "session_id": ["b", "b", "b", "a", "a", "a"],
-            "number": [1, 0, 3, 0, 1, 2],
+            "number": [2, 0, 40, 0, 1, 2],
             "ood_score": [2.0, 1.0, 3.0, 4.0, np.nan, 5.0],
         }
     )
     runs = runs_of(table, SIGNALS["unfamiliar"])
-    assert [np.exp(run).round(6).tolist() for run in runs] == [[1.0, 2.0], [3.0], [4.0], [5.0]]
+    assert [np.exp(run).round(6).tolist() for run in runs] == [[1.0, 2.0], [3.0], [4.0, 5.0]]
     assert runs_of(table, SIGNALS["activation"]) == []
 
 
