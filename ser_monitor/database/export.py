@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from ser_embed.errors import InputError
 from ser_embed.files import atomic_write, input_error_on_write, require_writable_file
-from ser_monitor.database.formulas import without_formulas
 from ser_monitor.database.periods import Moment, Selection
 from ser_monitor.database.queries import Queries
 from ser_monitor.database.schema import Json, metadata
@@ -24,6 +23,7 @@ Append = Callable[["pd.DataFrame"], object]
 
 _DOCUMENTS = {column.name for table in metadata.sorted_tables for column in table.c if isinstance(column.type, Json)}
 _MARKED = "utf-8", "backslashreplace"
+_FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n")  # beginnings
 
 
 class Export(Queries):
@@ -161,6 +161,23 @@ def _pyarrow() -> tuple[Any, Any]:
     except ImportError as error:
         raise InputError("Parquet needs pyarrow; install it with: pip install 'twostage-ser[parquet]'") from error
     return pyarrow, pyarrow.parquet
+
+
+def without_formulas(table: "pd.DataFrame") -> "pd.DataFrame":
+    """Return a table with an apostrophe before each text that a spreadsheet would take for a formula.
+
+    Names of files and sources may come from anybody, and a formula can read other cells, open addresses and start
+    programs (CWE-1236); the apostrophe is what OWASP recommends. Numbers stay numbers.
+    """
+    from pandas.api.types import is_bool_dtype, is_datetime64_any_dtype, is_numeric_dtype
+
+    harmless = (is_numeric_dtype, is_bool_dtype, is_datetime64_any_dtype)
+    texts = [name for name in table if not any(test(table[name].dtype) for test in harmless)]
+    return table.assign(**{str(name): table[name].map(_without_formula) for name in texts})
+
+
+def _without_formula(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULAS) else value
 
 
 def _with_iso_moments(table: "pd.DataFrame") -> "pd.DataFrame":

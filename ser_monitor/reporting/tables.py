@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from ser_head.reporting.text import UNKNOWN_VALUE, count, decimal, percent
-from ser_monitor.database.formulas import without_formulas
+from ser_monitor.database.export import without_formulas
 
 SHOWN_ROWS = 200  # of a table in a page; its CSV file has all
 

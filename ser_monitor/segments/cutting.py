@@ -88,8 +88,9 @@ class Cutter:
         Raises:
             ClipError: the recording is too short for an encoder, or its last samples hold NaN.
         """
+        frames = self.voice.finish() if self.voice else []
         cuts = [self._window(segment) for segment in self._windows.finish()]
-        return cuts + self._cut_utterances(self._utterances.finish() if self._utterances else [])
+        return cuts + self._cut_utterances(self._utterances.finish(frames) if self._utterances else [])
 
     def _window(self, segment: "Segment") -> Cut:
         if self.voice is None:

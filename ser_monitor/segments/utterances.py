@@ -52,7 +52,21 @@ class UtteranceCutter:
             frames: of `ser_monitor.segments.voice_activity.VoiceActivity.push` for the same samples.
         """
         self._samples = np.concatenate([self._samples, samples]) if len(self._samples) else samples
-        utterances = []
+        utterances = self._take(frames)
+        self._forget()
+        return utterances
+
+    def finish(self, frames: list[bool]) -> list[Utterance]:
+        """Return the utterances that end with the last frames, and the one that the recording's end cuts off.
+
+        Args:
+            frames: of `ser_monitor.segments.voice_activity.VoiceActivity.finish`.
+        """
+        utterances = self._take(frames)
+        return utterances if self._first is None else utterances + self._cut()
+
+    def _take(self, frames: list[bool]) -> list[Utterance]:
+        utterances: list[Utterance] = []
         for is_speech in frames:
             if is_speech:
                 self._first = self._frame if self._first is None else self._first
@@ -61,12 +75,7 @@ class UtteranceCutter:
             self._frame += 1
             if self._first is not None and self._is_over(self._first):
                 utterances += self._cut()
-        self._forget()
         return utterances
-
-    def finish(self) -> list[Utterance]:
-        """Return the utterance that the recording's end cuts off, if there is one."""
-        return [] if self._first is None else self._cut()
 
     def _is_over(self, first: int) -> bool:
         pause_s, length_s = (self._frame - 1 - self._last) * FRAME_S, (self._frame - first) * FRAME_S

@@ -41,16 +41,22 @@ class VoiceActivity:
         self._is_speech = False
         self._frames: deque[bool] = deque(maxlen=round(_KEPT_S / FRAME_S))
 
-    def push(self, samples: np.ndarray, *, is_last: bool = False) -> list[bool]:
+    def push(self, samples: np.ndarray) -> list[bool]:
         """Add samples, and return for each frame they complete whether it is speech.
 
         Args:
             samples: float32 (samples, channels) at the recording's rate.
-            is_last: whether the recording ends with them.
         """
         mono = np.ascontiguousarray(samples.mean(axis=1), dtype=np.float32)
-        if self._resampler is not None:
-            mono = self._resampler.resample_chunk(mono, last=is_last)
+        return self._take(mono if self._resampler is None else self._resampler.resample_chunk(mono))
+
+    def finish(self) -> list[bool]:
+        """Return the frames that the resampler has kept back, once the recording has ended."""
+        if self._resampler is None:
+            return []
+        return self._take(self._resampler.resample_chunk(np.zeros(0, np.float32), last=True))
+
+    def _take(self, mono: np.ndarray) -> list[bool]:
         waiting = np.concatenate([self._rest, mono])
         count = len(waiting) // FRAME
         self._rest = waiting[count * FRAME :]

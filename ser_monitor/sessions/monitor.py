@@ -111,10 +111,10 @@ class Monitor:
                 thread.join()
             self.scorer.close()
             self.close()
+            for source in sources:
+                self.unreadable += source.unreadable
         if self.scorer.failure is not None:
             raise SerError(f"scoring failed: {self.scorer.failure}") from self.scorer.failure
-        for source in sources:
-            self.unreadable += source.unreadable
         if len(self._failed) == len(sources) and not self.num_events:
             raise InputError("; ".join(self._failed.values()))
 

@@ -18,6 +18,7 @@ import ser_embed
 import ser_head
 import ser_monitor
 from ser_monitor.events import Alert, Event, Item, Session, SessionEnd
+from ser_monitor.sources import folder
 from ser_monitor.watch import main
 from tests.ser_embed.conftest import tone, write_corpus
 
@@ -161,6 +162,24 @@ def test_files_of_a_folder_are_listened_to_once(run: Path, tmp_path: Path) -> No
     with ser_monitor.Database("monitor.db") as database:
         names = [Path(recording).name for recording in database.sessions()["recording"]]
     assert sorted(names) == ["1.wav", "2.wav", "3.wav"]
+
+
+def test_files_of_a_folder_that_cannot_be_read_are_named_after_ctrl_c(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folder, "_GIVEN_UP_AFTER_S", 0.0)
+    (tmp_path / "calls").mkdir()
+    (tmp_path / "calls" / "broken.wav").write_bytes(b"RIFF and nothing else")
+    os.utime(tmp_path / "calls" / "broken.wav", (1_000, 1_000))  # so that it comes first
+    soundfile.write(tmp_path / "calls" / "good.wav", tone(40_000, 1), RATE_HZ)
+
+    def interrupt_at_the_end(items: list[Item]) -> None:
+        if any(isinstance(item, SessionEnd) for item in items):
+            signal.raise_signal(signal.SIGINT)
+
+    result = ser_monitor.watch("calls", interrupt_at_the_end, run=run, database="m.db", **PLAIN)
+    assert result.events > 0
+    assert [entry["path"] for entry in result.unreadable] == ["calls/broken.wav"]
 
 
 def test_raw_audio_from_a_pipe_is_scored_to_its_last_sample(run: Path) -> None:

@@ -7,6 +7,7 @@ from ser_monitor.alerts.channels.mail import open_mail
 from ser_monitor.alerts.channels.services import open_services
 from ser_monitor.alerts.channels.terminal import open_terminal
 from ser_monitor.alerts.channels.webhook import open_webhook
+from ser_monitor.sources.credentials import without_credentials
 
 CHANNELS: dict[str, ChannelSpec] = {
     "terminal": ChannelSpec("terminal", open_terminal),
@@ -29,5 +30,5 @@ def parse_channel(text: str, context: ChannelContext) -> Channel:
     kind, _, target = text.partition(":")
     if kind not in CHANNELS:
         forms = ", ".join(spec.form for spec in CHANNELS.values())
-        raise InputError(f"expected a channel ({forms}), not {shortened(repr(text))}")
+        raise InputError(f"expected a channel ({forms}), not {shortened(repr(without_credentials(text)))}")
     return CHANNELS[kind].open(target, context)

@@ -32,6 +32,7 @@ from ser_embed.errors import InputError
 from ser_embed.reading import reason_of
 from ser_monitor.alerts.channels.base import TIMEOUT_S, ChannelContext, DeliveryError, alert_document
 from ser_monitor.events import Alert
+from ser_monitor.sources.credentials import without_credentials
 
 SECRET = "SER_WEBHOOK_SECRET"
 TEMPORARY = {302, 303, 307, 408, 425, 429}
@@ -121,7 +122,8 @@ def open_webhook(target: str, context: ChannelContext) -> WebhookChannel:
     except ValueError:  # a port that is no number, brackets that do not close
         is_address = False
     if not is_address or not target.isascii() or not target.isprintable() or " " in target or parts.fragment:
-        raise InputError(f"expected webhook:https://... or webhook:http://..., not {f'webhook:{target}'!r}")
+        text = without_credentials(f"webhook:{target}")
+        raise InputError(f"expected webhook:https://... or webhook:http://..., not {text!r}")
     if parts.username is not None:
         raise InputError(f"expected a webhook without user and password in it; {SECRET} can sign what is sent")
     secret = context.environment.get(SECRET, "")

@@ -134,6 +134,12 @@ def changed(before: str, after: str) -> str:
         ),
         (changed('"terminal"', '"pager"'), 9, r"channels: expected a channel \(terminal, webhook:.*\), not 'pager'"),
         (changed('"terminal"', '"terminal:1"'), 9, "channels: expected terminal alone"),
+        (
+            changed("https://example.org", "https://u:pw@example.org:x"),
+            9,
+            "channels: .* not 'webhook:https://example.org:x",
+        ),
+        (changed("webhook:https://", "webhok:https://u:pw@"), 9, "channels: .* not 'webhok:https://example.org"),
         (changed("https://example.org", "ftp://example.org"), 9, "channels: expected webhook:https://"),
         (changed('"terminal"', '"email:anna@example.org"'), 9, "channels: SER_SMTP_URL has to be .*, and is not set"),
         (

@@ -11,7 +11,7 @@ from ser_embed.errors import InputError
 from ser_monitor.database import queries
 from ser_monitor.database.batches import write_items
 from ser_monitor.database.database import Database
-from ser_monitor.database.export import FORMATS, TABLES
+from ser_monitor.database.export import FORMATS, TABLES, without_formulas
 from tests.ser_monitor.database.items import make_alert, make_event, make_session, without_speech
 
 ROWS = 25
@@ -103,3 +103,17 @@ def test_an_older_file_stays_if_the_database_fails(filled: Database, tmp_path: P
         "monitor.db",
         "segments.csv",
     }
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1"])
+def test_a_formula_becomes_text(text: str) -> None:
+    table = pd.DataFrame({"name": [text, "hall", None], "value": [-1.5, 2.0, None]})
+    safe = without_formulas(table)
+    assert safe["name"].tolist()[:2] == [f"'{text}", "hall"]
+    assert safe["name"].isna().tolist() == [False, False, True]
+    pd.testing.assert_series_equal(safe["value"], table["value"])
+    assert table["name"].iloc[0] == text
+
+
+def test_an_empty_table_stays_one() -> None:
+    assert without_formulas(pd.DataFrame({"name": [], "value": []})).columns.tolist() == ["name", "value"]

@@ -18,7 +18,7 @@ def cut(frames: list[bool], block_frames: int) -> list[Utterance]:
     for start in range(0, len(frames), block_frames):
         part = samples[start * FRAME : (start + block_frames) * FRAME]
         found += cutter.push(part, frames[start : start + block_frames])
-    return found + cutter.finish()
+    return found + cutter.finish([])
 
 
 def stretches(frames: list[bool]) -> list[tuple[int, int]]:

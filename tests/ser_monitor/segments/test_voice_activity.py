@@ -56,6 +56,8 @@ def test_another_rate_is_brought_to_that_of_the_detector() -> None:
         voice.push(np.full((4800, 2), 0.9, np.float32))
     assert voice.num_frames == pytest.approx(1 / FRAME_S, abs=3)
     assert voice.share(0.2, 0.9) == 1
+    voice.finish()
+    assert voice.num_frames == int(1 / FRAME_S)
 
 
 def test_noise_is_no_speech_to_the_real_detector() -> None:
