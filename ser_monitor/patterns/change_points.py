@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ser_monitor.patterns.baseline import SignalBaseline
-from ser_monitor.patterns.optimal_partitioning import change_points
+from ser_monitor.patterns.optimal_partitioning import change_points, long_run_variance
 from ser_monitor.patterns.signals import ACTIVATION, HIGHER, LOWER, Signal, runs_of, signal_of
 
 COLUMNS = ("session", "source", "speaker", "start", "end", "signal", "direction", "size")
@@ -48,12 +48,13 @@ def _stretches_of(segments: Any, signal: Signal) -> Iterator[tuple[Any, ...]]:
     if sum(map(len, runs)) < _LEAST_WINDOWS:
         return
     baseline = SignalBaseline.of(runs)
+    variance = long_run_variance(np.concatenate([baseline.deviations(run) for run in baseline.runs]))
     scored = segments.dropna(subset=[signal.column])
     for _, session in scored.groupby("session_id", sort=False):
         ordered = session.sort_values("number")
         quantities = ordered[signal.column].to_numpy(np.float64)
         deviations = baseline.deviations(signal.scale(quantities))
-        for start, end in _unusual_parts(deviations):
+        for start, end in _unusual_parts(deviations, variance):
             size = float(deviations[start:end].mean())
             direction = HIGHER if size > 0 else LOWER
             if direction in signal.directions and quantities[start:end].mean() >= signal.least:
@@ -67,15 +68,16 @@ def _row(first: Any, last: Any, *rest: Any) -> tuple[Any, ...]:
     return (first["session_id"], first["source"], first["speaker"], first["started_at"], ended_at, *rest)
 
 
-def _unusual_parts(deviations: np.ndarray) -> Iterator[tuple[int, int]]:
+def _unusual_parts(deviations: np.ndarray, variance: float) -> Iterator[tuple[int, int]]:
     """Yield start and end of the parts of a session that are unusual; neighbours in one direction are one part.
 
     Args:
         deviations: float64 (windows,).
+        variance: long-run variance of what is usual.
     """
     averaged = -(-len(deviations) // _MOST_POINTS)
     points = _means(deviations, averaged)
-    bounds = [0, *(point * averaged for point in change_points(points)), len(deviations)]
+    bounds = [0, *(point * averaged for point in change_points(points, variance / averaged)), len(deviations)]
     parts = [(start, end, deviations[start:end].mean()) for start, end in itertools.pairwise(bounds)]
     for sign, group in itertools.groupby(parts, key=lambda part: np.sign(part[2]) * (abs(part[2]) >= UNUSUAL_FROM)):
         neighbours = list(group)

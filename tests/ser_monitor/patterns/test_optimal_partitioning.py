@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import lfilter
 
-from ser_monitor.patterns.optimal_partitioning import change_points, long_run_variance
+from ser_monitor.patterns.optimal_partitioning import best_partition, change_points, long_run_variance
 
 
 def cost(series: np.ndarray, points: tuple[int, ...], penalty: float) -> float:
@@ -33,8 +33,8 @@ class TestChangePoints:
             for points in itertools.combinations(range(1, len(series)), count)
             if min(np.diff([0, *points, len(series)])) >= least
         ]
-        ours = tuple(change_points(series, least, penalty))
-        assert ours in partitions or not partitions
+        ours = tuple(best_partition(series, least, penalty))
+        assert ours in partitions
         cheapest = min((cost(series, points, penalty) for points in partitions), default=cost(series, (), penalty))
         assert cost(series, ours, penalty) == pytest.approx(cheapest)
 
@@ -61,4 +61,5 @@ class TestChangePoints:
 def test_the_long_run_variance_is_that_of_long_means_whatever_the_steps(correlation: float) -> None:
     series = autoregressive(10_000, correlation, 2)
     series[4_000:] += 10
-    assert long_run_variance(series) == pytest.approx((1 + correlation) / (1 - correlation), rel=0.2)
+    share = long_run_variance(series) / ((1 + correlation) / (1 - correlation))
+    assert 0.6 < share < 1.1  # adjacent blocks are correlated too
