@@ -31,11 +31,13 @@ class WatchResult:
         events: number of events that were committed.
         alerts: number of alerts that were committed.
         unreadable: one {"path", "reason"} of each source, or file of a folder, that could not be listened to.
+        unwritten: number of events, alerts and the like that the database did not take.
     """
 
     events: int
     alerts: int
     unreadable: tuple[dict[str, str], ...] = ()
+    unwritten: int = 0
 
 
 @with_config_signature(WatchConfig)
@@ -63,7 +65,7 @@ def watch(
         contextlib.suppress(KeyboardInterrupt),
     ):
         monitor.run(opened)
-    return WatchResult(monitor.num_events, monitor.num_alerts, tuple(monitor.unreadable))
+    return WatchResult(monitor.num_events, monitor.num_alerts, tuple(monitor.unreadable), monitor.num_unwritten)
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -90,7 +92,8 @@ def _run(args: argparse.Namespace) -> CommandOutput:
         with view, contextlib.suppress(KeyboardInterrupt):
             monitor.run(sources)
     note(f"{monitor.num_events} events and {monitor.num_alerts} alerts in {monitor.database_name}")
-    return CommandOutput("", None, monitor.unreadable, EXIT_FAILED if show.has_failed else EXIT_DONE)
+    has_failed = show.has_failed or monitor.num_unwritten > 0
+    return CommandOutput("", None, monitor.unreadable, EXIT_FAILED if has_failed else EXIT_DONE)
 
 
 class _Show:

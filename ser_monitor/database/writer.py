@@ -113,12 +113,13 @@ class EventWriter:
             Number of items that could not be written, which is logged too.
         """
         with self._changed:
+            is_first = not self._closing
             self._closing, self._give_up_at = True, time.monotonic() + timeout_s
             self._changed.notify_all()
         self._hurry.set()
         self._thread.join(timeout_s + 2 * LONGEST_PAUSE_S)  # an attempt that has begun waits for another process
         unwritten = self.num_waiting
-        if unwritten:
+        if unwritten and is_first:
             logger.error("%d events and alerts could not be written to %s", unwritten, self._database.name)
         return unwritten
 

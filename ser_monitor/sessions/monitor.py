@@ -38,6 +38,7 @@ class Monitor:
         database_name: where events go, for messages.
         num_events: events that are committed.
         num_alerts: alerts that are committed.
+        num_unwritten: events, alerts and the like that the database did not take to the end; the log says so.
         unreadable: one {"path", "reason"} of each source, or file of a folder, that could not be listened to.
     """
 
@@ -62,7 +63,7 @@ class Monitor:
         """
         self.listeners: dict[str, Listener] = {}
         self.database_name = database.name
-        self.num_events = self.num_alerts = 0
+        self.num_events = self.num_alerts = self.num_unwritten = 0
         self.unreadable: list[dict[str, str]] = []
         self._failed: dict[str, str] = {}  # what is wrong with sources that ended by a failure, in one line
         self._stop = threading.Event()
@@ -124,7 +125,7 @@ class Monitor:
 
     def close(self) -> None:
         """Write what is left; may be called twice."""
-        self._writer.close()
+        self.num_unwritten = self._writer.close()
 
     def _listen(self, source: Source) -> None:
         """Listen to all recordings of a source."""

@@ -17,6 +17,7 @@ import soundfile
 import ser_embed
 import ser_head
 import ser_monitor
+from ser_monitor.database.writer import EventWriter
 from ser_monitor.events import Alert, Event, Item, Session, SessionEnd
 from ser_monitor.sources import folder
 from ser_monitor.watch import main
@@ -223,6 +224,15 @@ def test_a_file_that_gives_nothing_is_named_with_its_reason(
     assert error.startswith(f"error: calls/bad.wav: {fault}")
     assert main(["calls/bad.wav", str(speech), "--run", str(run), "--speed", "max"]) == 3
     assert f"unreadable: calls/bad.wav: {fault}" in capsys.readouterr().err
+
+
+def test_events_that_the_database_did_not_take_are_a_failure(
+    run: Path, speech: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    close = EventWriter.close
+    monkeypatch.setattr(EventWriter, "close", lambda writer: close(writer) + 3)
+    assert listened(speech, run)[1].unwritten == 3
+    assert main([str(speech), "--run", str(run), "--speed", "max", "--vad", "off"]) == 1
 
 
 def test_sources_that_all_fail_are_all_named(run: Path, capsys: pytest.CaptureFixture) -> None:

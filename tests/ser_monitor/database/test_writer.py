@@ -183,6 +183,8 @@ class TestFaults:
             other.close()
             assert database.segments().empty
         assert f"6 events and alerts could not be written to {file}" in caplog.text
+        assert writer.close() == 6
+        assert caplog.text.count("could not be written") == 1
 
     def test_closing_ends_a_pause(self, file: Path) -> None:
         """The pause after a failed attempt is cut short, so that what waits is written at once."""
