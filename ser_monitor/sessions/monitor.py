@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_SIGNALS_SEEN_S = 0.2
+
 
 class Monitor:
     """Listens to sources until they end or it is stopped.
@@ -97,19 +99,14 @@ class Monitor:
             KeyboardInterrupt: Ctrl-C came; everything is written all the same. So it is with SIGTERM.
         """
         self.scorer.start()
-        threads = [
-            threading.Thread(target=self._listen, args=(source,), name=source.name, daemon=True) for source in sources
-        ]
+        ended = [threading.Event() for _ in sources]
         try:
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                while thread.is_alive():
-                    thread.join(0.2)  # in steps, so that signals come through
+            for source, event in zip(sources, ended, strict=True):
+                threading.Thread(target=self._listen, args=(source, event), name=source.name, daemon=True).start()
+            _wait(ended)
         finally:
             self._stop.set()
-            for thread in threads:
-                thread.join()
+            _wait(ended)
             self.scorer.close()
             self.close()
             for source in sources:
@@ -127,8 +124,8 @@ class Monitor:
         """Write what is left; may be called twice."""
         self.num_unwritten = self._writer.close()
 
-    def _listen(self, source: Source) -> None:
-        """Listen to all recordings of a source."""
+    def _listen(self, source: Source, ended: threading.Event) -> None:
+        """Listen to all recordings of a source, and say when that is over."""
         try:
             for recording in reopened(source, self._stop):
                 with recording:
@@ -138,6 +135,8 @@ class Monitor:
         except Exception as error:
             logger.exception("%s: listening failed", source.name)
             self._note_failure(source, source.description, f"failed: {error}")
+        finally:
+            ended.set()
 
     def _listen_to(self, source: Source, recording: Any) -> None:
         session = new_session(self._services, source, recording)
@@ -166,6 +165,17 @@ class Monitor:
         if num_alerts and self._delivery is not None:
             self._delivery.notify()
         self._on_commit(items)
+
+
+def _wait(events: Sequence[threading.Event]) -> None:
+    """Wait for all events, in steps, so that signals come through.
+
+    Not for the threads themselves: one whose `join` is interrupted by Ctrl-C counts as ended in Python 3.11, though it
+    is running.
+    """
+    for event in events:
+        while not event.wait(_SIGNALS_SEEN_S):
+            pass
 
 
 def facts_in_words(facts: Any, num_events: int) -> str:
