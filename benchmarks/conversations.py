@@ -99,7 +99,8 @@ class Outcome:
     def cells(self) -> list[str]:
         """Return the cells of a table."""
         missed = [f"{sum(delay is None for delay in delays)} of {len(delays)}" for delays in self.delays_s.values()]
-        return [f"{self.rate:.2f} ({self.false_alarms})", *missed, f"{self.median_delay_s:.0f} s"]
+        delay = "-" if np.isnan(self.median_delay_s) else f"{self.median_delay_s:.0f} s"
+        return [f"{self.rate:.2f} ({self.false_alarms})", *missed, delay]
 
 
 def pairs_of(conversations: Iterable[tuple[ScoredConversation, ScoredConversation]]) -> Iterator[Pair]:
@@ -134,7 +135,7 @@ def _events(conversation: ScoredConversation) -> list[Event]:
                 {} if smoothed is None else dict(zip(conversation.labels, map(float, smoothed), strict=True)),
                 None if activated is None else float(activated[0]),
                 float(ood_score) if is_speech else None,
-                0,
+                int(conversation.enrolled[number]),
                 1.0,
                 0.0,
             )
@@ -186,6 +187,7 @@ def past_of(events: Sequence[Event]) -> Baseline:
             "session_id": "past",
             "number": [event.number for event in events],
             "activation": [event.activation for event in events],
+            "enrolled": [event.enrolled for event in events],
         }
     )
     return Baseline.fit(table.astype({"activation": float}), [signal_of("activation")])

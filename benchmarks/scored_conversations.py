@@ -1,7 +1,7 @@
 """Scored conversations: a head trained on some actors, and the windows of other actors' conversations scored by it.
 
-Vectors and scores are kept in a folder and not computed again. A speaker is enrolled as the conversation goes on: every
-minute from the windows that came before.
+Vectors and scores are kept in a folder and not computed again. A speaker is enrolled as the conversation goes on, from
+the windows that came before, as in a session.
 """
 
 import dataclasses
@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.built_conversations import NOISES, Actor, Conversation, Second, build, encode, load_actor
+from benchmarks.built_conversations import NOISES, WINDOW_S, Actor, Conversation, Second, build, encode, load_actor
+from ser_monitor.scoring.session_speaker import MOST_WINDOWS, SessionSpeaker
 
 if TYPE_CHECKING:
     import ser_head
@@ -25,7 +26,7 @@ DEVELOPMENT_ACTORS = ("emodb/12", "emodb/13", *(f"ravdess/{n:02}" for n in range
 TEST_ACTORS = ("emodb/14", "emodb/15", "emodb/16", *(f"ravdess/{n:02}" for n in range(17, 20)))
 QUIET_S, WITH_STRETCHES_S = 7200, 600  # of each actor in each noise
 LEAST_SPEECH = 0.2  # share of a window that is speech, below which it is not scored
-_ENROLLED_EVERY_S, _MOST_ENROLLED = 60, 100
+_ENROLLED_EVERY_S = (5, 60)  # until the speaker's sample is full, and then
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +41,7 @@ class ScoredConversation:
         probabilities: float64 (windows, classes); NaN without speech.
         ood_scores: float64 (windows,); NaN without speech.
         speech: share of speech, float64 (windows,).
+        enrolled: number of the speaker's windows that each was scored with, int64 (windows,).
     """
 
     actor: str
@@ -49,6 +51,7 @@ class ScoredConversation:
     probabilities: np.ndarray
     ood_scores: np.ndarray
     speech: np.ndarray
+    enrolled: np.ndarray
 
 
 def train_head(data: Path, folder: Path) -> Path:
@@ -105,10 +108,10 @@ def _score(actor: Actor, noise: str, seed: int, predictor: "ser_head.Predictor",
     for name, conversation in pair.items():
         rows = np.array([encoded[0][window] for window in conversation.windows])
         vectors, speech = encoded[1][rows], encoded[2][rows]
-        probabilities, ood_scores = _probabilities(predictor.run, actor.name, vectors, speech)
+        probabilities, ood_scores, enrolled = _probabilities(predictor.run, actor.name, vectors, speech)
         arrays[f"{name}_stretches"] = np.array(conversation.stretches, int).reshape(-1, 2)
         arrays[f"{name}_probabilities"], arrays[f"{name}_ood_scores"] = probabilities, ood_scores
-        arrays[f"{name}_speech"] = speech
+        arrays[f"{name}_speech"], arrays[f"{name}_enrolled"] = speech, enrolled
     path.parent.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(path, **arrays)
 
@@ -128,19 +131,34 @@ def _encoded(
     return encoded
 
 
-def _probabilities(run: Any, name: str, vectors: np.ndarray, speech: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Score windows minute by minute, each minute with the speaker's windows before it."""
-    is_speech = speech >= LEAST_SPEECH
+def _probabilities(
+    run: Any, name: str, vectors: np.ndarray, speech: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Score windows with the speaker's windows before them, a few at a time.
+
+    Args:
+        run: the run.
+        name: of the speaker.
+        vectors: of the windows, float32 (windows, layers, width).
+        speech: share of speech of each, (windows,).
+
+    Returns:
+        Probabilities, out-of-domain scores, and the number of enrolled windows that each was scored with.
+    """
     probabilities = np.full((len(vectors), len(run.labels)), np.nan)
-    ood_scores = np.full(len(vectors), np.nan)
-    for start in range(0, len(vectors), _ENROLLED_EVERY_S):
-        rows = np.flatnonzero(is_speech[start : start + _ENROLLED_EVERY_S]) + start
-        enrolled = vectors[np.flatnonzero(is_speech[:start])[::3][-_MOST_ENROLLED:]]
+    ood_scores, enrolled = np.full(len(vectors), np.nan), np.zeros(len(vectors), int)
+    speaker, start = SessionSpeaker(), 0
+    while start < len(vectors):
+        end = start + (_ENROLLED_EVERY_S[0] if len(speaker) < MOST_WINDOWS else _ENROLLED_EVERY_S[1])
+        rows = np.flatnonzero(speech[start:end] >= LEAST_SPEECH) + start
         if len(rows):
-            names = [name] * len(rows)
-            probabilities[rows] = run.probabilities(vectors[rows], names, run.spec, {name: enrolled})
-            ood_scores[rows] = run.ood_score(vectors[rows])
-    return probabilities, ood_scores
+            own = {} if speaker.vectors is None else {name: speaker.vectors}
+            probabilities[rows] = run.probabilities(vectors[rows], [name] * len(rows), run.spec, own)
+            ood_scores[rows], enrolled[rows] = run.ood_score(vectors[rows]), len(speaker)
+        for row in rows:
+            speaker.add(vectors[row], float(row), float(row + WINDOW_S), float(speech[row]))
+        start = end
+    return probabilities, ood_scores, enrolled
 
 
 def _read(path: Path, actor: str, noise: str) -> tuple[ScoredConversation, ScoredConversation]:
@@ -155,6 +173,7 @@ def _read(path: Path, actor: str, noise: str) -> tuple[ScoredConversation, Score
                 arrays[f"{name}_probabilities"],
                 arrays[f"{name}_ood_scores"],
                 arrays[f"{name}_speech"],
+                arrays[f"{name}_enrolled"],
             )
             for name in ("quiet", "stretches")
         )

@@ -12,7 +12,7 @@ import numpy as np
 
 from ser_monitor.patterns.baseline import SignalBaseline
 from ser_monitor.patterns.optimal_partitioning import change_points, long_run_variance
-from ser_monitor.patterns.signals import ACTIVATION, HIGHER, LOWER, Signal, runs_of, signal_of
+from ser_monitor.patterns.signals import ACTIVATION, HIGHER, LOWER, Signal, runs_of, settled, signal_of
 
 COLUMNS = ("session", "source", "speaker", "start", "end", "signal", "direction", "size")
 UNUSUAL_FROM = 2.0  # spreads of single windows by which the mean of a part deviates
@@ -25,7 +25,7 @@ def unusual_stretches(segments: Any, signals: Sequence[str] = (ACTIVATION,)) -> 
 
     Args:
         segments: DataFrame of windows with the columns session_id, number, source, speaker, started_at, start_s, end_s
-            and those of the signals: activation, ood_score, s_<emotion>.
+            those of the signals: activation, ood_score, s_<emotion>; and enrolled, if that is known.
         signals: "activation", "unfamiliar" or emotions.
 
     Returns:
@@ -49,7 +49,7 @@ def _stretches_of(segments: Any, signal: Signal) -> Iterator[tuple[Any, ...]]:
         return
     baseline = SignalBaseline.of(runs)
     variance = long_run_variance(np.concatenate([baseline.deviations(run) for run in baseline.runs]))
-    scored = segments.dropna(subset=[signal.column])
+    scored = settled(segments).dropna(subset=[signal.column])
     for _, session in scored.groupby("session_id", sort=False):
         ordered = session.sort_values("number")
         quantities = ordered[signal.column].to_numpy(np.float64)

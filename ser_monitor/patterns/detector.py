@@ -1,5 +1,7 @@
 """Detection of unusual stretches in a session, as alerts.
 
+A speaker who is enrolled from the session's own speech is watched once that is done, as answers change until then.
+
 The times of a stretch are estimates, which the chart gives once it is sure: an alert is raised some windows after its
 `began_at`, and its end is told some windows after its `ended_at`.
 """
@@ -12,7 +14,7 @@ from ser_monitor.patterns.baseline import Baseline
 from ser_monitor.patterns.charts import CHARTS
 from ser_monitor.patterns.config import PatternConfig
 from ser_monitor.patterns.signal_watch import ScoredWindow, SignalWatch, Stretch
-from ser_monitor.patterns.signals import LONGEST_PAUSE, signal_of
+from ser_monitor.patterns.signals import LONGEST_PAUSE, SETTLED, signal_of
 
 
 class UnusualDetector:
@@ -42,6 +44,7 @@ class UnusualDetector:
         self._watches: list[SignalWatch] = []
         self._alert_ids: dict[tuple[str, str], str] = {}  # of the alerts that last, by signal and direction
         self._previous: Event | None = None
+        self._is_settling = False  # the speaker is being enrolled
         self._hop_s, self._speech_end_s = 1.0, 0.0  # usual seconds between windows; end of the last one with speech
 
     def observe(self, session: Session, event: Event) -> tuple[list[Alert], list[AlertEnd]]:
@@ -64,7 +67,7 @@ class UnusualDetector:
             changes += [stretch for watch in self._watches for stretch in watch.end()]
         if event.is_speech:
             self._speech_end_s = event.end_s
-            changes += self._step(event, self._previous or event, continues)
+            changes += self._settle() if 0 < event.enrolled < SETTLED else self._step(event, continues)
         self._previous = event
         ends = [self._end(stretch, event) for stretch in changes if stretch.ended_s is not None]
         return [self._alert(stretch, session, event) for stretch in changes if stretch.ended_s is None], ends
@@ -96,14 +99,22 @@ class UnusualDetector:
             )
             self._watches.append(watch)
 
-    def _step(self, event: Event, previous: Event, continues: bool) -> list[Stretch]:
+    def _settle(self) -> list[Stretch]:
+        """Leave out a window of a speaker who is being enrolled; return the stretches that end with it."""
+        if self._is_settling:
+            return []
+        self._is_settling = True
+        return [stretch for watch in self._watches for stretch in watch.forget_session()]
+
+    def _step(self, event: Event, continues: bool) -> list[Stretch]:
         """Return the stretches that begin or end with an event with speech.
 
         Args:
             event: the event.
-            previous: the event before it.
             continues: whether there was speech not long before.
         """
+        previous, continues = self._previous or event, continues and not self._is_settling
+        self._is_settling = False
         steps = previous.hop_s / self._hop_s if previous.is_speech else 1.0
         new_from_s = event.start_s if previous is event else max(event.start_s, previous.end_s)
         changes = []

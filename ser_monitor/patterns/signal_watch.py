@@ -87,11 +87,13 @@ class SignalWatch:
         self._signs = np.array([_SIGNS[direction] for direction in signal.directions])
         self._rising_from_s = dict.fromkeys(signal.directions, 0.0)
         self._highest_at_s = dict.fromkeys(signal.directions, 0.0)
-        self._runs = [] if past is None else [run.tolist() for run in past.last(_PAST_WINDOWS)]
+        self._past_runs = [] if past is None else past.last(_PAST_WINDOWS)
+        self._runs = [run.tolist() for run in self._past_runs]
         self._unusual_runs: list[list[float]] = []  # windows of the alarm that lasts
         self._baseline: SignalBaseline | None = None
         self._charts: Chart | None = None
         self._fit_if_due()
+        self._past_baseline = self._baseline
 
     def step(self, window: ScoredWindow) -> list[Stretch]:
         """Go on by a window; return the stretches that began or ended."""
@@ -106,6 +108,15 @@ class SignalWatch:
         self._charts.step(self._signs * self._baseline.deviations(value), window.steps)
         changes = [self._follow(index, window) for index in range(len(self._signs))]
         return [change for change in changes if change is not None] + self._learn(value, window)
+
+    def forget_session(self) -> list[Stretch]:
+        """Begin anew with the past alone, as scores are others from now on; return the ended stretches."""
+        ended = self.end()
+        self._runs, self._unusual_runs = [run.tolist() for run in self._past_runs], []
+        if self._baseline is not self._past_baseline:
+            self._baseline = self._charts = None
+            self._fit_if_due()
+        return ended
 
     def end(self) -> list[Stretch]:
         """End the stretches that last, and begin the charts anew; return the ended stretches."""

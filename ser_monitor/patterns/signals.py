@@ -15,6 +15,9 @@ from ser_embed.errors import InputError
 from ser_monitor.events import UNFAMILIAR_ABOVE, Event
 
 LONGEST_PAUSE = 30  # windows without speech, after which what follows is another conversation
+# Windows of the speaker that a window has to be scored with, if with any: the answers to a voice change while it is
+# being enrolled, and the gain of so many is that of all.
+SETTLED = 20
 ACTIVATION, UNFAMILIAR = "activation", "unfamiliar"
 HIGHER, LOWER = "higher", "lower"
 # Probabilities beyond 0.1 % and 99.9 % are calibrated by few clips or none: all of them are equally sure.
@@ -100,16 +103,29 @@ def require_signals(names: tuple[str, ...], labels: tuple[str, ...]) -> None:
             raise InputError(f"expected as signal one of {', '.join([*SIGNALS, *labels])}, not {name!r}")
 
 
+def settled(segments: Any) -> Any:
+    """Return the windows whose speaker was enrolled, and all of sessions whose speaker never was.
+
+    Args:
+        segments: DataFrame of windows with the columns session_id and enrolled; without the latter all are returned.
+    """
+    if "enrolled" not in segments:
+        return segments
+    most = segments.groupby("session_id")["enrolled"].transform("max")
+    return segments[(most == 0) | (segments["enrolled"] >= SETTLED)]
+
+
 def runs_of(segments: Any, signal: Signal) -> list[np.ndarray]:
     """Return what is charted of a signal, in runs of windows without a long pause, float64 (windows,).
 
     Args:
-        segments: DataFrame of windows with the columns session_id, number, and the signal's; sessions keep their order.
+        segments: DataFrame of windows with the columns session_id, number, the signal's, and enrolled, if that is
+            known; sessions keep their order.
         signal: the signal.
     """
     if signal.column not in segments:
         return []
-    scored = segments.dropna(subset=[signal.column])
+    scored = settled(segments).dropna(subset=[signal.column])
     if not len(scored):
         return []
     order = scored["session_id"].map({name: rank for rank, name in enumerate(scored["session_id"].unique())})

@@ -177,6 +177,17 @@ class TestUnusualDetector:
             raised.append((alert.raised_at - START).total_seconds())
         assert raised[1] == pytest.approx(raised[0], abs=3)
 
+    def test_windows_of_a_speaker_who_is_being_enrolled_are_left_out(self, config: PatternConfig) -> None:
+        unenrolled = events([*usual(3), *[probability(4.0)] * 60])
+        rest = [
+            make_event(63 + number, value) for number, value in enumerate([*usual(60, 8), *[probability(4.0)] * 20])
+        ]
+        enrolled = [dataclasses.replace(event, enrolled=event.number // 4) for event in [*unenrolled[3:], *rest]]
+        alerts, _ = observe(UnusualDetector(config, past()), [*unenrolled[:3], *enrolled])
+        assert [120 <= (alert.began_at - START).total_seconds() <= 126 for alert in alerts] == [True]
+        never_enrolled, _ = observe(UnusualDetector(config, past()), [*unenrolled, *rest])
+        assert len(never_enrolled) == 2
+
     def test_channels_are_those_that_are_given(self, config: PatternConfig) -> None:
         detector = UnusualDetector(config, past(), ("webhook:https://a.example",))
         alerts, _ = observe(detector, events([*usual(30), *[probability(4.0)] * 40]))

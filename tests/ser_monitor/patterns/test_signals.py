@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from ser_embed.errors import InputError
-from ser_monitor.patterns.signals import SIGNALS, log_odds, require_signals, runs_of, signal_of
+from ser_monitor.patterns.signals import SETTLED, SIGNALS, log_odds, require_signals, runs_of, settled, signal_of
 from tests.ser_monitor.patterns.test_detector import make_event
 
 
@@ -36,6 +36,12 @@ def test_runs_end_with_long_pauses_and_sessions() -> None:
     runs = runs_of(table, SIGNALS["unfamiliar"])
     assert [np.exp(run).round(6).tolist() for run in runs] == [[1.0, 2.0], [3.0], [4.0, 5.0]]
     assert runs_of(table, SIGNALS["activation"]) == []
+
+
+def test_windows_count_once_the_speaker_is_enrolled_if_anyone_is() -> None:
+    table = pd.DataFrame({"session_id": list("aaabbb"), "enrolled": [0, SETTLED - 1, SETTLED, 0, 0, 0]})
+    assert settled(table).index.tolist() == [2, 3, 4, 5]
+    assert settled(table[["session_id"]]).index.tolist() == list(range(6))
 
 
 def test_a_signal_has_to_be_an_answer_of_the_run() -> None:
