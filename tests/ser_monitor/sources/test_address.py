@@ -109,12 +109,18 @@ class TestProcess:
         assert not is_running(program)
 
     def test_a_stop_ends_ffmpeg_also_while_it_connects(self, program: Path) -> None:
-        write_script(program, "exec sleep 60")
+        os.mkfifo(program.parent / "begun")
+        write_script(program, f"echo > {program.parent}/begun\nexec sleep 60")
         stop = threading.Event()
-        timer = threading.Timer(0.1, stop.set)
-        timer.start()
+
+        def stop_once_it_runs() -> None:
+            (program.parent / "begun").read_bytes()  # waits for it
+            stop.set()
+
+        stopper = threading.Thread(target=stop_once_it_runs)
+        stopper.start()
         assert list(source_of().recordings(stop)) == []
-        timer.join()
+        stopper.join()
         assert not is_running(program)
 
     def test_a_listener_that_leaves_ends_ffmpeg(self, program: Path) -> None:
