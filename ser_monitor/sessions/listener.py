@@ -83,6 +83,7 @@ class Listener:
             recording: its audio.
         """
         config = services.config
+        self._hops = HopControl(time.monotonic())
         self.session, self.level_db, self.heard_s, self.num_events = session, -np.inf, 0.0, 0
         self.last: Event | None = None
         self._services, self._recording = services, recording
@@ -93,12 +94,12 @@ class Listener:
             config.hop,
             detects_voice=config.vad == "on",
             with_utterances=config.utterances,
+            is_scored=self._hops.takes,
         )
         run = services.predictor.run
         adapts = config.adapt == "on" and config.speaker is None and run.config.personalized and not run.members
         self._speaker = SessionSpeaker() if adapts else None
         self._smoother = Smoother(session.labels, config.smoothing, config.min_confidence)
-        self._hops = HopControl(time.monotonic())
         self._detector = services.make_detector(session)
         self._num_windows = self._num_skipped = self._num_samples = 0
         self._captured_s: dict[int, float] = {}  # of cuts that are being scored, by their identity

@@ -50,6 +50,15 @@ def test_the_detector_is_not_asked_about_digital_silence() -> None:
 
 
 @pytest.mark.usefixtures("_loudness")
+def test_the_detector_is_not_asked_about_what_nobody_needs() -> None:
+    voice = VoiceActivity(RATE_HZ, lambda at_s: at_s >= 2 * FRAME_S)
+    assert voice.push(frames_of([0.9, 0.9, 0.9, 0.1])) == [False, False, True, False]
+    assert LoudnessDetector.asked == 2
+    assert voice.share(0, 4 * FRAME_S) == pytest.approx(0.5)  # of the frames that it was asked about
+    assert voice.share(0, 2 * FRAME_S) == 0
+
+
+@pytest.mark.usefixtures("_loudness")
 def test_another_rate_is_brought_to_that_of_the_detector() -> None:
     voice = VoiceActivity(48_000)
     for _ in range(10):
