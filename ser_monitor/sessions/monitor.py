@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import ser_head
+from ser_embed.cli import printable
 from ser_embed.errors import InputError, SerError
 from ser_monitor.alerts.engine import RuleEngine
 from ser_monitor.config import WatchConfig
@@ -133,7 +134,7 @@ class Monitor:
         except SerError as error:
             self._note_failure(source, source.description, str(error))
         except Exception as error:
-            logger.exception("%s: listening failed", source.name)
+            logger.exception("%s: listening failed", printable(source.name))
             self._note_failure(source, source.description, f"failed: {error}")
         finally:
             ended.set()
@@ -150,7 +151,8 @@ class Monitor:
             self._note_failure(source, recording.description, reason)
         elif listener.has_failed and recording.failure is None:  # a folder counts those that broke off
             self.unreadable.append({"path": recording.description, "reason": reason})
-        logger.info("%s: %s; %s", source.name, reason, facts_in_words(recording.facts, listener.num_events))
+        facts = facts_in_words(recording.facts, listener.num_events)
+        logger.info("%s: %s; %s", printable(source.name), printable(reason), facts)
 
     def _note_failure(self, source: Source, path: str, reason: str) -> None:
         """Keep that a source has ended by a failure, which a SourceError names with its path."""

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+from ser_embed.cli import printable
 from ser_embed.errors import InputError
 from ser_monitor.sources.base import Recording, Source, SourceError
 from ser_monitor.sources.clock import SYSTEM_CLOCK, Clock
@@ -119,7 +120,7 @@ class FolderSource(Source):
         self._finished.add(hash(version))
         reason = str(error).removeprefix(f"{version.path}: ")
         self.unreadable.append({"path": str(version.path), "reason": reason})
-        logger.warning("unreadable: %s: %s", version.path, reason)
+        logger.warning("unreadable: %s: %s", printable(str(version.path)), printable(reason))
 
 
 def _versions(folder: Path) -> Iterator[FileVersion]:
@@ -148,7 +149,7 @@ def _versions(folder: Path) -> Iterator[FileVersion]:
         try:
             yield from _versions(subfolder)
         except SourceError:
-            logger.debug("%s cannot be listed", subfolder)
+            logger.debug("%s cannot be listed", printable(str(subfolder)))
 
 
 def _is_audio(name: str) -> bool:

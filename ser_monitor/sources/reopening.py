@@ -9,6 +9,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 
+from ser_embed.cli import printable
 from ser_embed.errors import InputError
 from ser_monitor.sources.base import Recording, Source, SourceError
 from ser_monitor.sources.clock import SYSTEM_CLOCK, Clock
@@ -44,7 +45,7 @@ class SourceStatus:
 
 def log_status(status: SourceStatus) -> None:
     """Log news of a source."""
-    logger.log(logging.INFO if status.is_open else logging.WARNING, "%s", status)
+    logger.log(logging.INFO if status.is_open else logging.WARNING, "%s", printable(str(status)))
 
 
 class Backoff:
