@@ -25,6 +25,8 @@ from tests.ser_embed.conftest import tone, write_corpus
 
 RATE_HZ = 16_000
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}  # the commands run in another folder
+# A shell starts what it runs in the background with Ctrl-C ignored, and so may have started these tests.
+INTERRUPTIBLE = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from ser_monitor import watch"
 PLAIN: dict[str, Any] = {"vad": "off", "smoothing": 0, "adapt": "off", "speed": "max", "window": 1, "hop": 0.5}
 
 
@@ -142,7 +144,8 @@ def test_files_of_a_folder_are_listened_to_once(run: Path, tmp_path: Path) -> No
     (tmp_path / "calls" / "broken.wav").write_bytes(b"RIFF and nothing else")
 
     def listen(expected: int) -> list[str]:
-        command = [sys.executable, "-m", "ser_monitor.watch", "calls", "--run", str(run), "--vad", "off"]
+        arguments = ["calls", "--run", str(run), "--vad", "off"]
+        command = [sys.executable, "-c", f"{INTERRUPTIBLE}; raise SystemExit(watch.main({arguments!r}))"]
         heard = []
         with subprocess.Popen(
             command, stdout=subprocess.PIPE, text=True, stderr=subprocess.DEVNULL, env=ENVIRONMENT

@@ -70,11 +70,15 @@ def test_ctrl_c_waits_for_sources_that_are_slow_to_end(tmp_path: Path, monkeypat
     run = SimpleNamespace(folder=Path("run"), config=SimpleNamespace(personalized=()), members=())
     predictor: Any = SimpleNamespace(run=run, labels=("angry", "sad"), scorer=None, speaker=None)
     items: list[Any] = []
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell may have had ignored
     with Database(tmp_path / "m.db") as database:
         config = WatchConfig(unusual=0)
         monitor = Monitor(config, predictor, database, RuleEngine(()), lambda _: None, items.extend)
-        with pytest.raises(KeyboardInterrupt):
-            monitor.run([SlowSource("slow", "slow")])
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                monitor.run([SlowSource("slow", "slow")])
+        finally:
+            signal.signal(signal.SIGINT, before)
         sessions = database.sessions()
         assert sessions["ended_at"].notna().all()
         assert len(database.segments()) == sum(isinstance(item, Event) for item in items) == monitor.num_events
