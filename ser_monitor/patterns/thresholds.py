@@ -20,6 +20,11 @@ _EXPECTED_ALARMS = 40  # that are simulated: the rate is met within some 15 %
 _MOST_SERIES, _MOST_BASELINE, _WATCHED = 4000, 900, 300  # series; windows of each
 _WARM_UP = 100  # windows after which an autoregressive series no longer shows where it began
 _LIMITS, _SMALLEST, _LARGEST = 16, 0.7, 30.0  # number of thresholds that are tried, and their range
+# The level of a voice is another in the next ten minutes and the next session, by so many spreads: 0.34 between the
+# first ten minutes and the second hour of the development conversations of `benchmarks.conversations`, of which 0.2 is
+# chance.
+_WANDERING = 0.25
+_NODES, _WEIGHTS = np.array([-(3**0.5), 0.0, 3**0.5]), np.array([1.0, 4.0, 1.0]) / 6
 _LEAST_ALARMS = 20  # in the past, from which rates of rarer alarms are extrapolated
 _SHRINKAGE = 100  # windows, with which the baseline's own count as much as simulated ones
 _ROBUST_ERROR = 1.5  # standard error of the robust correlation, in those of the ordinary one
@@ -79,7 +84,7 @@ def simulated_limit(
     """
     num_series = int(np.clip(_EXPECTED_ALARMS / (alarms_per_window * _WATCHED), 100, _MOST_SERIES))
     deviations = simulated_deviations(baseline, num_series, np.random.default_rng(_SEED))
-    counts = sum(count_alarms(chart, sign * deviations, limits) for sign in signs)
+    counts = sum(count_alarms(chart, sign * deviations, limits).sum(axis=0) for sign in signs)
     # Half an alarm stands for none, whose logarithm there is not.
     rates = np.minimum.accumulate(np.maximum(counts, 0.5) / deviations.size)
     return float(np.exp(np.interp(-np.log(alarms_per_window), -np.log(rates), np.log(limits))))
@@ -90,8 +95,10 @@ def past_limit(
 ) -> float:
     """Return the threshold from the alarms that there would have been in the baseline's own windows.
 
-    The rate is read off where alarms are frequent enough, and falls exponentially with the threshold, or with its
-    square, above (peaks over a threshold; Davison and Smith, "Models for Exceedances over High Thresholds", 1990).
+    The center fits these windows better than those to come, so that alarms are averaged over normal errors of the
+    center, by Gauss-Hermite quadrature. The rate is read off where alarms are frequent enough, and falls exponentially
+    with the threshold, or with its square, above (peaks over a threshold; Davison and Smith, "Models for Exceedances
+    over High Thresholds", 1990).
 
     Args:
         chart: kind of chart.
@@ -101,7 +108,8 @@ def past_limit(
         limits: thresholds to try, float64 (limits,).
     """
     deviations = np.concatenate([baseline.deviations(run) for run in baseline.runs])
-    counts = count_alarms(chart, deviations[:, np.newaxis] * signs, limits)
+    shifted = deviations[:, np.newaxis] + _level_error(baseline) * _NODES  # (windows, nodes)
+    counts = sum(_WEIGHTS @ count_alarms(chart, sign * shifted, limits) for sign in signs)
     counts = np.maximum.accumulate(counts[::-1])[::-1]  # too low a threshold joins alarms
     if counts[0] == 0:
         return float(limits[0])
@@ -129,11 +137,12 @@ def simulated_deviations(baseline: SignalBaseline, num_series: int, rng: np.rand
     measured = series[:num_baseline]
     centers = np.median(measured, axis=0)
     spreads = NORMAL_SPREAD * np.median(np.abs(measured - centers), axis=0)
-    return (series[num_baseline:] - centers) / np.maximum(spreads, LEAST_SPREAD / baseline.spread)
+    wandering = rng.normal(0, _WANDERING, num_series)
+    return (series[num_baseline:] - centers) / np.maximum(spreads, LEAST_SPREAD / baseline.spread) + wandering
 
 
 def count_alarms(chart: type[Chart], deviations: np.ndarray, limits: np.ndarray) -> np.ndarray:
-    """Count the alarms of upward charts over all series, int64 (limits,).
+    """Count the alarms of upward charts, int64 (series, limits).
 
     Args:
         chart: kind of chart.
@@ -141,9 +150,17 @@ def count_alarms(chart: type[Chart], deviations: np.ndarray, limits: np.ndarray)
         limits: thresholds, float64 (limits,).
     """
     charts = chart(limits, (deviations.shape[1], len(limits)))
-    return sum(
-        (charts.step(row[:, np.newaxis]).sum(axis=0) for row in deviations), start=np.zeros(len(limits), np.int64)
-    )
+    counts = np.zeros(charts.statistic.shape, np.int64)
+    for row in deviations:
+        counts += charts.step(row[:, np.newaxis])
+    return counts
+
+
+def _level_error(baseline: SignalBaseline) -> float:
+    """Return the standard error of the center, in spreads: of a median of correlated windows, and of what wanders."""
+    correlation = baseline.correlation
+    variance = np.pi / 2 * (1 + correlation) / (1 - correlation) / baseline.num_windows
+    return float(np.sqrt(variance + _WANDERING**2))
 
 
 def _autoregressive(baseline: SignalBaseline, shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:

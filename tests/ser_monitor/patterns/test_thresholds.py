@@ -13,25 +13,42 @@ KINDS = pytest.mark.parametrize("kind", CHARTS.values(), ids=list(CHARTS))
 RATE = 2 / 3600
 
 
-def true_rate(kind: type[Chart], baseline: SignalBaseline, limit: float, correlation: float) -> float:
-    """Return the false alarms per window of a chart on a new autoregression, by simulation."""
+@pytest.fixture
+def steady(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the level of a voice be the same for ever."""
+    monkeypatch.setattr(thresholds, "_WANDERING", 0.0)
+
+
+def true_rate(
+    kind: type[Chart], baseline: SignalBaseline, limit: float, correlation: float, wandering: float = 0.0
+) -> float:
+    """Return the false alarms per window of a chart on new autoregressions, by simulation."""
     rng = np.random.default_rng(99)
     series = np.zeros((500, 300))
     for window in range(1, 500):
         drawn = rng.standard_normal(300) * np.sqrt(1 - correlation**2)
         series[window] = correlation * series[window - 1] + drawn
-    deviations = baseline.deviations(series[100:])
-    return sum(float(count_alarms(kind, sign * deviations, np.array([limit]))[0]) for sign in (1, -1)) / deviations.size
+    deviations = baseline.deviations(series[100:]) + rng.normal(0, wandering, 300)
+    return (
+        sum(float(count_alarms(kind, sign * deviations, np.array([limit])).sum()) for sign in (1, -1)) / deviations.size
+    )
 
 
 @KINDS
 class TestCalibratedLimit:
+    @pytest.mark.usefixtures("steady")
     @pytest.mark.parametrize("correlation", [0.0, 0.8])
     def test_a_long_baseline_gives_the_rate_that_is_asked_for(self, kind: type[Chart], correlation: float) -> None:
         baseline = SignalBaseline.of([autoregressive(3600, correlation, 1)])
         limit = calibrated_limit(kind, baseline, RATE)
         assert 0.5 < true_rate(kind, baseline, limit, correlation) / RATE < 2
 
+    def test_a_level_that_wanders_is_allowed_for(self, kind: type[Chart]) -> None:
+        baseline = SignalBaseline.of([autoregressive(3600, 0.8, 1)])
+        limit = calibrated_limit(kind, baseline, RATE)
+        assert 0.5 < true_rate(kind, baseline, limit, 0.8, thresholds._WANDERING) / RATE < 2
+
+    @pytest.mark.usefixtures("steady")
     def test_independent_data_and_a_long_baseline_come_to_the_markov_chain(self, kind: type[Chart]) -> None:
         baseline = SignalBaseline.of([autoregressive(3600, 0.0, 2)])
         assert calibrated_limit(kind, baseline, RATE) == pytest.approx(independent_limit(kind, RATE), rel=0.15)
@@ -62,9 +79,9 @@ def test_alarms_are_counted_as_charts_raise_them() -> None:
     deviations = np.random.default_rng(0).normal(0, 3, (50, 4))
     limits = np.array([2.0, 6.0])
     expected = []
-    for limit in limits:
-        charts = [CusumChart(limit) for _ in range(4)]
-        expected.append(sum(bool(chart.step(row[index])) for row in deviations for index, chart in enumerate(charts)))
+    for column in deviations.T:
+        charts = [CusumChart(limit) for limit in limits]
+        expected.append([sum(bool(chart.step(value)) for value in column) for chart in charts])
     assert count_alarms(CusumChart, deviations, limits).tolist() == expected
 
 
