@@ -8,7 +8,7 @@ from ser_embed.options import check_options, option, require_utf8
 from ser_embed.spec import RATE_HZ
 
 SWITCH = ("on", "off")
-SPEEDS = ("1", "max")
+REAL_TIME, FULL_SPEED = "1", "max"  # of files
 MOST_FALSE_ALARMS_PER_HOUR = 60  # of a window each second; charts that alarm more often show nothing
 
 
@@ -61,7 +61,9 @@ class WatchConfig:
         "unless X is 0",
     )
     speed: str | None = option(
-        None, one_of=SPEEDS, help="pace of files: 1 is real time, max as fast as it goes (default: 1; folders: max)"
+        None,
+        one_of=(REAL_TIME, FULL_SPEED),
+        help="pace of files: 1 is real time, max as fast as it goes (default: 1; folders: max)",
     )
     rate: int = option(
         RATE_HZ, parse=int, ge=1_000, le=768_000, metavar="HZ", help="sampling rate of raw audio from a pipe, in Hz"

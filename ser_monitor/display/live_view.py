@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _BAR_WIDTH = 24
 _STRIP_WIDTH = 60  # windows; a minute at a hop of 1 s
 _ALERTS_SHOWN = 5
+_SOURCES_SHOWN = 6  # what a terminal has room for
 _REFRESH_HZ = 4
 _LEVELS = " ▁▂▃▄▅▆▇█"
 _QUIETEST_DB = -60.0  # of the level meter
@@ -37,7 +38,6 @@ class _SourceHistory:
     Attributes:
         strip: activation of its last windows; None where nobody spoke.
         event: its last window.
-        delay_s: of that window's event.
     """
 
     def __init__(self) -> None:
@@ -100,7 +100,7 @@ class LiveView:
         """Return what is shown now."""
         with self._lock:
             names = [*self._history] or [*self._listeners]
-            parts: list[RenderableType] = [self._source(name) for name in names[: _rows_for(len(names))]]
+            parts: list[RenderableType] = [self._source(name) for name in names[:_SOURCES_SHOWN]]
             if self._alerts:
                 parts.append(_alerts(self._alerts))
             parts.append(self._footer(len(names)))
@@ -132,12 +132,10 @@ class LiveView:
             self._begun_s, self._busy_s = now_s, self._scorer.busy_s
         waiting = self._scorer.num_waiting
         sources = "1 source" if num_sources == 1 else f"{num_sources} sources"
+        if num_sources > _SOURCES_SHOWN:
+            sources += f" (the first {_SOURCES_SHOWN} are shown)"
         words = f"{sources}, {self.num_events} windows, scorer busy {min(self._load, 1):.0%}"
         return Text(f"{words}, {waiting} waiting; Ctrl-C ends", style="dim")
-
-
-def _rows_for(num_sources: int) -> int:
-    return min(num_sources, 6)
 
 
 def _add_event(table: Table, event: Event) -> None:

@@ -156,8 +156,9 @@ class Scorer:
         return jobs
 
     def _score(self, jobs: Sequence[_Job]) -> None:
-        rows = {id(job): row for row, job in enumerate(job for job in jobs if job.cut and job.cut.is_speech)}
-        vectors = self._embed([job.cut for job in jobs if job.cut and job.cut.is_speech]) if rows else []
+        voiced = [(id(job), job.cut) for job in jobs if job.cut is not None and job.cut.is_speech]
+        rows = {job: row for row, (job, _) in enumerate(voiced)}
+        vectors = self._embed([cut for _, cut in voiced]) if voiced else []
         for turn in _turns(jobs):
             self._answer(turn, rows, vectors)
 

@@ -68,7 +68,6 @@ class Listener:
     Attributes:
         session: what is listened to.
         level_db: level of the last block, in dB of full scale.
-        last: the last event, or None.
         heard_s: seconds of audio so far.
         num_events: events so far.
         has_failed: whether the recording broke off, or could not be scored.
@@ -85,7 +84,6 @@ class Listener:
         config = services.config
         self._hops = HopControl(time.monotonic())
         self.session, self.level_db, self.heard_s, self.num_events = session, -np.inf, 0.0, 0
-        self.last: Event | None = None
         self._services, self._recording = services, recording
         self._cutter = Cutter(
             lambda window_s, hop_s: services.predictor.segments(recording.rate_hz, window_s, hop_s, session.recording),
@@ -224,7 +222,6 @@ class Listener:
     def _write(self, event: Event) -> None:
         writer = self._services.writer
         writer.put(event)
-        self.last = event
         self.num_events += 1
         alerts, ends = self._services.rules.observe(self.session, event)
         if self._detector is not None:

@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 
 from ser_embed.errors import ClipError, InputError
+from ser_monitor.config import FULL_SPEED
 from ser_monitor.sources.base import Block, Recording, Source, SourceError, is_utf8
 from ser_monitor.sources.clock import SYSTEM_CLOCK, Clock
-from ser_monitor.sources.options import FULL_SPEED, SourceOptions
+from ser_monitor.sources.options import SourceOptions
 
 _LONGEST_S = 10 * 365 * 86_400.0  # more is what a decoder says that does not know
 

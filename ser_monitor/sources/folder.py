@@ -15,10 +15,11 @@ from pathlib import Path
 
 from ser_embed.cli import printable
 from ser_embed.errors import InputError
+from ser_monitor.config import FULL_SPEED
 from ser_monitor.sources.base import Recording, Source, SourceError
 from ser_monitor.sources.clock import SYSTEM_CLOCK, Clock
 from ser_monitor.sources.file import FileRecording
-from ser_monitor.sources.options import FULL_SPEED, SourceOptions
+from ser_monitor.sources.options import SourceOptions
 
 logger = logging.getLogger(__name__)
 

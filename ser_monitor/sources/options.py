@@ -6,8 +6,7 @@ from pathlib import Path
 
 from ser_embed.errors import InputError
 from ser_embed.spec import RATE_HZ
-
-REAL_TIME, FULL_SPEED = "1", "max"
+from ser_monitor.config import FULL_SPEED, REAL_TIME
 
 IsDone = Callable[[Path, int, float], bool]
 """Tells, of a file's path, size in bytes and time of modification in seconds, whether it was listened to before."""

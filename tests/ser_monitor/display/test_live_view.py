@@ -56,3 +56,10 @@ def test_alerts_are_shown_as_one_printable_line() -> None:
 
 def test_before_the_first_window_it_says_so() -> None:
     assert "waiting for the first window" in shown(level_db=float("-inf"))
+
+
+def test_sources_that_have_no_room_are_counted() -> None:
+    others = [dataclasses.replace(SESSION, id=str(number), source=f"line {number}") for number in range(6)]
+    text = shown(*others)
+    assert "7 sources (the first 6 are shown)" in text
+    assert "line 5" not in text

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 import ser_embed
 from ser_embed.errors import ClipError, InputError
+from ser_monitor.config import FULL_SPEED
 from ser_monitor.sources.base import STOPPED, SourceError
 from ser_monitor.sources.file import FileRecording, FileSource
-from ser_monitor.sources.options import FULL_SPEED, SourceOptions
+from ser_monitor.sources.options import SourceOptions
 from tests.ser_monitor.sources.fakes import NOON, FakeClock, listen, listen_until_failure, tone
 
 
