@@ -1,17 +1,14 @@
 """Configuration of a training: the only home of its defaults and bounds, for the command line and notebooks alike."""
 
 import dataclasses
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from ser_embed.errors import InputError
-from ser_embed.options import check_options, option, require
+from ser_embed.options import option
+from ser_head.config.experiment import ExperimentConfig, as_names
 from ser_head.config.presets import PRESETS, find_preset
-from ser_head.data.splits import Protocol
 from ser_head.heads.registry import HEADS
 from ser_head.personalization.methods import DEFAULT_METHODS, METHODS, parse_methods
-from ser_head.scoring.calibrators import CALIBRATORS, DEFAULT_CALIBRATOR
 
 # Brown's 20 epochs on CREMA-D are 600 steps: 4465 training clips in batches of 150. Smaller corpora get as many.
 STEPS = 600
@@ -21,17 +18,11 @@ FRAME_STEPS = 360
 EPOCHS = 20
 AUGMENTATIONS = ("speakers", "none")
 TRANSFORMS = ("yeo-johnson", "none")
-REFITS = ("always", "never", "folds", "whole")
 NORMALIZATIONS = ("all", "corpus", "coral")
 
 
-def parse_shares(text: str) -> tuple[float, ...]:
-    """Read comma-separated numbers."""
-    return tuple(float(share) for share in text.split(","))
-
-
 @dataclasses.dataclass(frozen=True)
-class TrainConfig:
+class TrainConfig(ExperimentConfig):
     """Settings of a training run.
 
     The fields are the command's flags; see their help. Paths and shares may come as text, a layer as a number, and
@@ -49,7 +40,6 @@ class TrainConfig:
     store: Path | None = option(
         None, parse=Path, metavar="FILE", help="store of vectors (default: the only one in embeddings/)"
     )
-    corpus: tuple[str, ...] = option((), nargs="+", metavar="NAME", help="corpora to use (default: all in the store)")
     head: str = option("mlp", help="network on the vectors: " + ", ".join(HEADS), metavar="NAME")
     target: str = option(
         "emotion",
@@ -75,15 +65,6 @@ class TrainConfig:
         help=f"adapt to who speaks, by {', '.join(METHODS)}, or several of them, comma-separated "
         f"(without a name: {','.join(DEFAULT_METHODS)})",
     )
-    protocol: str = option(
-        "speaker",
-        metavar="P",
-        help="how clips are split: speaker, random, kfold, kfold:N, loso or cross:TRAIN:TEST; "
-        "all but random keep speakers apart",
-    )
-    split: tuple[float, ...] = option(
-        (0.6, 0.2, 0.2), parse=parse_shares, metavar="A,B,C", help="shares of training, validation and test"
-    )
     normalization: str = option(
         "all",
         one_of=NORMALIZATIONS,
@@ -99,14 +80,6 @@ class TrainConfig:
         metavar="N",
         help=f"passes over the training clips at most (default: {EPOCHS}, or more where that is under {STEPS} steps, "
         f"on frames {FRAME_STEPS})",
-    )
-    patience: float = option(
-        0.3,
-        parse=float,
-        gt=0,
-        le=1,
-        metavar="P",
-        help="share of the epochs to wait for a lower validation loss before stopping",
     )
     batch_size: int = option(150, parse=int, ge=2, metavar="N", help="clips per step")
     learning_rate: float = option(1.1e-3, parse=float, gt=0, metavar="X", help="step size of Adam")
@@ -132,15 +105,6 @@ class TrainConfig:
         metavar="X",
         help="share of each label that is spread evenly over all emotions in training",
     )
-    averaging: float = option(
-        0.85,
-        parse=float,
-        ge=0,
-        lt=1,
-        metavar="X",
-        help="decay of the moving average of the weights over epochs, which is what is scored and kept; 0 takes "
-        "each epoch's own weights",
-    )
     augment: str = option(
         "speakers",
         one_of=AUGMENTATIONS,
@@ -155,28 +119,6 @@ class TrainConfig:
         help="power transform that makes each dimension of standardised vectors more normal, for networks on "
         "vectors and lda: yeo-johnson, or none",
     )
-    calibration: str = option(
-        DEFAULT_CALIBRATOR,
-        one_of=CALIBRATORS,
-        metavar="HOW",
-        help=f"how probabilities are calibrated on validation clips: {', '.join(CALIBRATORS)}",
-    )
-    balance: float = option(
-        1.0,
-        parse=float,
-        ge=0,
-        le=1,
-        metavar="X",
-        help="weight of rare emotions: 0 leaves classes as they are, 1 gives each the same total weight",
-    )
-    refit: str = option(
-        "folds",
-        one_of=REFITS,
-        metavar="WHEN",
-        help="train again on training and validation clips once the epoch is chosen: always, never, or "
-        "folds (with kfold and loso); whole is folds, but in place of their heads the run keeps one that is trained "
-        "on all clips and calibrated by the folds' test clips; the figures are the folds'",
-    )
     search: int = option(
         0,
         parse=int,
@@ -185,48 +127,17 @@ class TrainConfig:
         help="in each fold, try these settings and N - 1 random others, and keep those of the lowest log-loss on "
         "validation clips",
     )
-    by: tuple[str, ...] = option(
-        (), nargs="+", metavar="COLUMN", help="also give figures by these columns of the manifest, such as gender"
-    )
-    seed: int = option(0, parse=int, ge=0, metavar="N", help="draws splits, initial weights, dropout and batches")
-    seeds: int = option(
-        1,
-        parse=int,
-        ge=1,
-        metavar="N",
-        help="train with this many seeds, counted up from --seed, and tell how figures spread",
-    )
-    jobs: int = option(1, parse=int, ge=1, metavar="N", help="folds trained at a time, each in its own process")
-    out: Path | None = option(None, parse=Path, metavar="DIR", help="run folder (default: a new one in runs/)")
 
     def __post_init__(self) -> None:
-        for name in ("store", "out"):
-            if getattr(self, name) is not None:
-                object.__setattr__(self, name, Path(getattr(self, name)))
         object.__setattr__(self, "personalized", parse_methods(self.personalized))
-        object.__setattr__(self, "corpus", _as_tuple(self.corpus))
-        object.__setattr__(self, "members", tuple(map(str, _as_tuple(self.members))))
-        object.__setattr__(self, "by", _as_tuple(self.by))
+        object.__setattr__(self, "members", tuple(map(str, as_names(self.members))))
         object.__setattr__(self, "layer", str(self.layer))
-        self._set_split()
-        check_options(self)
         if self.preset is not None:
             find_preset(self.preset)
-        Protocol.parse(self.protocol)
-        require(self.head in HEADS, "head", f"one of {', '.join(HEADS)}", self.head)
+        super().__post_init__()
         self._check_head()
         self._check_methods()
         self._check_normalization()
-        self._check_refit()
-
-    def _set_split(self) -> None:
-        try:
-            shares = parse_shares(self.split) if isinstance(self.split, str) else tuple(map(float, self.split))
-        except (TypeError, ValueError):
-            shares = ()
-        is_whole = len(shares) == 3 and min(shares) > 0 and abs(sum(shares) - 1) < 1e-6
-        require(is_whole, "split", "three positive shares that add up to 1", self.split)
-        object.__setattr__(self, "split", shares)
 
     def _check_head(self) -> None:
         """Check what depends on the kind of head."""
@@ -268,45 +179,6 @@ class TrainConfig:
                 f"--normalization {self.normalization} needs one vector per clip, but --head {self.head} takes frames"
             )
 
-    def _check_refit(self) -> None:
-        if not self.refits_whole:
-            return
-        if not self._has_folds:
-            raise InputError(
-                f"--refit whole needs folds that score every clip, as kfold and loso have, not {self.protocol}"
-            )
-        if self.search or HEADS[self.head].combines_runs:
-            what = "--search chooses other settings in each fold" if self.search else f"--head {self.head} trains none"
-            raise InputError(f"--refit whole trains one head as it is configured, but {what}")
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the config as plain JSON values; `TrainConfig(**values)` reads them back."""
-        values = dataclasses.asdict(self)
-        return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
-
-    @property
-    def has_classes(self) -> bool:
-        """Whether the head answers with classes, not with a number."""
-        return self.target in ("emotion", "votes")
-
-    @property
-    def refits(self) -> bool:
-        """Whether the head is trained again with the validation clips, once they have chosen the epoch.
-
-        With one split, its shares say how much is trained on. With folds, every clip that is not tested may be learned
-        from, and few corpora have speakers to spare: on RAVDESS (kfold:6, eGeMAPS) it raised UAR from 0.48 to 0.50.
-        """
-        return self.refit == "always" or (self.refit in ("folds", "whole") and self._has_folds)
-
-    @property
-    def refits_whole(self) -> bool:
-        """Whether the run keeps one head, trained on the clips of all folds, in place of one per fold."""
-        return self.refit == "whole"
-
-    @property
-    def _has_folds(self) -> bool:
-        return Protocol.parse(self.protocol).spec.has_folds
-
     @property
     def augments(self) -> bool:
         """Whether training clips are also shown normalised by samples of their speaker's clips.
@@ -321,18 +193,9 @@ class TrainConfig:
         """Whether vectors go through `ser_head.data.power_transform` in front of the head."""
         return self.transform != "none" and HEADS[self.head].power_transformed
 
-    @property
-    def all_seeds(self) -> range:
-        """The seeds to train with; the run is judged by the first."""
-        return range(self.seed, self.seed + self.seeds)
-
     def epochs_for(self, num_clips: int) -> int:
         """Return the number of epochs for `num_clips` training clips."""
         if self.epochs is not None:
             return self.epochs
         steps = FRAME_STEPS if HEADS[self.head].takes_frames else STEPS
         return max(EPOCHS, -(-steps // -(-num_clips // self.batch_size)))
-
-
-def _as_tuple(names: str | Sequence[str]) -> tuple[str, ...]:
-    return (names,) if isinstance(names, str) else tuple(names)
