@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ser_embed import __version__
 
 if TYPE_CHECKING:
+    from ser_head.config.finetuning import FinetuneConfig
     from ser_head.config.inference import PredictConfig
     from ser_head.config.training import TrainConfig
     from ser_head.inference.audio import Segment
@@ -21,9 +22,10 @@ if TYPE_CHECKING:
     from ser_head.runs.run import Run
     from ser_head.scoring.activation import activation
 
-_COMMANDS = ("compare", "enroll", "predict", "score", "train")
+_COMMANDS = ("compare", "enroll", "finetune", "predict", "score", "train")
 _NAMES = {
     "SHIPPED": "ser_head.runs.location",
+    "FinetuneConfig": "ser_head.config.finetuning",
     "PredictConfig": "ser_head.config.inference",
     "Predictor": "ser_head.inference.predictor",
     "Run": "ser_head.runs.run",
@@ -36,6 +38,7 @@ _NAMES = {
 
 __all__ = [
     "SHIPPED",
+    "FinetuneConfig",
     "PredictConfig",
     "Predictor",
     "Run",
@@ -47,6 +50,7 @@ __all__ = [
     "activation",
     "compare",
     "enroll",
+    "finetune",
     "predict",
     "score",
     "train",

@@ -13,6 +13,7 @@ COMMANDS = {
     "inspect": ("ser_embed.inspect", "show what is in a store, and check it"),
     "pretrain": ("ser_embed.pretrain", "pre-train a HuBERT on unlabelled speech"),
     "train": ("ser_head.train", "train a head on a store of vectors"),
+    "finetune": ("ser_head.finetune", "fine-tune the upper layers of an encoder"),
     "predict": ("ser_head.predict", "score new audio with a trained run"),
     "enroll": ("ser_head.enroll", "keep what a run needs to know of a voice"),
     "score": ("ser_head.score", "recompute a run's figures from its predictions"),

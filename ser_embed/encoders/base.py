@@ -14,6 +14,7 @@ from ser_embed.audio.decode import AudioPreprocessing
 from ser_embed.errors import InputError
 from ser_embed.spec import POOLINGS, EmbeddingSpec
 
+CONV = "conv"  # the name of the layer that holds the output of a transformer's convolutions
 MAX_CLIP_S = 300.0  # for transformers, because attention grows with the square of a clip's length
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
@@ -23,8 +24,8 @@ class EncoderOptions:
     """Options of an encoder: its output, the device that computes it, and the revision of its weights.
 
     Attributes:
-        layers: "all", "last", or names separated by commas such as "0,6,12" or "final". A number, or a sequence of
-            names and numbers, is converted to such a text.
+        layers: "all", "last", or names separated by commas such as "0,6,12", "final" or "conv". A number, or a
+            sequence of names and numbers, is converted to such a text.
         pooling: one of `POOLINGS`, or None for the encoder's default.
         preprocessing: what is done to each waveform before it is encoded.
         device: "auto", "cpu", "cuda", "cuda:1", ...

@@ -58,6 +58,19 @@ def load_network(source: str) -> tuple[Any, bool, tuple[str, ...]]:
     return _load(source)[:3]
 
 
+def load_config(source: str) -> Any:
+    """Load the configuration of a transformers model, without its weights.
+
+    Args:
+        source: a local folder or a Hub id; see `ser_embed.encoders.registry.source_of`.
+
+    Raises:
+        InputError: there is no such model, or it is of another family.
+    """
+    with quiet_transformers():
+        return _load_config(source, find_model(source, None).folder)
+
+
 def weights_digest(network: torch.nn.Module) -> str:
     """Return a hash of a network's weights and their names, independent of the files they are stored in."""
     digest = hashlib.blake2b(digest_size=16)

@@ -1,7 +1,8 @@
 """Transformer encoders: HuBERT, Wav2Vec2 and WavLM, every layer pooled as it is computed, in one forward pass.
 
 Layer names are defined by this library: "0" is the input of the first transformer block, "k" the output of block k, and
-"final" the model's `last_hidden_state`, which differs from the last block only where a LayerNorm follows it.
+"final" the model's `last_hidden_state`, which differs from the last block only where a LayerNorm follows it. "conv",
+the output of the convolutions, has a width of its own, and is stored alone or not at all.
 
 The vector of a clip does not depend on the other clips of its batch. The convolutional front end runs clip by clip
 (`kernels.conv_frontend`). In the transformer the frames of all clips are packed end to end, without padding. The
@@ -18,7 +19,7 @@ import numpy as np
 import torch
 from torch.nn.utils import parametrize
 
-from ser_embed.encoders.base import MAX_CLIP_S, EncoderOptions, choose_layers
+from ser_embed.encoders.base import CONV, MAX_CLIP_S, EncoderOptions, choose_layers
 from ser_embed.encoders.device import choose_batch_seconds, choose_device, choose_dtype
 from ser_embed.encoders.kernels.block import Block
 from ser_embed.encoders.kernels.conv_frontend import ConvFrontend
@@ -56,7 +57,7 @@ class TransformerEncoder:
             revision=revision,
             digest=digest,
             layers=layers,
-            width=pooled_width(model.config.hidden_size, self._pooling),
+            width=pooled_width(_width(model, layers), self._pooling),
             pooling=self._pooling,
             rate_hz=RATE_HZ,
             normalization="zero-mean-unit-variance" if normalize else "none",
@@ -78,7 +79,8 @@ class TransformerEncoder:
         self._norm = model.encoder.layer_norm
         blocks, layers = model.encoder.layers, self.spec.layers
         self._position_bias = getattr(blocks[0].attention, "compute_bias", None)  # only in WavLM
-        needed = blocks if "final" in layers else blocks[: int(layers[-1])]  # none above the highest layer in the spec
+        # None above the highest layer in the spec.
+        needed = blocks if "final" in layers else blocks[: 0 if layers == (CONV,) else int(layers[-1])]
         self._blocks = [Block(block, norm_first=self._stable) for block in needed]
 
     @torch.inference_mode()
@@ -102,6 +104,9 @@ class TransformerEncoder:
             frames: packed frames of all clips, (rows, channels).
             groups: the clips that the rows belong to.
         """
+        if self.spec.layers == (CONV,):
+            yield CONV, frames
+            return
         rows = self._project(frames)
         if isinstance(rows, tuple):  # Wav2Vec2 and WavLM return their normalised inputs as well
             rows = rows[0]
@@ -132,12 +137,18 @@ class TransformerEncoder:
 
 def _choose_layers(model: Any, requested: str) -> tuple[str, ...]:
     """Resolve the `layers` option for a transformers model."""
+    if CONV in requested.split(","):
+        return choose_layers(requested, [CONV], CONV)
     names = [str(index) for index in range(len(model.encoder.layers) + 1)]
     if model.config.do_stable_layer_norm:  # a LayerNorm follows the last block
         return choose_layers(requested, [*names, "final"], "final")
     # Otherwise "final" equals the last block: it can be requested by name, but "all" does not store that layer twice.
     available = [*names, "final"] if "final" in requested else names
     return choose_layers(requested, available, names[-1])
+
+
+def _width(model: Any, layers: tuple[str, ...]) -> int:
+    return model.config.conv_dim[-1] if layers == (CONV,) else model.config.hidden_size
 
 
 def _freeze(model: Any) -> Any:

@@ -7,7 +7,7 @@ command takes is a subclass, with the fields that are its own.
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Self
 
 from ser_embed.errors import InputError
 from ser_embed.options import check_options, option, require
@@ -38,7 +38,9 @@ class ExperimentConfig:
         InputError: a value is out of its bounds, or does not fit another.
     """
 
-    corpus: tuple[str, ...] = option((), nargs="+", metavar="NAME", help="corpora to use (default: all in the store)")
+    command: ClassVar[str]
+
+    corpus: tuple[str, ...] = option((), nargs="+", metavar="NAME", help="corpora to use (default: all there are)")
     protocol: str = option(
         "speaker",
         metavar="P",
@@ -110,7 +112,6 @@ class ExperimentConfig:
         self._set_split()
         check_options(self)
         Protocol.parse(self.protocol)
-        require(self.head in HEADS, "head", f"one of {', '.join(HEADS)}", self.head)
         self._check_refit()
 
     @property
@@ -195,6 +196,10 @@ class ExperimentConfig:
     def all_seeds(self) -> range:
         """The seeds to train with; the run is judged by the first."""
         return range(self.seed, self.seed + self.seeds)
+
+    def replaced(self, **changes: Any) -> Self:
+        """Return the config with other values of some fields of its class."""
+        return dataclasses.replace(self, **changes)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the config as plain JSON values; the class of the config reads them back as keywords."""

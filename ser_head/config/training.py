@@ -2,9 +2,10 @@
 
 import dataclasses
 from pathlib import Path
+from typing import ClassVar
 
 from ser_embed.errors import InputError
-from ser_embed.options import option
+from ser_embed.options import option, require
 from ser_head.config.experiment import ExperimentConfig, as_names
 from ser_head.config.presets import PRESETS, find_preset
 from ser_head.heads.registry import HEADS
@@ -18,6 +19,7 @@ FRAME_STEPS = 360
 EPOCHS = 20
 AUGMENTATIONS = ("speakers", "none")
 TRANSFORMS = ("yeo-johnson", "none")
+TRAINABLE = tuple(name for name, spec in HEADS.items() if spec.command == "train")
 NORMALIZATIONS = ("all", "corpus", "coral")
 
 
@@ -32,6 +34,8 @@ class TrainConfig(ExperimentConfig):
         InputError: a value is out of its bounds, or does not fit another.
     """
 
+    command: ClassVar[str] = "train"
+
     preset: str | None = option(
         None,
         metavar="NAME",
@@ -40,7 +44,7 @@ class TrainConfig(ExperimentConfig):
     store: Path | None = option(
         None, parse=Path, metavar="FILE", help="store of vectors (default: the only one in embeddings/)"
     )
-    head: str = option("mlp", help="network on the vectors: " + ", ".join(HEADS), metavar="NAME")
+    head: str = option("mlp", help="network on the vectors: " + ", ".join(TRAINABLE), metavar="NAME")
     target: str = option(
         "emotion",
         metavar="WHAT",
@@ -134,6 +138,7 @@ class TrainConfig(ExperimentConfig):
         object.__setattr__(self, "layer", str(self.layer))
         if self.preset is not None:
             find_preset(self.preset)
+        require(self.head in TRAINABLE, "head", f"one of {', '.join(TRAINABLE)}", self.head)
         super().__post_init__()
         self._check_head()
         self._check_methods()

@@ -37,6 +37,7 @@ class HeadSpec:
         searchable: whether `--search` has settings of it to try.
         emotions_only: whether emotions are the only target it learns.
         combines_runs: whether it is a combination of other runs.
+        command: the command that trains it.
     """
 
     summary: str
@@ -49,6 +50,18 @@ class HeadSpec:
     searchable: bool = False
     emotions_only: bool = False
     combines_runs: bool = False
+    command: str = "train"
+
+    def packages(self) -> tuple[str, ...]:
+        """Return the packages whose versions a run records, apart from those that every run needs."""
+        from ser_head.heads.backend import keras
+
+        return ("keras", keras.backend.backend())
+
+    @property
+    def takes_vectors(self) -> bool:
+        """Whether it is trained on a store of one vector per clip."""
+        return not self.takes_frames and not self.combines_runs
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -80,6 +93,20 @@ class KerasHeadSpec(HeadSpec):
 
 
 @dataclass(frozen=True, kw_only=True)
+class FinetunedHeadSpec(HeadSpec):
+    """A fine-tuned encoder."""
+
+    trainer: str = "finetuning"
+    takes_frames: bool = True
+    emotions_only: bool = True
+    command: str = "finetune"
+
+    def packages(self) -> tuple[str, ...]:
+        """Return the packages whose versions a run records."""
+        return ("torch", "transformers")
+
+
+@dataclass(frozen=True, kw_only=True)
 class SklearnHeadSpec(HeadSpec):
     """An estimator of scikit-learn's.
 
@@ -97,6 +124,9 @@ class SklearnHeadSpec(HeadSpec):
         from ser_head.heads.sklearn_heads import KINDS, SklearnHead
 
         return SklearnHead(KINDS[self.kind], seed, power_transform)
+
+
+MODEL = "model"  # the folder beside a head's file that holds a fine-tuned encoder
 
 
 def _attention(frames: Any, mask: Any, _: float, seeds: Iterator[int]) -> Any:
@@ -147,6 +177,7 @@ HEADS: dict[str, HeadSpec] = {
         emotions_only=True,
         combines_runs=True,
     ),
+    "finetuned": FinetunedHeadSpec(summary="the encoder's upper layers and a classifier, fine-tuned"),
 }
 
 
@@ -175,4 +206,10 @@ def _load_sklearn(path: Path) -> Callable[[list[np.ndarray]], np.ndarray]:
     return lambda inputs: head.probabilities(inputs[0])
 
 
-_LOADERS = {".keras": _load_keras, ".skops": _load_sklearn}
+def _load_finetuned(path: Path) -> Callable[[list[np.ndarray]], np.ndarray]:
+    from ser_head.heads.finetuned import load_finetuned
+
+    return load_finetuned(path)
+
+
+_LOADERS = {".keras": _load_keras, ".skops": _load_sklearn, ".safetensors": _load_finetuned}

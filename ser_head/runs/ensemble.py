@@ -17,6 +17,7 @@ from scipy.special import softmax
 
 from ser_embed.errors import InputError
 from ser_embed.store.reader import Store
+from ser_head.config.registry import COMMAND
 from ser_head.config.training import TrainConfig
 from ser_head.evaluation.groups import columns_of, with_groups
 from ser_head.evaluation.metrics import metrics_document
@@ -118,7 +119,7 @@ def write_ensemble(writer: RunWriter, config: TrainConfig, members: Sequence[Run
     )
     folders = copy_members(members, writer.folder)
     about = {key: value for key, value in unsigned(first.about).items() if key != TESTED_FOLDS}
-    about = {**about, "settings": config.to_dict(), "folds": [], "members": folders}
+    about = {**about, COMMAND: config.command, "settings": config.to_dict(), "folds": [], "members": folders}
     writer.write_json("run.json", {**about, "temperature": float(tested["temperature"].mean())})
     writer.write_json("metrics.json", metrics)
     tested.to_csv(writer.folder / "predictions.csv", index=False)

@@ -22,9 +22,9 @@ import numpy as np
 from ser_embed.errors import InputError
 from ser_embed.reading import expect, input_error_on_read, path_inside
 from ser_embed.spec import EmbeddingSpec
-from ser_head.config.training import TrainConfig
+from ser_head.config.registry import read_config
 from ser_head.data.frames import average_neighbours, pad_frames
-from ser_head.heads.registry import HEADS, load_predict
+from ser_head.heads.registry import HEADS, MODEL, load_predict
 from ser_head.runs.document import DIGESTS, RUN_FILE, read_document, require_unchanged, shown
 from ser_head.runs.location import is_shipped, profiles_of
 from ser_head.scoring.scorer import Predict, Scorer, ScoringRequest
@@ -46,7 +46,7 @@ class Run:
         """Take the content of `folder`'s run.json; use `load`."""
         self.folder = folder
         self.about = about
-        self.config = TrainConfig(**about["settings"])
+        self.config = read_config(about)
         self.spec = EmbeddingSpec.from_json(json.dumps(about["spec"]))
         self.labels = tuple(about["labels"])
         self._layers = [self.spec.layers.index(name) for name in about["layers"]]
@@ -154,9 +154,17 @@ class Run:
         shape = ScorerShape(len(self._layers), self.spec.width, len(self.labels) or 1)
         return load_scorer(path, fold, shape, self.config.personalized, predict)
 
+    def _head_file(self, fold: dict[str, Any]) -> Path:
+        """Return the file of a fold's head, after checking it and the folder of a model that may be beside it."""
+        model = f"{(PurePosixPath(fold['head']).parent / MODEL).as_posix()}/"
+        for name in self.about.get(DIGESTS, {}):
+            if name.startswith(model):
+                self.file(name)
+        return self.file(fold["head"])
+
     def _load_scorer(self, fold: dict[str, Any]) -> Scorer:
         """Read scorer and head of a fold, and score the average training clip, which every head can."""
-        path = self.file(fold["head"])
+        path = self._head_file(fold)
         scorer = self.fold_scorer(fold, load_predict(path))
         with (
             input_error_on_read(f"the run {self.folder} is damaged: {path} does not fit it"),

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ser_head.config.training import TrainConfig
+from ser_head.config.experiment import ExperimentConfig
 from ser_head.training.fold import Fold
 
 
@@ -28,13 +28,11 @@ class FitResult:
 
 
 class Trainer(Protocol):
-    """Trains the folds of a run, one after another.
+    """Trains the folds of a run, one after another."""
 
-    Attributes:
-        config: the run's, or those chosen by a search for the fold trained last.
-    """
-
-    config: TrainConfig
+    @property
+    def config(self) -> ExperimentConfig:
+        """The run's, or the one that a search chose for the fold trained last."""
 
     def fit(self, fold: Fold, on_epoch: Callable[[], object]) -> FitResult:
         """Train a fold from the start; validation clips choose the epoch, and are not learned from."""

@@ -1,6 +1,5 @@
 """Experiment: one training from store to run folder, with a head per fold, its predictions and its figures."""
 
-import dataclasses
 import json
 import platform
 from importlib.metadata import version
@@ -11,13 +10,14 @@ import pandas as pd
 from tqdm import tqdm
 
 from ser_embed.store.reader import Store
+from ser_head.config.experiment import ExperimentConfig
+from ser_head.config.registry import COMMAND
 from ser_head.config.training import TrainConfig
 from ser_head.data.dataset import Dataset
 from ser_head.data.splits import Split, are_disjoint
 from ser_head.evaluation.groups import with_groups
 from ser_head.evaluation.metrics import metrics_document
 from ser_head.evaluation.predictions import primary_rows_first
-from ser_head.heads.backend import keras
 from ser_head.heads.registry import HEADS
 from ser_head.reporting.run_report import write_report
 from ser_head.runs.document import FORMAT, TESTED_FOLDS, VERSION
@@ -29,20 +29,29 @@ from ser_head.training.parallel import FoldJob, run_folds
 from ser_head.training.plan import Plan, choose_clips, find_store, make_plan
 
 
-def run_experiment(config: TrainConfig) -> Path:
+BASELINE = "baseline"  # folder of the run that is trained beside another
+
+
+def run_experiment(config: ExperimentConfig, baseline: TrainConfig | None = None) -> Path:
     """Train as `config` says, write the run and its report; return its folder.
 
     The report is made from the store that was open while training, even if the file has been replaced since.
+
+    Args:
+        config: what is trained.
+        baseline: what is trained beside it, in the same folds, as a run inside the run.
 
     Raises:
         InputError: the store, or what is asked of it, cannot be worked with; nothing is written.
     """
     members: list[Run] = []
-    if HEADS[config.head].combines_runs:
+    if isinstance(config, TrainConfig) and HEADS[config.head].combines_runs:
         config, members = plan_ensemble(config)
-    config = dataclasses.replace(config, store=config.store or find_store())
+    config = config.replaced(store=config.store or find_store())
     with Store(config.store or "") as store:
-        return _write_combined(store, config, members) if members else _write_trained(store, config)
+        if isinstance(config, TrainConfig) and members:
+            return _write_combined(store, config, members)
+        return _write_trained(store, config, baseline)
 
 
 def _write_combined(store: Store, config: TrainConfig, members: list[Run]) -> Path:
@@ -51,13 +60,15 @@ def _write_combined(store: Store, config: TrainConfig, members: list[Run]) -> Pa
         return _commit(writer, store)
 
 
-def _write_trained(store: Store, config: TrainConfig) -> Path:
+def _write_trained(store: Store, config: ExperimentConfig, baseline: TrainConfig | None) -> Path:
     data = choose_clips(store, config)
     plan = make_plan(data, config)
     with RunWriter(config.out, run_name(config)) as writer:
         results = run_folds(data, config, _jobs(plan, config, writer.folder))
         whole = _train_whole(data, config, results[: len(plan.splits)], writer.folder) if config.refits_whole else None
         _write(writer, data, plan, config, results, whole)
+        if baseline is not None:
+            run_experiment(baseline.replaced(out=writer.folder / BASELINE))
         return _commit(writer, store)
 
 
@@ -71,14 +82,14 @@ def _commit(writer: RunWriter, store: Store) -> Path:
     return writer.commit()
 
 
-def run_name(config: TrainConfig) -> str:
+def run_name(config: ExperimentConfig) -> str:
     """Return a folder name that says what was trained on what."""
     head = "-".join([config.head, *(["personalized"] if config.personalized else [])])
     store = config.store.stem if config.store else ""
     return f"{store}-{head}-{config.protocol}".replace(":", "-").replace("/", "-")
 
 
-def _jobs(plan: Plan, config: TrainConfig, folder: Path) -> list[FoldJob]:
+def _jobs(plan: Plan, config: ExperimentConfig, folder: Path) -> list[FoldJob]:
     """Return the folds to run: the heads of the first seed are kept, further seeds only show how figures spread.
 
     Where one head is to be trained on all clips, those of the folds are not kept.
@@ -92,7 +103,7 @@ def _head_folder(split: Split, plan: Plan) -> Path:
     return Path() if len(plan.splits) == 1 else Path(f"fold_{split.fold}")
 
 
-def _train_whole(data: Dataset, config: TrainConfig, results: list[FoldResult], folder: Path) -> dict[str, Any]:
+def _train_whole(data: Dataset, config: ExperimentConfig, results: list[FoldResult], folder: Path) -> dict[str, Any]:
     """Train one head on the clips of all folds; return its entry in run.json."""
     num_speakers = len(set(data.speakers))
     epochs = median_epoch([result.entry["best_epoch"] for result in results])
@@ -104,7 +115,7 @@ def _write(
     writer: RunWriter,
     data: Dataset,
     plan: Plan,
-    config: TrainConfig,
+    config: ExperimentConfig,
     results: list[FoldResult],
     whole: dict[str, Any] | None,
 ) -> None:
@@ -144,7 +155,7 @@ def _write(
 
 
 def _about(
-    data: Dataset, config: TrainConfig, folds: list[dict[str, Any]], whole: dict[str, Any] | None
+    data: Dataset, config: ExperimentConfig, folds: list[dict[str, Any]], whole: dict[str, Any] | None
 ) -> dict[str, Any]:
     """Return the content of run.json.
 
@@ -154,10 +165,10 @@ def _about(
         folds: entries of the folds.
         whole: entry of the head that was trained on all clips, if there is one.
     """
-    packages = ("twostage-ser", "numpy", "keras", keras.backend.backend())
     return {
         "format": FORMAT,
         "version": VERSION,
+        COMMAND: config.command,
         "settings": config.to_dict(),
         "seed": config.seed,
         "spec": json.loads(data.store.spec.to_json()),
@@ -165,5 +176,8 @@ def _about(
         "layers": [data.store.layers[layer] for layer in data.layers],
         "clips": len(data),
         **({"folds": folds} if whole is None else {"folds": [whole], TESTED_FOLDS: folds}),
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
+        "versions": {
+            "python": platform.python_version(),
+            **{name: version(name) for name in ("twostage-ser", "numpy", *HEADS[config.head].packages())},
+        },
     }

@@ -1,11 +1,12 @@
 """Fold: the clips of a split with everything that is measured on its training clips."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ser_embed.errors import InputError
-from ser_head.config.training import TrainConfig
+from ser_head.config.experiment import ExperimentConfig
 from ser_head.data.dataset import Dataset
 from ser_head.data.power_transform import YeoJohnson, fit_yeo_johnson
 from ser_head.data.scaling import Alignment, fit_alignment
@@ -50,7 +51,7 @@ class Fold:
 
 
 def prepare_fold(
-    data: Dataset, split: Split, config: TrainConfig, table_rows: int = 0, seed: int | None = None
+    data: Dataset, split: Split, config: ExperimentConfig, table_rows: int = 0, seed: int | None = None
 ) -> Fold:
     """Measure scaling, class weights and speakers on the training clips of a split; every class has some.
 
@@ -64,7 +65,7 @@ def prepare_fold(
     scaling = fit_alignment(data, split, config.normalization)
     counts = np.bincount(data.targets[split.train], minlength=data.desired.shape[1])
     class_weights = (len(split.train) / (len(counts) * counts)) ** config.balance
-    training_methods = _training_methods(config)
+    training_methods = _training_methods(config, config.personalized)
     # Heads on frames know no speakers: they have no methods, and one vector per clip is what these statistics need.
     measured_clips = split.train if training_methods else split.train[:0]
     training_speakers = _measure_speakers(data, measured_clips, scaling)
@@ -82,14 +83,14 @@ def prepare_fold(
     )
 
 
-def without_personalization(fold: Fold, config: TrainConfig) -> Fold:
+def without_personalization(fold: Fold, config: ExperimentConfig) -> Fold:
     """Return a fold as a head that is not personalised takes it; nothing is measured again.
 
     Args:
         fold: as a personalised head takes it.
         config: the personalised head's.
     """
-    methods = _training_methods(replace(config, personalized=()))
+    methods = _training_methods(config, ())
     speakers = fold.training_personalizer.training_speakers
     return replace(
         fold,
@@ -98,7 +99,7 @@ def without_personalization(fold: Fold, config: TrainConfig) -> Fold:
     )
 
 
-def trains_identically(data: Dataset, fold: Fold, config: TrainConfig) -> bool:
+def trains_identically(data: Dataset, fold: Fold, config: ExperimentConfig) -> bool:
     """Tell whether a personalised head and one that is not are the same network, so that one training serves both.
 
     Args:
@@ -107,8 +108,8 @@ def trains_identically(data: Dataset, fold: Fold, config: TrainConfig) -> bool:
         config: the personalised head's.
     """
     methods, plain_methods = (
-        {name for name in _training_methods(variant) if METHODS[name].changes_inputs}
-        for variant in (config, replace(config, personalized=()))
+        {name for name in _training_methods(config, personalized) if METHODS[name].changes_inputs}
+        for personalized in (config.personalized, ())
     )
     # Validation speakers who also train are known to a personalised head, which may then choose another epoch.
     validation_speakers = data.speakers[fold.split.validation]
@@ -116,9 +117,9 @@ def trains_identically(data: Dataset, fold: Fold, config: TrainConfig) -> bool:
     return methods == plain_methods and not config.search and not are_known.any()
 
 
-def _training_methods(config: TrainConfig) -> tuple[str, ...]:
-    """Return the methods that are applied to the speakers of training clips."""
-    return parse_methods([*config.personalized, *([_AUGMENTATION] if config.augments else [])])
+def _training_methods(config: ExperimentConfig, personalized: Sequence[str]) -> tuple[str, ...]:
+    """Return the methods that are applied to the speakers of training clips, of a head with some methods of its own."""
+    return parse_methods([*personalized, *([_AUGMENTATION] if config.augments else [])])
 
 
 def _number_moments(data: Dataset, split: Split) -> tuple[float, float] | None:
@@ -130,7 +131,7 @@ def _number_moments(data: Dataset, split: Split) -> tuple[float, float] | None:
     return mean, deviation
 
 
-def _pretrained_vectors(data: Dataset, scaling: Alignment, config: TrainConfig) -> dict[str, np.ndarray]:
+def _pretrained_vectors(data: Dataset, scaling: Alignment, config: ExperimentConfig) -> dict[str, np.ndarray]:
     """Return the speaker vectors of the encoder's pre-training in standardised space, where a method uses them."""
     if not any(METHODS[name].uses_pretraining for name in config.personalized):
         return {}

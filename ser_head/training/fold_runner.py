@@ -1,7 +1,7 @@
 """Fold runner: one fold of one seed is trained, calibrated, and scored under every condition."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ser_head.config.training import TrainConfig
+from ser_head.config.experiment import ExperimentConfig
 from ser_head.data.dataset import Dataset
 from ser_head.data.splits import Split
 from ser_head.personalization.conditions import PLAIN
@@ -60,7 +60,7 @@ class FoldRunner:
         config: the run's.
     """
 
-    def __init__(self, data: Dataset, config: TrainConfig, most_speakers: int) -> None:
+    def __init__(self, data: Dataset, config: ExperimentConfig, most_speakers: int) -> None:
         """Make the trainers.
 
         Args:
@@ -130,7 +130,7 @@ class FoldRunner:
     @cached_property
     def _plain_trainer(self) -> Trainer:
         """The trainer of heads that are not personalised, where they differ from those that are."""
-        return make_trainer(self._data, replace(self.config, personalized=()), 0)
+        return make_trainer(self._data, self.config.replaced(personalized=()), 0)
 
     def _entry(self, fold: Fold, result: FitResult) -> dict[str, Any]:
         """Return what run.json says of a fold, but for its head."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ser_embed.store.reader import FileIdentity, Store
-from ser_head.config.training import TrainConfig
+from ser_head.config.experiment import ExperimentConfig
 from ser_head.data.dataset import Dataset
 from ser_head.data.splits import Split
 from ser_head.training.fold_runner import FoldResult, FoldRunner
@@ -38,7 +38,7 @@ class FoldJob:
     folder: Path | None
 
 
-def run_folds(data: Dataset, config: TrainConfig, jobs: Sequence[FoldJob]) -> list[FoldResult]:
+def run_folds(data: Dataset, config: ExperimentConfig, jobs: Sequence[FoldJob]) -> list[FoldResult]:
     """Train and score folds, with a bar of epochs.
 
     Args:
@@ -67,14 +67,14 @@ def run_folds(data: Dataset, config: TrainConfig, jobs: Sequence[FoldJob]) -> li
     return [result for result in results if result is not None]
 
 
-def _epochs(config: TrainConfig, num_clips: int) -> int:
+def _epochs(config: ExperimentConfig, num_clips: int) -> int:
     """Return the epochs of training one head at most: of all candidates, and of training the chosen one again."""
     searched = sum(candidate.epochs_for(num_clips) for candidate in candidates(config))
-    return searched + config.refits * config.epochs_for(num_clips)
+    return searched + int(config.refits) * config.epochs_for(num_clips)
 
 
 def _run_here(
-    data: Dataset, config: TrainConfig, jobs: Sequence[FoldJob], most_speakers: int, bar: tqdm
+    data: Dataset, config: ExperimentConfig, jobs: Sequence[FoldJob], most_speakers: int, bar: tqdm
 ) -> Generator[tuple[int, FoldResult]]:
     runner = FoldRunner(data, config, most_speakers)
     for number, job in enumerate(jobs):
@@ -83,7 +83,7 @@ def _run_here(
 
 
 def _run_side_by_side(
-    data: Dataset, config: TrainConfig, jobs: Sequence[FoldJob], most_speakers: int, bar: tqdm
+    data: Dataset, config: ExperimentConfig, jobs: Sequence[FoldJob], most_speakers: int, bar: tqdm
 ) -> Generator[tuple[int, FoldResult]]:
     # Spawned: a framework with threads does not survive a fork.
     pool = ProcessPoolExecutor(
@@ -110,7 +110,7 @@ def _run_side_by_side(
 _runner: Callable[[], FoldRunner]  # of a worker process
 
 
-def _start_worker(config: TrainConfig, identity: FileIdentity, most_speakers: int) -> None:
+def _start_worker(config: ExperimentConfig, identity: FileIdentity, most_speakers: int) -> None:
     """Prepare a new process: keep to a share of the cores; its first fold reads the clips and builds the network."""
     global _runner
     threads = max(1, (os.cpu_count() or 1) // config.jobs)

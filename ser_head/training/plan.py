@@ -8,7 +8,7 @@ import numpy as np
 
 from ser_embed.errors import InputError
 from ser_embed.store.reader import Store
-from ser_head.config.training import TrainConfig
+from ser_head.config.experiment import ExperimentConfig
 from ser_head.data.dataset import Dataset
 from ser_head.data.leakage import Audit, audit, require_disjoint
 from ser_head.data.splits import ClipMetadata, Protocol, Split, make_splits
@@ -53,7 +53,7 @@ def find_store(folder: Path | None = None) -> Path:
     raise InputError(f"no store in {folder}/; make one with: python -m ser_embed.extract --model NAME")
 
 
-def choose_clips(store: Store, config: TrainConfig) -> Dataset:
+def choose_clips(store: Store, config: ExperimentConfig) -> Dataset:
     """Return the clips that a config chooses.
 
     Raises:
@@ -73,7 +73,7 @@ def choose_clips(store: Store, config: TrainConfig) -> Dataset:
     )
 
 
-def make_plan(data: Dataset, config: TrainConfig) -> Plan:
+def make_plan(data: Dataset, config: ExperimentConfig) -> Plan:
     """Split the clips, and audit the splits.
 
     Raises:
@@ -94,7 +94,7 @@ def make_plan(data: Dataset, config: TrainConfig) -> Plan:
     return Plan(splits.pop(config.seed), splits, audits[config.seed])
 
 
-def _splits(data: Dataset, config: TrainConfig) -> list[Split]:
+def _splits(data: Dataset, config: ExperimentConfig) -> list[Split]:
     clips = ClipMetadata(data.speakers, data.clips["corpus"].to_numpy(object), data.targets)
     try:
         splits = make_splits(Protocol.parse(config.protocol), clips, config.split, config.seed)

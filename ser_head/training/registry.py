@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from ser_head.config.experiment import ExperimentConfig
 from ser_head.config.training import TrainConfig
 from ser_head.data.dataset import Dataset
 from ser_head.heads.registry import HEADS
@@ -11,7 +12,7 @@ from ser_head.training.base import Trainer
 from ser_head.training.search import SearchTrainer
 
 
-def make_trainer(data: Dataset, config: TrainConfig, table_rows: int) -> Trainer:
+def make_trainer(data: Dataset, config: ExperimentConfig, table_rows: int) -> Trainer:
     """Return a trainer of the configured head; with `config.search`, one that also searches for better settings.
 
     Args:
@@ -36,7 +37,14 @@ def _sklearn_trainer(data: Dataset, config: TrainConfig, _: Any) -> Trainer:
     return SklearnTrainer(data, config)
 
 
-TRAINERS: dict[str, Callable[[Dataset, TrainConfig, int], Trainer]] = {
+def _finetuning_trainer(data: Dataset, config: Any, _: Any) -> Trainer:
+    from ser_head.training.finetuning_trainer import FinetuningTrainer
+
+    return FinetuningTrainer(data, config)
+
+
+TRAINERS: dict[str, Callable[[Dataset, Any, int], Trainer]] = {
     "keras": _keras_trainer,
     "sklearn": _sklearn_trainer,
+    "finetuning": _finetuning_trainer,
 }

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from ser_head.config.training import TrainConfig
+from ser_head.config.experiment import ExperimentConfig
 from ser_head.data.dataset import Dataset
 from ser_head.evaluation.recall import unweighted_average_recall
 from ser_head.heads.registry import HEADS
@@ -59,7 +59,7 @@ class SearchTrainer:
         config: that of the best candidate of the last fold.
     """
 
-    def __init__(self, data: Dataset, config: TrainConfig, make: Callable[[TrainConfig], Trainer]) -> None:
+    def __init__(self, data: Dataset, config: ExperimentConfig, make: Callable[[ExperimentConfig], Trainer]) -> None:
         """Make a trainer for each candidate.
 
         Args:
@@ -117,13 +117,15 @@ class SearchTrainer:
         self._best, self.config = best, best.config
 
 
-def candidates(config: TrainConfig) -> list[TrainConfig]:
+def candidates(config: ExperimentConfig) -> list[ExperimentConfig]:
     """Return the configs to try: the one given, then random ones; a longer search tries the same ones and more.
 
     Args:
         config: the run's; its seed draws, and its `search` is their number.
     """
-    first = replace(config, search=0)
+    if not config.search:
+        return [config]
+    first = config.replaced(search=0)
     if config.search < 2:
         return [first]
     from sklearn.model_selection import ParameterSampler
@@ -133,10 +135,10 @@ def candidates(config: TrainConfig) -> list[TrainConfig]:
     random = np.random.RandomState(np.random.MT19937(sequence))
     space = {name: _distribution(values) for name, values in _space(config.head).items()}
     drawn = ParameterSampler(space, config.search - 1, random_state=random)
-    return [first, *(replace(first, **{name: _rounded(value) for name, value in draw.items()}) for draw in drawn)]
+    return [first, *(first.replaced(**{name: _rounded(value) for name, value in draw.items()}) for draw in drawn)]
 
 
-def searched_settings(config: TrainConfig) -> dict[str, Any]:
+def searched_settings(config: ExperimentConfig) -> dict[str, Any]:
     """Return the values of the settings that a search varies."""
     return {name: getattr(config, name) for name in _space(config.head)}
 

@@ -31,7 +31,7 @@ class Attention:
         )
         self._out = make_linear(attention.out_proj.weight, attention.out_proj.bias)
         self._heads = attention.num_heads
-        self._gate = _PositionGate(attention) if hasattr(attention, "gru_rel_pos_linear") else None  # only in WavLM
+        self._gate = PositionGate(attention) if hasattr(attention, "gru_rel_pos_linear") else None  # only in WavLM
         weight = attention.out_proj.weight
         self._tile = TILE if weight.device.type == "cpu" and weight.dtype == torch.bfloat16 else 1
 
@@ -105,15 +105,16 @@ def _pad_keys(
     return F.pad(key_value, (0, 0, 0, 0, 0, 0, 0, num_padding)), F.pad(mask, (0, num_padding), value=masked)
 
 
-class _PositionGate:
+class PositionGate:
     """Gate of WavLM's relative position bias: its weight for each frame and head (Chen et al., 2022)."""
 
     def __init__(self, attention: Any) -> None:
+        """Take the gate of WavLM's attention module."""
         self._linear = attention.gru_rel_pos_linear
         self._constant = attention.gru_rel_pos_const.flatten()  # (heads,)
 
     def __call__(self, rows: torch.Tensor) -> torch.Tensor:
-        """Return the gates, (rows, heads), for packed frames, (rows, width)."""
-        projected = self._linear(rows.unflatten(1, (len(self._constant), -1)))  # (rows, heads, 8)
-        update, reset = torch.sigmoid(projected.unflatten(2, (2, 4)).sum(-1)).unbind(-1)
+        """Return the gates, (..., heads), for frames, (..., width)."""
+        projected = self._linear(rows.unflatten(-1, (len(self._constant), -1)))  # (..., heads, 8)
+        update, reset = torch.sigmoid(projected.unflatten(-1, (2, 4)).sum(-1)).unbind(-1)
         return update * (reset * self._constant - 1.0) + 2.0

@@ -1,0 +1,95 @@
+"""Batches of a fine-tuning: clips of like length, cut and masked at random; the number of a step decides all of it.
+
+A step needs no state of a generator but its own number, so that a training which is resumed continues as if it had
+never stopped.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+FRAMES_PER_S = 50
+ReadFrames = Callable[[np.ndarray], np.ndarray]
+"""Reads clips by position: float32 (clips, frames, width), padded with NaN."""
+_BATCHES_SORTED = 8  # batches whose clips are sorted by length together
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Clips of one forward pass.
+
+    Attributes:
+        clips: their positions, (clips,).
+        frames: float32 (clips, frames, width), 0 where there is padding.
+        valid: bool (clips, frames), False where there is padding.
+    """
+
+    clips: np.ndarray
+    frames: np.ndarray
+    valid: np.ndarray
+
+
+class TuningBatches:
+    """The batches of a training, epoch by epoch.
+
+    Attributes:
+        per_epoch: number of batches in an epoch.
+    """
+
+    def __init__(self, read: ReadFrames, clips: np.ndarray, num_frames: np.ndarray, batch_size: int, seed: int) -> None:
+        """Take the clips.
+
+        Args:
+            read: reads frames.
+            clips: positions of the training clips.
+            num_frames: number of frames of each of these clips.
+            batch_size: clips in a batch.
+            seed: of the order, the cuts and the masks.
+        """
+        self._read, self._clips, self._num_frames = read, clips, num_frames
+        self._seed = seed
+        self.per_epoch = -(-len(clips) // batch_size)
+
+    def positions(self, epoch: int, longest: int) -> list[np.ndarray]:
+        """Return the clips of each batch of an epoch, of like length; the order of the batches is random.
+
+        Args:
+            epoch: number of the epoch, from 0.
+            longest: number of frames to which clips are cut; 0 for whole clips.
+        """
+        random = np.random.default_rng([self._seed, epoch])
+        order = random.permutation(len(self._clips))
+        lengths = np.minimum(self._num_frames, longest) if longest else self._num_frames
+        batches: list[np.ndarray] = []
+        for group in np.array_split(order, -(-self.per_epoch // _BATCHES_SORTED)):
+            ordered = group[np.argsort(lengths[group], kind="stable")]
+            batches += np.array_split(ordered, max(1, round(len(group) * self.per_epoch / len(order))))
+        return [self._clips[batches[index]] for index in random.permutation(len(batches))]
+
+    def read(self, clips: np.ndarray, random: np.random.Generator, longest: int, time_mask: float) -> Batch:
+        """Read a batch.
+
+        Args:
+            clips: positions of its clips.
+            random: draws cuts and masks.
+            longest: number of frames to which clips are cut; 0 for whole clips.
+            time_mask: longest share of a clip that is masked, see `TuningConfig`.
+        """
+        frames = self._read(clips)
+        lengths = (~np.isnan(frames[..., 0])).sum(axis=1)
+        kept = np.minimum(lengths, longest) if longest else lengths
+        starts = random.integers(lengths - kept + 1)
+        cut = np.zeros((len(clips), int(kept.max()), frames.shape[2]), np.float32)
+        for row, source, start, count in zip(cut, frames, starts, kept, strict=True):
+            row[:count] = source[start : start + count]
+            if time_mask:
+                _mask(row[:count], random, time_mask)
+        return Batch(clips, cut, np.arange(cut.shape[1]) < kept[:, np.newaxis])
+
+
+def _mask(frames: np.ndarray, random: np.random.Generator, time_mask: float) -> None:
+    """Set a random stretch of a clip's frames to their mean, in place."""
+    width = int(random.integers(int(time_mask * len(frames)) + 1))
+    start = int(random.integers(len(frames) - width + 1))
+    frames[start : start + width] = frames.mean(axis=0)

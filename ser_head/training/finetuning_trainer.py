@@ -1,0 +1,132 @@
+"""Trainer of fine-tuned encoders: what one fold asks of `ser_embed.finetuning`, which trains on cached frames.
+
+It is the one way from the trainings of stage 2 to torch, imported when it is called.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ser_embed.files import digest_of
+from ser_head.config.finetuning import FinetuneConfig
+from ser_head.data.dataset import Dataset
+from ser_head.heads.finetuned import raw_frames, save_finetuned, statistics_of
+from ser_head.heads.registry import MODEL
+from ser_head.training.base import FitResult
+from ser_head.training.fold import Fold
+
+FIT, REFIT = "fit", "refit"
+
+
+class FinetuningTrainer:
+    """Fine-tunes the encoder in one fold after another, from its weights as they were saved.
+
+    Attributes:
+        config: the run's.
+    """
+
+    def __init__(self, data: Dataset, config: FinetuneConfig) -> None:
+        """Take the clips of all folds.
+
+        Args:
+            data: frames of the layer below the first that is trained.
+            config: the run's.
+        """
+        self._data = data
+        self.config = config
+        self._tuner: Any = None  # ser_embed.finetuning.trainer.Tuner
+        self._normalize = True
+        self._scaling: Any = None
+        self._clips = np.zeros(0, np.int64)  # trained on
+        self._validation = np.zeros(0, np.int64)
+
+    def fit(self, fold: Fold, on_epoch: Callable[[], object]) -> FitResult:
+        """Train from the saved weights; validation clips choose the epoch whose averaged weights are kept.
+
+        Args:
+            fold: the clips, and what is measured on them.
+            on_epoch: called after each epoch.
+        """
+        state = self._train(fold, FIT, fold.split.train, on_epoch)
+        return FitResult(state.history, state.best_epoch)
+
+    def refit(self, fold: Fold, result: FitResult, on_epoch: Callable[[], object]) -> None:
+        """Train again on training and validation clips, for as many epochs as `fit` chose."""
+        both = np.union1d(fold.split.train, fold.split.validation)
+        self._train(fold, REFIT, both, on_epoch, result.best_epoch)
+
+    def predict(self, inputs: list[np.ndarray]) -> np.ndarray:
+        """Return probabilities, float32 (clips, classes), for standardised frames."""
+        return self._tuner.probabilities(raw_frames(inputs[0], *statistics_of(self._scaling)))
+
+    def layer_weights(self) -> None:
+        """Return None: the classifier takes the encoder's output."""
+
+    def save(self, folder: Path, fold: Fold, temperature: float) -> str:
+        """Write the model, the list of clips it has heard, and the file that a run loads it by; return its name."""
+        from ser_embed.finetuning.training_clips import write_training_clips
+
+        from ser_embed.finetuning.model import save_classifier
+
+        model = folder / MODEL
+        model.mkdir(parents=True)
+        save_classifier(self._tuner.model, self._normalize, model)
+        heard = self._data.clips.iloc[np.concatenate([self._clips, self._validation])]
+        parts = np.repeat(["train", "validation"], [len(self._clips), len(self._validation)])
+        write_training_clips(model, heard.assign(part=parts))
+        return save_finetuned(folder, self._tuner.model.layer, fold.scaling)
+
+    def _train(
+        self,
+        fold: Fold,
+        purpose: str,
+        clips: np.ndarray,
+        on_epoch: Callable[[], object],
+        stop_after: int | None = None,
+    ) -> Any:
+        """Train on some clips of a fold; see `fit` and `refit`."""
+        from ser_embed.finetuning.model import build_classifier
+        from ser_embed.finetuning.trainer import Tuner, TuningTask
+
+        seed = int(fold.generator().integers(2**31))
+        tuning = self.config.tuning(seed)
+        model, self._normalize = build_classifier(
+            self.config.model, self._data.labels, tuning.unfreeze, self.config.dropout, seed
+        )
+        validation = fold.split.validation if purpose == FIT else None
+        self._clips = clips
+        self._validation = fold.split.validation if purpose == FIT else clips[:0]
+        self._scaling = fold.scaling
+        self._tuner = Tuner(model, tuning, lambda positions: self._data.read(positions)[:, :, 0])
+        num_frames = self._data.clips["frame_count"].to_numpy(np.int64)[clips]
+        checkpoint = self._checkpoint(fold, purpose, clips, stop_after)
+        task = TuningTask(
+            clips,
+            num_frames,
+            self._data.targets,
+            fold.class_weights,
+            validation,
+            self.config.epochs,
+            stop_after,
+            checkpoint,
+        )
+        return self._tuner.train(task, lambda row: on_epoch(), lambda share: None)
+
+    def _checkpoint(self, fold: Fold, purpose: str, clips: np.ndarray, stop_after: int | None) -> Path:
+        """Return the file of a training's checkpoint: another one for other settings, clips, labels or encoder."""
+        names = self._data.clips["utterance_id"].to_numpy(object)
+        tuning = replace(self.config.tuning(fold.seed), device="")
+        parts = [purpose, fold.split.fold, stop_after, tuning, self.config.epochs, self._data.store.spec.to_json()]
+        parts += [
+            list(zip(names[part], self._data.targets[part], strict=True)) for part in (clips, fold.split.validation)
+        ]
+        folder = checkpoint_folder(self._data.store.path)
+        return folder / f"{digest_of(repr(parts).encode())}.safetensors"
+
+
+def checkpoint_folder(store: Path) -> Path:
+    """Return the folder for checkpoints of trainings on a store of frames, which need not exist."""
+    return Path(f"{store}.checkpoints")
