@@ -41,15 +41,27 @@ def summary(result: "TrainResult") -> str:
     spread = f" (95 % interval {interval[0]:.3f} to {interval[1]:.3f})" if interval else ""
     kept = "no speaker in both training and test" if is_disjoint else "SPEAKERS SHARED between training and test"
     leakage = result.metrics.get("leakage", {})
+    baseline = result.metrics.get("baseline")
     copies = {kind: leakage[kind] for kind in (*COPIES, "duplicates") if kind in leakage}
     return "\n".join(
         [
             f"{name} {decimal(test[main_figure])}{spread}, {other} {decimal(test[other])} on {test['n']} clips",
             f"protocol {result.metrics['protocol']}: {kept}",
+            *([_baseline_line(baseline)] if baseline else []),
             *shared_in_words(copies, test["n"]),
             f"run {result.run}",
         ]
     )
+
+
+def _baseline_line(baseline: dict[str, Any]) -> str:
+    """Return the figures of the frozen encoder beside a fine-tuned one, and the paired difference."""
+    line = f"frozen encoder ({baseline['head']}): UAR {decimal(baseline['test']['uar'])}"
+    difference = baseline["difference"]
+    if not difference:
+        return line
+    spread = "" if difference["low"] is None else f" ({difference['low']:+.3f} to {difference['high']:+.3f})"
+    return f"{line}, fine-tuned {difference['uar']:+.3f}{spread} on the same clips"
 
 
 def _train(config: TrainConfig) -> "TrainResult":

@@ -20,9 +20,7 @@ _BYTES_PER_NUMBER = 2  # half precision
 _KEPT_FREE = 0.05  # share of the free space that is left alone
 
 
-def require_room(
-    data: Path, corpora: Sequence[str], model: str, layer: str, copies: int, folder: Path
-) -> None:
+def require_room(data: Path, corpora: Sequence[str], model: str, layer: str, copies: int, folder: Path) -> None:
     """Tell in the log how large a store of frames will be, and check that the disk has room for it.
 
     Args:

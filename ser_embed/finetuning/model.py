@@ -137,9 +137,9 @@ def build_classifier(
     Raises:
         InputError: there is no such model, or it has not as many blocks.
     """
-    base, normalize, _ = load_network(source_of(model))
-    layer = unfreeze.cached_layer(len(base.encoder.layers))
     with torch.random.fork_rng(devices=[]):
+        base, normalize, _ = load_network(source_of(model))
+        layer = unfreeze.cached_layer(len(base.encoder.layers))
         torch.manual_seed(seed)
         network = _with_classifier(base, labels, dropout)
         network.requires_grad_(False)

@@ -52,6 +52,11 @@ class HeadSpec:
     combines_runs: bool = False
     command: str = "train"
 
+    @property
+    def trains_encoder(self) -> bool:
+        """Whether the encoder's own layers are trained."""
+        return self.command != "train"
+
     def packages(self) -> tuple[str, ...]:
         """Return the packages whose versions a run records, apart from those that every run needs."""
         from ser_head.heads.backend import keras

@@ -33,6 +33,7 @@ from ser_head.reporting.text import (
     unchecked_in_words,
     values_in_words,
 )
+from ser_head.runs.baseline import BASELINE
 from ser_head.runs.results import RunResults
 from ser_head.runs.run import Run
 
@@ -103,6 +104,7 @@ def _run_values(results: RunResults, store: Store) -> dict[str, Any]:
     return {
         "settings": config,
         "head": HEADS[config.head].summary,
+        "trains_encoder": HEADS[config.head].trains_encoder,
         "encoders": list(dict.fromkeys(part.spec.model for part in results.run.members or [results.run])),
         "labels": results.labels,
         "record": {
@@ -142,6 +144,7 @@ def _test_values(results: RunResults) -> dict[str, Any]:
         "protocol": metrics["protocol"],
         "protocol_in_words": protocol_in_words(metrics["protocol"]),
         "num_rounds": results.tested["fold"].nunique(),
+        "baseline": metrics.get(BASELINE),
         "kept_head": kept_head_in_words(results.run.about),
         "num_tested": num_tested,
         "num_test_speakers": _num_speakers(results.tested),

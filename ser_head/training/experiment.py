@@ -20,6 +20,7 @@ from ser_head.evaluation.metrics import metrics_document
 from ser_head.evaluation.predictions import primary_rows_first
 from ser_head.heads.registry import HEADS
 from ser_head.reporting.run_report import write_report
+from ser_head.runs.baseline import BASELINE, baseline_metrics
 from ser_head.runs.document import FORMAT, TESTED_FOLDS, VERSION
 from ser_head.runs.ensemble import plan_ensemble, write_ensemble
 from ser_head.runs.run import Run
@@ -27,9 +28,6 @@ from ser_head.runs.writer import RunWriter
 from ser_head.training.fold_runner import FoldResult, FoldRunner, median_epoch
 from ser_head.training.parallel import FoldJob, run_folds
 from ser_head.training.plan import Plan, choose_clips, find_store, make_plan
-
-
-BASELINE = "baseline"  # folder of the run that is trained beside another
 
 
 def run_experiment(config: ExperimentConfig, baseline: TrainConfig | None = None) -> Path:
@@ -64,11 +62,11 @@ def _write_trained(store: Store, config: ExperimentConfig, baseline: TrainConfig
     data = choose_clips(store, config)
     plan = make_plan(data, config)
     with RunWriter(config.out, run_name(config)) as writer:
+        if baseline is not None:
+            run_experiment(baseline.replaced(out=writer.folder / BASELINE))
         results = run_folds(data, config, _jobs(plan, config, writer.folder))
         whole = _train_whole(data, config, results[: len(plan.splits)], writer.folder) if config.refits_whole else None
         _write(writer, data, plan, config, results, whole)
-        if baseline is not None:
-            run_experiment(baseline.replaced(out=writer.folder / BASELINE))
         return _commit(writer, store)
 
 
@@ -145,6 +143,8 @@ def _write(
         leakage=plan.audit.to_dict(),
         by=config.by,
     )
+    if (writer.folder / BASELINE).is_dir():
+        metrics[BASELINE] = baseline_metrics(writer.folder, tested)
     writer.write_json("metrics.json", metrics)
     writer.write_json("run.json", _about(data, config, [result.entry for result in first], whole))
     tested.to_csv(writer.folder / "predictions.csv", index=False)

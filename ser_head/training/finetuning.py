@@ -9,7 +9,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from ser_embed.errors import InputError
 from ser_embed.files import digest_of
 from ser_head.config.finetuning import FinetuneConfig
 from ser_head.config.training import TrainConfig
@@ -63,7 +62,9 @@ def _extract(config: FinetuneConfig, content: str, **options: Any) -> Any:
     from ser_embed.extraction.pipeline import run_extraction
 
     # Of one encoder and one data folder: another folder may have other clips under the same names.
-    sources = [str(Path(name).resolve()) if Path(name).is_dir() else name for name in (source_of(config.model), config.data)]
+    sources = [
+        str(Path(name).resolve()) if Path(name).is_dir() else name for name in (source_of(config.model), config.data)
+    ]
     store = config.cache / f"{short_name(config.model)}-{digest_of(repr(sources).encode())[:8]}-{content}.h5"
     return run_extraction(
         ExtractConfig(
