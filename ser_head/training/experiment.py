@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import platform
+from contextlib import AbstractContextManager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,9 @@ import pandas as pd
 from tqdm import tqdm
 
 from ser_embed.store.reader import Store
+from ser_embed.tracking.base import TrackedRun
+from ser_embed.tracking.group import TrackerGroup, tracked
+from ser_embed.tracking.registry import require_trackers
 from ser_head.config.training import TrainConfig
 from ser_head.data.dataset import Dataset
 from ser_head.data.splits import Split, are_disjoint
@@ -23,6 +27,7 @@ from ser_head.reporting.run_report import write_report
 from ser_head.runs.document import FORMAT, TESTED_FOLDS, VERSION
 from ser_head.runs.ensemble import plan_ensemble, write_ensemble
 from ser_head.runs.run import Run
+from ser_head.runs.tracked_results import tracked_results
 from ser_head.runs.writer import RunWriter
 from ser_head.training.fold_runner import FoldResult, FoldRunner, median_epoch
 from ser_head.training.parallel import FoldJob, run_folds
@@ -37,6 +42,7 @@ def run_experiment(config: TrainConfig) -> Path:
     Raises:
         InputError: the store, or what is asked of it, cannot be worked with; nothing is written.
     """
+    require_trackers(config.track)
     members: list[Run] = []
     if HEADS[config.head].combines_runs:
         config, members = plan_ensemble(config)
@@ -46,29 +52,43 @@ def run_experiment(config: TrainConfig) -> Path:
 
 
 def _write_combined(store: Store, config: TrainConfig, members: list[Run]) -> Path:
-    with RunWriter(config.out, run_name(config)) as writer:
+    with RunWriter(config.out, run_name(config)) as writer, _tracked(writer, store, config) as trackers:
         write_ensemble(writer, config, members, store)
-        return _commit(writer, store)
+        return _commit(writer, store, trackers)
 
 
 def _write_trained(store: Store, config: TrainConfig) -> Path:
     data = choose_clips(store, config)
     plan = make_plan(data, config)
-    with RunWriter(config.out, run_name(config)) as writer:
-        results = run_folds(data, config, _jobs(plan, config, writer.folder))
+    with RunWriter(config.out, run_name(config)) as writer, _tracked(writer, store, config) as trackers:
+        results = run_folds(
+            data,
+            config,
+            _jobs(plan, config, writer.folder),
+            lambda row: trackers.log_point(row.curve_point(config.seeds)),
+        )
         whole = _train_whole(data, config, results[: len(plan.splits)], writer.folder) if config.refits_whole else None
         _write(writer, data, plan, config, results, whole)
-        return _commit(writer, store)
+        return _commit(writer, store, trackers)
 
 
-def _commit(writer: RunWriter, store: Store) -> Path:
+def _tracked(writer: RunWriter, store: Store, config: TrainConfig) -> AbstractContextManager[TrackerGroup]:
+    """Return the context in which the run is tracked."""
+    settings = {**config.to_dict(), "encoder": store.spec.model}
+    return tracked(config.track, TrackedRun(writer.name, "train", settings))
+
+
+def _commit(writer: RunWriter, store: Store, trackers: TrackerGroup) -> Path:
     """Add the report and let the run appear; one whose report fails appears without it, and the error is raised."""
     try:
         write_report(writer.folder, store, writer.name)
     except Exception:
         writer.commit()
         raise
-    return writer.commit()
+    run = writer.commit()
+    if trackers:
+        trackers.log_results(tracked_results(run))
+    return run
 
 
 def run_name(config: TrainConfig) -> str:
@@ -97,7 +117,7 @@ def _train_whole(data: Dataset, config: TrainConfig, results: list[FoldResult], 
     num_speakers = len(set(data.speakers))
     epochs = median_epoch([result.entry["best_epoch"] for result in results])
     with tqdm(total=epochs, desc="all clips", unit="epoch", disable=None) as bar:
-        return FoldRunner(data, config, num_speakers).run_whole(results, folder, bar.update)
+        return FoldRunner(data, config, num_speakers).run_whole(results, folder, lambda _: bar.update())
 
 
 def _write(
