@@ -33,7 +33,7 @@ ROOT = Path(__file__).parents[1]
 # own room and from those before it.
 ROOMS = {
     "ser_embed": """
-        errors options termination cli files reading manifest spec
+        errors options termination cli files reading manifest spec tracking
         corpora audio encoders store extraction pretraining synthesis
         extract embed inspect pretrain demo
     """,
@@ -54,7 +54,7 @@ ORDER = [
 MAX_MODULES = 15  # in one folder, without `__init__`
 
 # Rooms of stage 1 that need no torch, and the modules of stage 2 that may import others inside its functions.
-SHARED = {"errors", "options", "cli", "files", "reading", "manifest", "spec", "store", "__version__"}
+SHARED = {"errors", "options", "cli", "files", "reading", "manifest", "spec", "tracking", "store", "__version__"}
 AUDIO_MODULES = {"ser_head.inference.audio", "ser_head.inference.clips"}
 STAGE_1_ONLY = {
     "torch",

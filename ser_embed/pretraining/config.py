@@ -10,6 +10,7 @@ from typing import Any
 
 from ser_embed.errors import InputError
 from ser_embed.options import check_options, option
+from ser_embed.tracking.registry import TRACK_HELP, parse_trackers
 
 # At most 10 MB in half precision: 4.8 million weights. The first convolutions, which run thousands of times per second
 # of audio, are narrow: this halves the time of a step, and what it saves is spent on the blocks. LayerNorm in front of
@@ -40,7 +41,7 @@ _TWO_FRAMES_S = 0.045  # the shortest crop with a change from frame to frame
 # Fields that may differ when a stopped run is resumed: none of them changes what is learnt. The folder of the data may
 # have moved, but its audio may not have changed.
 _FREE_ON_RESUME = (
-    "data", "output", "cache", "device", "workers", "save_every", "part_seconds", "half", "force",
+    "data", "output", "cache", "device", "workers", "save_every", "part_seconds", "half", "force", "track",
 )  # fmt: skip
 
 
@@ -149,9 +150,11 @@ class PretrainConfig:
     workers: int = option(min(4, os.cpu_count() or 1), help="threads that decode and cut", parse=int, gt=0, metavar="N")
     half: bool = option(False, help="write the network's weights in half precision, half as large")
     seed: int = option(0, help="seed of clusters, crops, masks and weights", parse=int, ge=0, metavar="N")
+    track: tuple[str, ...] = option((), metavar="NAMES", help=TRACK_HELP)
     force: bool = option(False, help="start again from the beginning, replacing what the output folder contains")
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "track", parse_trackers(self.track))
         check_options(self)
         for name in ("data", "output", "cache"):
             if getattr(self, name) is not None:
@@ -199,6 +202,12 @@ class PretrainConfig:
     def with_speakers(self) -> bool:
         """Whether the model has speaker embeddings."""
         return self.speaker_embeddings or self.speakers_only
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all settings but the trackers as plain JSON values."""
+        values = dataclasses.asdict(self)
+        del values["track"]
+        return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
 
     def fixed_fields(self) -> dict[str, Any]:
         """Return the fields that decide what is learnt, and must not differ on resuming, as plain JSON values."""

@@ -5,6 +5,7 @@ import json
 import math
 import shutil
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,9 @@ from ser_embed.pretraining.targets import parse_targets
 from ser_embed.pretraining.trainer import Schedule, train
 from ser_embed.pretraining.training_log import Log
 from ser_embed.spec import RATE_HZ
+from ser_embed.tracking.base import CurvePoint, TrackedResults, TrackedRun
+from ser_embed.tracking.group import TrackerGroup, tracked
+from ser_embed.tracking.registry import require_trackers
 
 RECORD_FILE = "pretraining.json"  # settings of the run, and its report once it is finished
 _CPU_PART_S = 8.0  # four crops of 2 s: what the convolutions of a small network compute for them fits the cache
@@ -101,6 +105,7 @@ def run_pretraining(config: PretrainConfig) -> PretrainReport:
     """
     device_configs = _device_configs(config)
     _check_names(config)
+    require_trackers(config.track)
     with exclusive_lock(config.output, "pre-training", "--output"):
         record = _open_folder(config)
         if record.get("report"):
@@ -187,7 +192,25 @@ def _write_record(folder: Path, record: dict[str, Any]) -> None:
 
 
 def _train_on_device(config: PretrainConfig, device_config: DeviceConfig) -> PretrainReport:
-    """Train in one process, on one device; the process of rank 0 writes the model."""
+    """Train in one process, on one device; the process of rank 0 writes the model, and tracks the training."""
+    run = TrackedRun(config.output.name, "pretrain", config.to_dict())
+    with tracked(config.track if device_config.rank == 0 else (), run) as trackers:
+        report = _train_tracked(config, device_config, trackers)
+        trackers.log_results(TrackedResults(_figures(report)))
+    return report
+
+
+def _figures(report: PretrainReport) -> dict[str, float]:
+    """Return the single numbers of a report."""
+    values = dataclasses.asdict(report)
+    return {name: value for name, value in values.items() if isinstance(value, (int, float))}
+
+
+def _curve_point(row: Mapping[str, Any]) -> CurvePoint:
+    return CurvePoint("", "step", int(row["step"]), {name: row[name] for name in row if name != "step"})
+
+
+def _train_tracked(config: PretrainConfig, device_config: DeviceConfig, trackers: TrackerGroup) -> PretrainReport:
     start = time.perf_counter()
     prepared = prepare(config, device_config.device)
     waveforms, targets = prepared.waveforms, prepared.sets.targets
@@ -195,7 +218,7 @@ def _train_on_device(config: PretrainConfig, device_config: DeviceConfig) -> Pre
     _place_model(model, device_config.device)
     batches = prepared.batches(config, normalize)
     schedule = _schedule(config, batches.training.per_epoch)
-    log = Log(config.output, targets)
+    log = Log(config.output, targets, lambda row: trackers.log_point(_curve_point(row)))
     train(model, batches, schedule, device_config, log)
     if device_config.rank == 0:
         save_clusterings(prepared.sets, config.output)

@@ -1,7 +1,7 @@
 """Training log: `log.csv`, with a row for about every twenty steps, and for every validation."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +40,18 @@ class Log:
             weights in the loss, and validation_error of the functionals.
     """
 
-    def __init__(self, folder: Path, targets: Sequence[Target]) -> None:
-        """Start an empty log of a training on these label sets."""
+    def __init__(
+        self, folder: Path, targets: Sequence[Target], on_row: Callable[[Mapping[str, Any]], object] = lambda _: None
+    ) -> None:
+        """Start an empty log.
+
+        Args:
+            folder: the folder of `log.csv`.
+            targets: the label sets of the training.
+            on_row: called with each row as it is made, or read again, and with the columns of each validation.
+        """
         self.folder = folder
+        self._on_row = on_row
         self.rows: list[dict[str, Any]] = []
         self._targets = targets
         self._steps: list[dict[str, float]] = []  # since the last row
@@ -53,6 +62,8 @@ class Log:
         if step and path.is_file():
             table = pd.read_csv(path)
             self.rows = table[table["step"] <= step].to_dict("records")  # type: ignore[assignment]
+            for row in self.rows:
+                self._on_row(row)
 
     def add_step(self, step: int, epoch: float, rate: float, loss: float, seconds: float) -> None:
         """Add one step.
@@ -82,6 +93,7 @@ class Log:
             columns[f"validation_loss {target}"] = float(loss)
             columns[f"validation_accuracy {target}"] = float(accuracy)
         self.rows[-1].update(columns)
+        self._on_row({"step": self.rows[-1]["step"], **columns})
 
     def write(self) -> None:
         """Write `log.csv`."""
@@ -96,4 +108,5 @@ class Log:
                 name: float(np.mean([step[name] for step in self._steps])) for name in ("loss", "seconds_per_step")
             }
             self.rows.append({**self._steps[-1], **means})
+            self._on_row(self.rows[-1])
             self._steps = []

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Self
 
 from ser_embed.errors import InputError
 from ser_embed.options import check_options, option, require
+from ser_embed.tracking.registry import TRACK_HELP, parse_trackers
 from ser_head.data.splits import Protocol
 from ser_head.heads.registry import HEADS
 from ser_head.scoring.calibrators import CALIBRATORS, DEFAULT_CALIBRATOR
@@ -102,6 +103,7 @@ class ExperimentConfig:
     )
     jobs: int = option(1, parse=int, ge=1, metavar="N", help="folds trained at a time, each in its own process")
     out: Path | None = option(None, parse=Path, metavar="DIR", help="run folder (default: a new one in runs/)")
+    track: tuple[str, ...] = option((), metavar="NAMES", help=TRACK_HELP)
 
     def __post_init__(self) -> None:
         for name in ("store", "out"):
@@ -109,6 +111,7 @@ class ExperimentConfig:
                 object.__setattr__(self, name, Path(getattr(self, name)))
         for name in ("corpus", "by"):
             object.__setattr__(self, name, as_names(getattr(self, name)))
+        object.__setattr__(self, "track", parse_trackers(self.track))
         self._set_split()
         check_options(self)
         Protocol.parse(self.protocol)
@@ -202,8 +205,12 @@ class ExperimentConfig:
         return dataclasses.replace(self, **changes)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the config as plain JSON values; the class of the config reads them back as keywords."""
+        """Return the config as plain JSON values; the class of the config reads them back as keywords.
+
+        Trackers are left out: they have no part in the run.
+        """
         values = dataclasses.asdict(self)
+        del values["track"]
         return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
 
     @property

@@ -2,6 +2,7 @@
 
 import json
 import platform
+from contextlib import AbstractContextManager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,9 @@ import pandas as pd
 from tqdm import tqdm
 
 from ser_embed.store.reader import Store
+from ser_embed.tracking.base import TrackedRun
+from ser_embed.tracking.group import TrackerGroup, tracked
+from ser_embed.tracking.registry import require_trackers
 from ser_head.config.experiment import ExperimentConfig
 from ser_head.config.registry import COMMAND
 from ser_head.config.training import TrainConfig
@@ -24,6 +28,7 @@ from ser_head.runs.baseline import BASELINE, baseline_metrics
 from ser_head.runs.document import FORMAT, TESTED_FOLDS, VERSION
 from ser_head.runs.ensemble import plan_ensemble, write_ensemble
 from ser_head.runs.run import Run
+from ser_head.runs.tracked_results import tracked_results
 from ser_head.runs.writer import RunWriter
 from ser_head.training.fold_runner import FoldResult, FoldRunner, median_epoch
 from ser_head.training.parallel import FoldJob, run_folds
@@ -42,6 +47,7 @@ def run_experiment(config: ExperimentConfig, baseline: TrainConfig | None = None
     Raises:
         InputError: the store, or what is asked of it, cannot be worked with; nothing is written.
     """
+    require_trackers(config.track)
     members: list[Run] = []
     if isinstance(config, TrainConfig) and HEADS[config.head].combines_runs:
         config, members = plan_ensemble(config)
@@ -53,31 +59,45 @@ def run_experiment(config: ExperimentConfig, baseline: TrainConfig | None = None
 
 
 def _write_combined(store: Store, config: TrainConfig, members: list[Run]) -> Path:
-    with RunWriter(config.out, run_name(config)) as writer:
+    with RunWriter(config.out, run_name(config)) as writer, _tracked(writer, store, config) as trackers:
         write_ensemble(writer, config, members, store)
-        return _commit(writer, store)
+        return _commit(writer, store, trackers)
 
 
 def _write_trained(store: Store, config: ExperimentConfig, baseline: TrainConfig | None) -> Path:
     data = choose_clips(store, config)
     plan = make_plan(data, config)
-    with RunWriter(config.out, run_name(config)) as writer:
+    with RunWriter(config.out, run_name(config)) as writer, _tracked(writer, store, config) as trackers:
         if baseline is not None:
             run_experiment(baseline.replaced(out=writer.folder / BASELINE))
-        results = run_folds(data, config, _jobs(plan, config, writer.folder))
+        results = run_folds(
+            data,
+            config,
+            _jobs(plan, config, writer.folder),
+            lambda row: trackers.log_point(row.curve_point(config.seeds)),
+        )
         whole = _train_whole(data, config, results[: len(plan.splits)], writer.folder) if config.refits_whole else None
         _write(writer, data, plan, config, results, whole)
-        return _commit(writer, store)
+        return _commit(writer, store, trackers)
 
 
-def _commit(writer: RunWriter, store: Store) -> Path:
+def _tracked(writer: RunWriter, store: Store, config: ExperimentConfig) -> AbstractContextManager[TrackerGroup]:
+    """Return the context in which the run is tracked."""
+    settings = {**config.to_dict(), "encoder": store.spec.model}
+    return tracked(config.track, TrackedRun(writer.name, config.command, settings))
+
+
+def _commit(writer: RunWriter, store: Store, trackers: TrackerGroup) -> Path:
     """Add the report and let the run appear; one whose report fails appears without it, and the error is raised."""
     try:
         write_report(writer.folder, store, writer.name)
     except Exception:
         writer.commit()
         raise
-    return writer.commit()
+    run = writer.commit()
+    if trackers:
+        trackers.log_results(tracked_results(run))
+    return run
 
 
 def run_name(config: ExperimentConfig) -> str:
@@ -106,7 +126,7 @@ def _train_whole(data: Dataset, config: ExperimentConfig, results: list[FoldResu
     num_speakers = len(set(data.speakers))
     epochs = median_epoch([result.entry["best_epoch"] for result in results])
     with tqdm(total=epochs, desc="all clips", unit="epoch", disable=None) as bar:
-        return FoldRunner(data, config, num_speakers).run_whole(results, folder, bar.update)
+        return FoldRunner(data, config, num_speakers).run_whole(results, folder, lambda _: bar.update())
 
 
 def _write(

@@ -3,19 +3,20 @@
 It is the one way from the trainings of stage 2 to torch, imported when it is called.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
+from ser_embed.cli import quiet
 from ser_embed.files import digest_of
 from ser_head.config.finetuning import FinetuneConfig
 from ser_head.data.dataset import Dataset
 from ser_head.heads.finetuned import raw_frames, save_finetuned, statistics_of
 from ser_head.heads.registry import MODEL
-from ser_head.training.base import FitResult
+from ser_head.training.base import FitResult, OnEpoch
 from ser_head.training.fold import Fold
 
 FIT, REFIT = "fit", "refit"
@@ -43,7 +44,7 @@ class FinetuningTrainer:
         self._clips = np.zeros(0, np.int64)  # trained on
         self._validation = np.zeros(0, np.int64)
 
-    def fit(self, fold: Fold, on_epoch: Callable[[], object]) -> FitResult:
+    def fit(self, fold: Fold, on_epoch: OnEpoch) -> FitResult:
         """Train from the saved weights; validation clips choose the epoch whose averaged weights are kept.
 
         Args:
@@ -53,7 +54,7 @@ class FinetuningTrainer:
         state = self._train(fold, FIT, fold.split.train, on_epoch)
         return FitResult(state.history, state.best_epoch)
 
-    def refit(self, fold: Fold, result: FitResult, on_epoch: Callable[[], object]) -> None:
+    def refit(self, fold: Fold, result: FitResult, on_epoch: OnEpoch) -> None:
         """Train again on training and validation clips, for as many epochs as `fit` chose."""
         both = np.union1d(fold.split.train, fold.split.validation)
         self._train(fold, REFIT, both, on_epoch, result.best_epoch)
@@ -67,8 +68,9 @@ class FinetuningTrainer:
 
     def save(self, folder: Path, fold: Fold, temperature: float) -> str:
         """Write the model, the list of clips it has heard, and the file that a run loads it by; return its name."""
-        from ser_embed.finetuning.model import save_classifier
         from ser_embed.finetuning.training_clips import write_training_clips
+
+        from ser_embed.finetuning.model import save_classifier
 
         model = folder / MODEL
         model.mkdir(parents=True)
@@ -83,7 +85,7 @@ class FinetuningTrainer:
         fold: Fold,
         purpose: str,
         clips: np.ndarray,
-        on_epoch: Callable[[], object],
+        on_epoch: OnEpoch,
         stop_after: int | None = None,
     ) -> Any:
         """Train on some clips of a fold; see `fit` and `refit`."""
@@ -112,7 +114,8 @@ class FinetuningTrainer:
             stop_after,
             checkpoint,
         )
-        return self._tuner.train(task, lambda row: on_epoch(), lambda share: None)
+        with _steps_bar(self.config, fold, purpose) as bar:
+            return self._tuner.train(task, on_epoch, bar.update)
 
     def _checkpoint(self, fold: Fold, purpose: str, clips: np.ndarray, stop_after: int | None) -> Path:
         """Return the file of a training's checkpoint: another one for other settings, clips, labels or encoder."""
@@ -124,6 +127,18 @@ class FinetuningTrainer:
         ]
         folder = checkpoint_folder(self._data.store.path)
         return folder / f"{digest_of(repr(parts).encode())}.safetensors"
+
+
+def _steps_bar(config: FinetuneConfig, fold: Fold, purpose: str) -> tqdm:
+    """Return a bar below that of the folds, which moves with every step; none where folds run side by side."""
+    return tqdm(
+        total=config.epochs,
+        desc=f"fold {fold.split.fold}, {purpose}",
+        position=1,
+        leave=False,
+        disable=quiet() or config.jobs > 1,
+        bar_format="{desc}: {percentage:3.0f}% |{bar}| {elapsed}<{remaining}",
+    )
 
 
 def checkpoint_folder(store: Path) -> Path:

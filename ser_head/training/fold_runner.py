@@ -1,6 +1,6 @@
 """Fold runner: one fold of one seed is trained, calibrated, and scored under every condition."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +15,7 @@ from ser_head.data.splits import Split
 from ser_head.personalization.conditions import PLAIN
 from ser_head.scoring.scorer import Scorer
 from ser_head.scoring.scorer_file import SCORER_FILE, save_scorer
-from ser_head.training.base import FitResult, Trainer
+from ser_head.training.base import EpochRow, FitResult, OnEpoch, Trainer
 from ser_head.training.calibration import HeldOutAnswers, answer_held_out, calibrate, calibrate_whole
 from ser_head.training.conditions import conditions_of, score_condition, unknown_sessions
 from ser_head.training.fold import Fold, prepare_fold, trains_identically, without_personalization
@@ -73,20 +73,24 @@ class FoldRunner:
         self._table_rows = most_speakers + 1  # row 0 is the unknown speaker
         self._trainer = make_trainer(data, config, self._table_rows)
 
-    def run(self, split: Split, seed: int, folder: Path | None, on_epoch: Callable[[], object]) -> FoldResult:
+    def run(self, split: Split, seed: int, folder: Path | None, on_epoch: Callable[[EpochRow], object]) -> FoldResult:
         """Train and score one fold.
 
         Args:
             split: the fold's clips.
             seed: of its random choices.
             folder: where its head is kept, or None.
-            on_epoch: called after each epoch.
+            on_epoch: called after each epoch; those of the plain head beside a personalised one have no figures.
         """
+
+        def with_figures(figures: Mapping[str, float]) -> None:
+            on_epoch(EpochRow(split.fold, seed, figures))
+
         fold = prepare_fold(self._data, split, self.config, self._table_rows, seed)
         plain_fold = without_personalization(fold, self.config) if self.config.personalized else None
         is_shared = plain_fold is not None and trains_identically(self._data, fold, self.config)
         folds = [fold, plain_fold] if plain_fold is not None and is_shared else [fold]
-        result, (scorer, *plain_scorers), validated = self._train(self._trainer, folds, on_epoch)
+        result, (scorer, *plain_scorers), validated = self._train(self._trainer, folds, with_figures)
         entry = self._entry(fold, result)
         if folder is not None:
             entry |= self._save(fold, scorer, folder)
@@ -95,7 +99,9 @@ class FoldRunner:
         conditions = conditions_of(self._data, fold, self.config.personalized)
         tables = [score_condition(self._data, fold, scorer, condition) for condition in conditions]
         if plain_fold is not None:
-            plain_scorer = (plain_scorers or self._train(self._plain_trainer, [plain_fold], on_epoch)[1])[0]
+            plain_scorer = (
+                plain_scorers or self._train(self._plain_trainer, [plain_fold], lambda _: with_figures({}))[1]
+            )[0]
             plain = (PLAIN, unknown_sessions(self._data, split.test))
             tables.append(score_condition(self._data, fold, plain_scorer, plain))
         history, candidates = pd.DataFrame(result.history), pd.DataFrame(result.candidates)
@@ -105,7 +111,7 @@ class FoldRunner:
         tested = tested.assign(seed=seed) if self.config.seeds > 1 else tested
         return FoldResult(tested, validated, history, candidates, entry, answers)
 
-    def run_whole(self, results: Sequence[FoldResult], folder: Path, on_epoch: Callable[[], object]) -> dict[str, Any]:
+    def run_whole(self, results: Sequence[FoldResult], folder: Path, on_epoch: OnEpoch) -> dict[str, Any]:
         """Train one head on the clips of all folds, for the median of their best epochs, and keep it.
 
         No clip is left to score it by: it is calibrated on what the heads of the folds answered, and the figures of the
@@ -151,7 +157,7 @@ class FoldRunner:
         return {"head": head, **save_scorer(scorer, folder / SCORER_FILE)}
 
     def _train(
-        self, trainer: Trainer, folds: Sequence[Fold], on_epoch: Callable[[], object]
+        self, trainer: Trainer, folds: Sequence[Fold], on_epoch: OnEpoch
     ) -> tuple[FitResult, list[Scorer], pd.DataFrame]:
         """Train one head, and calibrate it for each of some folds before it may learn from validation clips.
 

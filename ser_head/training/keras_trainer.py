@@ -7,7 +7,7 @@ number, so folds do not depend on one another.
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from ser_head.heads.networks import (
     unwrap_single,
 )
 from ser_head.heads.registry import HEADS
-from ser_head.training.base import FitResult
+from ser_head.training.base import FitResult, OnEpoch
 from ser_head.training.fold import Fold
 from ser_head.training.inputs import InputBuilder, training_inputs, validation_inputs
 
@@ -64,7 +64,7 @@ class KerasTrainer:
         optimizer.build(self.network.trainable_variables)
         self._optimizer_start = [keras.ops.convert_to_numpy(variable) for variable in optimizer.variables]
 
-    def fit(self, fold: Fold, on_epoch: Callable[[], object]) -> FitResult:
+    def fit(self, fold: Fold, on_epoch: OnEpoch) -> FitResult:
         """Train from fresh weights; the network then has their average at the best validation epoch.
 
         What is scored, and kept, is an average over the last epochs (Izmailov et al., 2018). The weights of single
@@ -72,7 +72,7 @@ class KerasTrainer:
 
         Args:
             fold: the clips, and what is measured on them.
-            on_epoch: called after each epoch.
+            on_epoch: called after each epoch, with its row of the history.
 
         Raises:
             InputError: the loss is not a number.
@@ -87,7 +87,7 @@ class KerasTrainer:
             train_figures = self._train_epoch(fold, random)
             with average.in_use():
                 history.append({"epoch": epoch, **train_figures, **self._validate(fold, validation)})
-            on_epoch()
+            on_epoch(history[-1])
             if history[-1]["val_loss"] < lowest:
                 best_epoch, lowest, weights = epoch, history[-1]["val_loss"], average.weights
             elif epoch - best_epoch >= self.config.patience * epochs:
@@ -99,7 +99,7 @@ class KerasTrainer:
         self.network.set_weights(weights)
         return FitResult(history, best_epoch)
 
-    def refit(self, fold: Fold, result: FitResult, on_epoch: Callable[[], object]) -> None:
+    def refit(self, fold: Fold, result: FitResult, on_epoch: OnEpoch) -> None:
         """Train again on training and validation clips; scaling, speakers and class weights stay as they were."""
         both = np.union1d(fold.split.train, fold.split.validation)
         whole = dataclasses.replace(fold, split=dataclasses.replace(fold.split, train=both))
@@ -108,7 +108,7 @@ class KerasTrainer:
         for _ in range(result.best_epoch or 0):
             self._train_epoch(whole, random)
             average.update()
-            on_epoch()
+            on_epoch({})
         self.network.set_weights(average.weights)
 
     def predict(self, inputs: list[np.ndarray]) -> np.ndarray:

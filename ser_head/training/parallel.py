@@ -1,6 +1,7 @@
 """Parallel training: the folds of a run, one after another in this process, or at the same time in several.
 
-In either case a process compiles one network and trains its folds on it.
+In either case a process compiles one network and trains its folds on it. Other processes send the rows of their
+epochs as they end.
 """
 
 import contextlib
@@ -10,7 +11,11 @@ import os
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from multiprocessing.context import BaseContext
 from pathlib import Path
+from threading import Thread
+from typing import Any
 
 from tqdm import tqdm
 
@@ -18,6 +23,7 @@ from ser_embed.store.reader import FileIdentity, Store
 from ser_head.config.experiment import ExperimentConfig
 from ser_head.data.dataset import Dataset
 from ser_head.data.splits import Split
+from ser_head.training.base import EpochRow
 from ser_head.training.fold_runner import FoldResult, FoldRunner
 from ser_head.training.plan import choose_clips
 from ser_head.training.search import candidates
@@ -38,13 +44,18 @@ class FoldJob:
     folder: Path | None
 
 
-def run_folds(data: Dataset, config: ExperimentConfig, jobs: Sequence[FoldJob]) -> list[FoldResult]:
+_SHOWN = {"loss": "loss", "val_loss": "validation loss", "val_accuracy": "accuracy", "val_uar": "recall"}
+OnRow = Callable[[EpochRow], object]
+
+
+def run_folds(data: Dataset, config: ExperimentConfig, jobs: Sequence[FoldJob], on_epoch: OnRow) -> list[FoldResult]:
     """Train and score folds, with a bar of epochs.
 
     Args:
         data: the clips of all folds.
         config: the run's.
         jobs: folds and seeds.
+        on_epoch: called after each epoch, while others go on where folds are trained side by side.
 
     Returns:
         The outcome of each job, in their order.
@@ -57,7 +68,7 @@ def run_folds(data: Dataset, config: ExperimentConfig, jobs: Sequence[FoldJob]) 
     with (
         tqdm(total=sum(planned_epochs), unit="epoch", disable=None) as bar,
         # Closed at once where the loop is left by an exception, which would keep it, and its processes, alive.
-        contextlib.closing(run(data, config, jobs, most_speakers, bar)) as numbered_results,
+        contextlib.closing(run(data, config, jobs, most_speakers, bar, on_epoch)) as numbered_results,
     ):
         done_epochs = 0
         for number, result in numbered_results:
@@ -73,27 +84,40 @@ def _epochs(config: ExperimentConfig, num_clips: int) -> int:
     return searched + int(config.refits) * config.epochs_for(num_clips)
 
 
+def _figures_text(row: EpochRow) -> str:
+    """Return the loss and the validation figures of an epoch for the bar."""
+    shown = {name: row.figures[name] for name in _SHOWN if name in row.figures}
+    return ", ".join(f"{title} {shown[name]:.3f}" for name, title in _SHOWN.items() if name in shown)
+
+
 def _run_here(
-    data: Dataset, config: ExperimentConfig, jobs: Sequence[FoldJob], most_speakers: int, bar: tqdm
+    data: Dataset, config: ExperimentConfig, jobs: Sequence[FoldJob], most_speakers: int, bar: tqdm, on_epoch: OnRow
 ) -> Generator[tuple[int, FoldResult]]:
     runner = FoldRunner(data, config, most_speakers)
+
+    def advance(row: EpochRow) -> None:
+        bar.set_postfix_str(_figures_text(row), refresh=False)
+        bar.update()
+        on_epoch(row)
+
     for number, job in enumerate(jobs):
         bar.set_description(f"fold {number + 1}/{len(jobs)}")
-        yield number, runner.run(job.split, job.seed, job.folder, bar.update)
+        yield number, runner.run(job.split, job.seed, job.folder, advance)
 
 
 def _run_side_by_side(
-    data: Dataset, config: ExperimentConfig, jobs: Sequence[FoldJob], most_speakers: int, bar: tqdm
+    data: Dataset, config: ExperimentConfig, jobs: Sequence[FoldJob], most_speakers: int, bar: tqdm, on_epoch: OnRow
 ) -> Generator[tuple[int, FoldResult]]:
-    # Spawned: a framework with threads does not survive a fork.
+    context = multiprocessing.get_context("spawn")  # a framework with threads does not survive a fork
+    channel = _EpochChannel(context, on_epoch)
     pool = ProcessPoolExecutor(
         min(config.jobs, len(jobs)),
-        multiprocessing.get_context("spawn"),
+        context,
         _start_worker,
-        (config, data.store.identity, most_speakers),
+        (config, data.store.identity, most_speakers, channel.sender),
     )
     bar.set_description(f"{len(jobs)} folds, {config.jobs} at a time")
-    with pool:
+    with channel, pool:
         try:
             numbers: dict[Future[FoldResult], int] = {
                 pool.submit(_run_job, job): number for number, job in enumerate(jobs)
@@ -107,12 +131,80 @@ def _run_side_by_side(
             raise
 
 
+class _Sender:
+    """The end of a channel that workers write to; it can be given to a new process."""
+
+    def __init__(self, connection: Connection, lock: Any) -> None:
+        """Take the connection, and the lock of all processes that write to it."""
+        self._connection, self._lock = connection, lock
+
+    def __call__(self, row: EpochRow) -> None:
+        """Send a row."""
+        with self._lock:
+            self._connection.send(row)
+
+    def close(self) -> None:
+        """Close this process's copy of the connection."""
+        self._connection.close()
+
+
+class _EpochChannel:
+    """Calls a function, in a thread of its own, with every row that a worker sends.
+
+    Used in a `with` statement around that of the workers: it ends once all of them have ended.
+
+    Attributes:
+        sender: for the workers.
+    """
+
+    def __init__(self, context: BaseContext, on_epoch: Callable[[EpochRow], object]) -> None:
+        """Open the channel.
+
+        Args:
+            context: that starts the workers.
+            on_epoch: called with each row.
+        """
+        self._receiver, connection = context.Pipe(duplex=False)
+        self.sender = _Sender(connection, context.Lock())
+        self._on_epoch = on_epoch
+        self._thread = Thread(target=self._receive, name="epochs")
+
+    def __enter__(self) -> "_EpochChannel":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.sender.close()
+        self._thread.join()
+        self._receiver.close()
+
+    def _receive(self) -> None:
+        while (row := self._next_row()) is not None:
+            self._on_epoch(row)
+
+    def _next_row(self) -> EpochRow | None:
+        """Return the next row; None once the last process that could write has ended, or was killed while it wrote."""
+        try:
+            return self._receiver.recv()
+        except (EOFError, OSError):
+            return None
+
+
 _runner: Callable[[], FoldRunner]  # of a worker process
+_send: _Sender
 
 
-def _start_worker(config: ExperimentConfig, identity: FileIdentity, most_speakers: int) -> None:
-    """Prepare a new process: keep to a share of the cores; its first fold reads the clips and builds the network."""
-    global _runner
+def _start_worker(config: ExperimentConfig, identity: FileIdentity, most_speakers: int, sender: _Sender) -> None:
+    """Prepare a new process: keep to a share of the cores; its first fold reads the clips and builds the network.
+
+    Args:
+        config: the run's.
+        identity: of the store's file.
+        most_speakers: number of training speakers of the fold that has most.
+        sender: takes the epochs.
+    """
+    global _runner, _send
+    _send = sender
     threads = max(1, (os.cpu_count() or 1) // config.jobs)
     for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
         os.environ[name] = str(threads)
@@ -126,4 +218,4 @@ def _start_worker(config: ExperimentConfig, identity: FileIdentity, most_speaker
 
 
 def _run_job(job: FoldJob) -> FoldResult:
-    return _runner().run(job.split, job.seed, job.folder, lambda: None)
+    return _runner().run(job.split, job.seed, job.folder, _send)

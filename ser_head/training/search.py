@@ -15,6 +15,7 @@ the validation clips, chosen.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -26,7 +27,7 @@ from ser_head.data.dataset import Dataset
 from ser_head.evaluation.recall import unweighted_average_recall
 from ser_head.heads.registry import HEADS
 from ser_head.scoring.temperature import SMALLEST_PROBABILITY, apply_temperature, fit_temperature
-from ser_head.training.base import FitResult, Trainer
+from ser_head.training.base import FitResult, OnEpoch, Trainer
 from ser_head.training.fold import Fold
 from ser_head.training.inputs import InputBuilder, validation_inputs
 
@@ -71,12 +72,12 @@ class SearchTrainer:
         self._trainers = [make(candidate) for candidate in candidates(config)]
         self._use(self._trainers[0])
 
-    def fit(self, fold: Fold, on_epoch: Callable[[], object]) -> FitResult:
+    def fit(self, fold: Fold, on_epoch: OnEpoch) -> FitResult:
         """Train all candidates; return the outcome of the best, the first of equals."""
         builders = validation_inputs(self._data, fold, fold.personalizer, fold.generator(_JUDGING))
         results, rows = [], []
         for number, trainer in enumerate(self._trainers, start=1):
-            results.append(trainer.fit(fold, on_epoch))
+            results.append(trainer.fit(fold, partial(_pass_on, on_epoch, number)))
             figures = self._judge(trainer, fold, builders)
             settings = searched_settings(trainer.config)
             rows.append({"candidate": number, **settings, "epoch": results[-1].best_epoch, **figures})
@@ -85,7 +86,7 @@ class SearchTrainer:
         table = [{**row, "chosen": index == best} for index, row in enumerate(rows)]
         return replace(results[best], candidates=table)
 
-    def refit(self, fold: Fold, result: FitResult, on_epoch: Callable[[], object]) -> None:
+    def refit(self, fold: Fold, result: FitResult, on_epoch: OnEpoch) -> None:
         """Train the best candidate again on training and validation clips."""
         self._best.refit(fold, result, on_epoch)
 
@@ -147,6 +148,11 @@ def _space(head: str) -> dict[str, Any]:
     """Return the part of the space that a network uses: without hidden layers there is no dropout."""
     hidden = getattr(HEADS[head], "hidden", ())
     return {name: values for name, values in SPACE.items() if name != "dropout" or hidden}
+
+
+def _pass_on(on_epoch: OnEpoch, candidate: int, figures: Mapping[str, float]) -> None:
+    """Call `on_epoch` with the number of the candidate in the row."""
+    on_epoch({"candidate": candidate, **figures})
 
 
 def _distribution(values: Any) -> Any:

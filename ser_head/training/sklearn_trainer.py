@@ -1,6 +1,5 @@
 """Trainer of scikit-learn's heads: per fold, personalised by the same means as networks, then refitted."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +8,7 @@ from ser_head.config.training import TrainConfig
 from ser_head.data.dataset import Dataset
 from ser_head.heads.registry import HEADS
 from ser_head.heads.sklearn_heads import SklearnHead
-from ser_head.training.base import FitResult
+from ser_head.training.base import FitResult, OnEpoch
 from ser_head.training.fold import Fold
 from ser_head.training.inputs import training_inputs
 
@@ -31,13 +30,13 @@ class SklearnTrainer:
         self.config = config
         self._head: SklearnHead
 
-    def fit(self, fold: Fold, on_epoch: Callable[[], object]) -> FitResult:
+    def fit(self, fold: Fold, on_epoch: OnEpoch) -> FitResult:
         """Learn from the training clips."""
         self._learn(fold, fold.split.train)
-        on_epoch()
+        on_epoch({})
         return FitResult([], None)
 
-    def refit(self, fold: Fold, result: FitResult, on_epoch: Callable[[], object]) -> None:
+    def refit(self, fold: Fold, result: FitResult, on_epoch: OnEpoch) -> None:
         """Learn from training and validation clips."""
         self._learn(fold, np.union1d(fold.split.train, fold.split.validation))
 
