@@ -1,7 +1,7 @@
 """Store inspection as a command and a function: `python -m ser_embed.inspect STORE`, `ser_embed.inspect(store)`."""
 
 import argparse
-import dataclasses
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ def inspect(store: str | Path, verify: bool = False, data: str | Path | None = N
         clips = opened.utterances
         description: dict[str, Any] = {
             "store": str(store),
-            "spec": dataclasses.asdict(opened.spec),
+            "spec": json.loads(opened.spec.to_json()),
             "software": opened.software,
             "clips": len(opened),
             "shape": list(opened.vectors.shape),

@@ -15,6 +15,8 @@ from ser_embed.errors import InputError
 
 COLUMNS = ("utterance_id", "path", "corpus", "speaker", "emotion", "duration_s", "digest", "audio_digest")
 UNREADABLE_COLUMNS = ("utterance_id", "path", "reason")  # columns of the table of clips that could not be read
+# Columns of the table of clips that an encoder was fine-tuned on with their labels, see `encoders.training_clips`.
+TRAINING_CLIP_COLUMNS = ("utterance_id", "corpus", "speaker", "emotion", "digest", "audio_digest", "part")
 FRAME_COLUMNS = ("frame_start", "frame_count")  # in a store of frames: the rows of /vectors that belong to a clip
 NUMBERS = ("duration_s",)  # those of `COLUMNS` that hold numbers; the others hold text
 EMOTIONS = ("angry", "bored", "calm", "disgust", "fear", "happy", "neutral", "sad", "surprise")

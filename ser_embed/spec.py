@@ -32,6 +32,9 @@ class EmbeddingSpec:
         trim_db: both ends of a clip are cut where the level is this many dB below the peak; None cuts nothing.
         level_db: RMS level of every clip after levelling, in dB of full scale; None leaves the level unchanged.
         arithmetic: floating-point type of the encoder's forward pass.
+        tuned_on: which clips the encoder was fine-tuned on with their labels, in short, see
+            `ser_embed.encoders.training_clips.describe`; None for an encoder that learned from no label, or does not
+            say from which.
     """
 
     model: str
@@ -45,6 +48,7 @@ class EmbeddingSpec:
     trim_db: float | None
     level_db: float | None
     arithmetic: str
+    tuned_on: str | None = None
 
     @property
     def name(self) -> str:
@@ -52,8 +56,12 @@ class EmbeddingSpec:
         return self.model.replace("\\", "/").rstrip("/").rpartition("/")[2]
 
     def to_json(self) -> str:
-        """Return the spec as one JSON object, with the keys in the order of the fields."""
-        return json.dumps(dataclasses.asdict(self))
+        """Return the spec as one JSON object, with the keys in the order of the fields.
+
+        Fields that have a default are left out where they have that value, as they are in specs of earlier versions.
+        """
+        defaults = {field.name: field.default for field in dataclasses.fields(self)}
+        return json.dumps({name: value for name, value in vars(self).items() if value != defaults[name]})
 
     @classmethod
     def from_json(cls, text: str) -> "EmbeddingSpec":
@@ -86,6 +94,7 @@ class EmbeddingSpec:
         for name in ("trim_db", "level_db"):
             value = getattr(self, name)
             expect(value is None or is_number(value), f"a number or nothing as {name}", value)
+        expect(self.tuned_on is None or isinstance(self.tuned_on, str), "a text or nothing as tuned_on", self.tuned_on)
 
     def differences(self, other: "EmbeddingSpec") -> dict[str, tuple[Any, Any]]:
         """Return the fields that differ, as {field: (value of this spec, value of `other`)}.

@@ -5,6 +5,7 @@ files come from is in `hub.model_files`.
 """
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 import logging
@@ -18,10 +19,12 @@ from safetensors import SafetensorError
 
 from ser_embed.encoders.base import EncoderOptions
 from ser_embed.encoders.hub.model_files import PREPROCESSOR, find_model
+from ser_embed.encoders.training_clips import TRAINING_CLIPS_FILE, describe, read_training_clips
 from ser_embed.encoders.transformer import TransformerEncoder
 from ser_embed.errors import InputError
 
 MODEL_TYPES = ("hubert", "wav2vec2", "wavlm")
+_CLASSIFIER = "ForSequenceClassification"  # end of the names of architectures that were trained with labels of clips
 _PRETRAINING_ONLY = "masked_spec_embed"  # a weight that inference does not use; some checkpoints do not have it
 
 
@@ -38,6 +41,7 @@ def load_transformer(source: str, name: str, options: EncoderOptions) -> Transfo
     """
     network, normalize, notes, commit = _load(source, options.revision)
     encoder = TransformerEncoder(network, name, commit, weights_digest(network), normalize, options)
+    encoder.spec = dataclasses.replace(encoder.spec, tuned_on=describe(read_training_clips(Path(source))))
     encoder.notes = notes
     return encoder
 
@@ -90,6 +94,7 @@ def _load(source: str, revision: str | None = None) -> tuple[Any, bool, tuple[st
         files = find_model(source, revision)
         config = _load_config(source, files.folder)
         normalize, notes = _expects_normalized(source, files.folder, config)
+        notes += _note_unknown_training(source, config)
         return _load_weights(source, files.find_weights(), config), normalize, notes, files.revision
 
 
@@ -138,6 +143,17 @@ def _expects_normalized(source: str, folder: Path, config: Any) -> tuple[bool, t
     # normalised waveforms, except the WavLM base models, whose group norm gives the same output with and without.
     normalize = not (config.model_type == "wavlm" and config.feat_extract_norm == "group")
     return normalize, (f"{source} has no {PREPROCESSOR}: waveforms are {'' if normalize else 'not '}normalised",)
+
+
+def _note_unknown_training(source: str, config: Any) -> tuple[str, ...]:
+    """Return a note if a model was fine-tuned with labels, and does not say on which clips."""
+    is_classifier = any(str(name).endswith(_CLASSIFIER) for name in getattr(config, "architectures", None) or ())
+    if not is_classifier or (Path(source) / TRAINING_CLIPS_FILE).exists():
+        return ()
+    return (
+        f"{source} was fine-tuned with labels, and has no {TRAINING_CLIPS_FILE}: whether it learned from clips that a "
+        "head is tested on cannot be checked",
+    )
 
 
 @contextlib.contextmanager

@@ -23,6 +23,7 @@ from ser_embed.corpora.scan import Scan, scan_data
 from ser_embed.encoders.base import Encoder, EncoderOptions
 from ser_embed.encoders.registry import find_family, load_encoder, source_name
 from ser_embed.encoders.speaker_embeddings import stored_speakers
+from ser_embed.encoders.training_clips import training_clips_of
 from ser_embed.errors import InputError
 from ser_embed.extraction.chunks import Chunk, ReadOptions, cut_chunks
 from ser_embed.extraction.config import ExtractConfig
@@ -37,7 +38,7 @@ from ser_embed.files import exclusive_lock
 from ser_embed.manifest import UNREADABLE_COLUMNS
 from ser_embed.spec import EmbeddingSpec
 from ser_embed.store.cache import SOURCE_FILE, Cache
-from ser_embed.store.merge import is_up_to_date, merge_clips, merge_unreadable, write_merged
+from ser_embed.store.merge import EncoderTraining, is_up_to_date, merge_clips, merge_unreadable, write_merged
 from ser_embed.store.parts import PartFolder
 from ser_embed.store.reader import Store
 from ser_embed.store.seal import DamagedStore
@@ -115,6 +116,7 @@ def _extract_into(
         config: the configuration of the extraction.
     """
     manifest = scan.manifest[: config.limit]
+    training_clips = training_clips_of(encoder.spec)
     old_stores = _reusable_stores(store_path, encoder.spec, config.force)
     parts = PartFolder(store_path)
     parts.remove_drafts()
@@ -137,7 +139,8 @@ def _extract_into(
         raise InputError(describe_nothing_readable(manifest, unreadable, config.data))
     speakers = stored_speakers(Path(config.model), encoder.spec.layers, encoder.spec.width)
     if config.force or not (old_stores and is_up_to_date(store_path, clips, all_unreadable, speakers)):
-        write_merged(store_path, encoder.spec, _software(config.data), clips, all_unreadable, speakers)
+        training = EncoderTraining(speakers, training_clips)
+        write_merged(store_path, encoder.spec, _software(config.data), clips, all_unreadable, training)
     parts.remove()
     is_readable = ~clips["utterance_id"].isin(unreadable["utterance_id"])
     note_stored_but_unreadable(clips[~is_readable])

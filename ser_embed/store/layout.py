@@ -8,6 +8,8 @@
     /unreadable/<column>   utterance_id, path, reason
     /speakers              names, and vectors float32 (speakers, layers, width), which PAPT adds to the speaker's clips;
                            present only if the model was pre-trained with speaker embeddings
+    /training_clips/<column>   the clips that the encoder was fine-tuned on with their labels, one row each, see
+                           `ser_embed.encoders.training_clips`; present only if it was, as the spec's `tuned_on` says
 
 Vectors are not compressed: compression hardly reduces the size of such float32 values, and rows of an uncompressed
 chunk can be read one by one. Before the HDF5 file lies its seal, see `ser_embed.store.seal`.
@@ -22,7 +24,7 @@ import h5py
 import numpy as np
 
 from ser_embed.errors import InputError
-from ser_embed.manifest import COLUMNS, FRAME_COLUMNS, UNREADABLE_COLUMNS
+from ser_embed.manifest import COLUMNS, FRAME_COLUMNS, TRAINING_CLIP_COLUMNS, UNREADABLE_COLUMNS
 from ser_embed.reading import reason_of
 from ser_embed.spec import EmbeddingSpec
 from ser_embed.store.probe import require_harmless
@@ -143,11 +145,12 @@ def check_shapes(file: h5py.File, spec: EmbeddingSpec, path: Path) -> None:
     columns = {
         "utterances": (*COLUMNS, *(FRAME_COLUMNS if has_frames and clips else ())),
         "unreadable": UNREADABLE_COLUMNS,
+        **({"training_clips": TRAINING_CLIP_COLUMNS} if "training_clips" in file else {}),
     }
     for group, names in columns.items():
         missing = [name for name in names if name not in file[group]]
         require(not missing, f"it has no /{group}/{', '.join(missing)}")
-        length = clips if group == "utterances" else file[f"{group}/path"].shape[0]
+        length = clips if group == "utterances" else file[f"{group}/{names[0]}"].shape[0]
         for name, column in file[group].items():
             require(column.shape == (length,), f"/{group}/{name} has the shape {column.shape}, expected ({length},)")
             is_text = h5py.check_string_dtype(column.dtype) is not None

@@ -4,6 +4,7 @@ Clips are sorted by utterance_id, so that the same clips give the same store in 
 """
 
 import contextlib
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,19 @@ from ser_embed.spec import EmbeddingSpec
 from ser_embed.store.cache import SOURCE_COLUMNS, SOURCE_FILE, SOURCE_ROW, Cache, with_source
 from ser_embed.store.reader import Store
 from ser_embed.store.writer import CLIPS_PER_CHUNK, StoreWriter
+
+
+@dataclasses.dataclass(frozen=True)
+class EncoderTraining:
+    """What a store keeps of the training of its encoder, for those who use its vectors.
+
+    Attributes:
+        speakers: the result of `ser_embed.encoders.speaker_embeddings.stored_speakers`.
+        clips: the result of `ser_embed.encoders.training_clips.read_training_clips`.
+    """
+
+    speakers: Mapping[str, np.ndarray]
+    clips: pd.DataFrame
 
 
 def merge_clips(manifest: pd.DataFrame, cache: Cache) -> pd.DataFrame:
@@ -67,7 +81,7 @@ def write_merged(
     software: Mapping[str, Any],
     clips: pd.DataFrame,
     unreadable: pd.DataFrame,
-    speakers: Mapping[str, np.ndarray],
+    training: EncoderTraining,
 ) -> None:
     """Write the new store, copying vectors from the source files block by block, and replace the old store with it.
 
@@ -77,7 +91,7 @@ def write_merged(
         software: versions and the data folder, stored as attributes.
         clips: the result of `merge_clips`.
         unreadable: the result of `merge_unreadable`.
-        speakers: the result of `ser_embed.encoders.speaker_embeddings.stored_speakers`.
+        training: what the encoder was trained on.
 
     Raises:
         OSError: the store cannot be written; the old store is unchanged.
@@ -93,7 +107,8 @@ def write_merged(
                 vectors = _read_block(clips.iloc[block].reset_index(drop=True), opened)
                 writer.add(table.iloc[block], vectors)
         writer.add_unreadable(unreadable)
-        writer.add_speakers(speakers)
+        writer.add_speakers(training.speakers)
+        writer.add_training_clips(training.clips)
         writer.commit()
 
 
@@ -105,7 +120,9 @@ def manifest_columns(clips: pd.DataFrame) -> list[str]:
 def is_up_to_date(
     path: Path, clips: pd.DataFrame, unreadable: pd.DataFrame, speakers: Mapping[str, np.ndarray]
 ) -> bool:
-    """Return whether a store already has exactly this content, so that it need not be written again.
+    """Return whether a store of the same spec already has exactly this content, so that it need not be written again.
+
+    The spec has a digest of the clips that the encoder was fine-tuned on, so those are the same too.
 
     Args:
         path: the store.

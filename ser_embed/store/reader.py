@@ -15,8 +15,9 @@ import h5py
 import numpy as np
 import pandas as pd
 
+from ser_embed.encoders.training_clips import describe, no_training_clips
 from ser_embed.errors import InputError
-from ser_embed.manifest import FRAME_COLUMNS, UNREADABLE_COLUMNS, tidy
+from ser_embed.manifest import FRAME_COLUMNS, TRAINING_CLIP_COLUMNS, UNREADABLE_COLUMNS, tidy
 from ser_embed.spec import EmbeddingSpec
 from ser_embed.store.checksums import all_finite
 from ser_embed.store.layout import check_format, check_shapes, identity_of, open_file, read_value, reading
@@ -99,6 +100,23 @@ class Store:
         if not all_finite(vectors):
             raise InputError(f"the speakers' vectors in {self.path} hold NaN or infinity")
         return dict(zip(self._value("speakers/names").tolist(), vectors, strict=True))
+
+    @cached_property
+    def training_clips(self) -> pd.DataFrame:
+        """The clips that the encoder was fine-tuned on with their labels, `TRAINING_CLIP_COLUMNS`; none if it was not.
+
+        Raises:
+            InputError: they are not those that the spec sums up.
+        """
+        with reading(self.path, "training clips"):
+            is_tuned = "training_clips" in self._file
+            clips = self._table("training_clips", TRAINING_CLIP_COLUMNS) if is_tuned else no_training_clips()
+            if describe(clips) != self.spec.tuned_on:
+                raise DamagedStore(
+                    self.path,
+                    f"its encoder was tuned on {self.spec.tuned_on}, its /training_clips are {describe(clips)}",
+                )
+        return clips
 
     @property
     def identity(self) -> FileIdentity:

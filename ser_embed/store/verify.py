@@ -27,12 +27,21 @@ def disagreements(store: Store, data: Path) -> list[str]:
     clips = store.utterances
     repeated = clips["utterance_id"][clips["utterance_id"].duplicated()].unique()
     problems = [f"{utterance_id}: is in the store more than once" for utterance_id in repeated]
+    problems += _training_problems(store)
     rows = zip(clips["utterance_id"], clips["path"], clips["digest"], store.checksums, strict=True)
     progress = tqdm(rows, "verifying", len(clips), unit="clip", disable=quiet())
     for row, (utterance_id, path, digest, expected_checksum) in enumerate(progress):
         problems += [f"{utterance_id}: {problem}" for problem in _vector_problems(store, row, expected_checksum)]
         problems += [f"{utterance_id}: {problem}" for problem in _source_problems(data / path, digest)]
     return problems
+
+
+def _training_problems(store: Store) -> Iterator[str]:
+    """Check that the clips the encoder was fine-tuned on are those that the spec sums up; yield one phrase if not."""
+    try:
+        _ = store.training_clips
+    except InputError as error:
+        yield str(error)
 
 
 def _vector_problems(store: Store, row: int, expected_checksum: int) -> Iterator[str]:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from ser_embed.files import flush_to_disk, temporary_path
-from ser_embed.manifest import UNREADABLE_COLUMNS, build_manifest, tidy
+from ser_embed.manifest import TRAINING_CLIP_COLUMNS, UNREADABLE_COLUMNS, build_manifest, tidy
 from ser_embed.spec import EmbeddingSpec
 from ser_embed.store.checksums import checksum
 from ser_embed.store.layout import FORMAT, VERSION
@@ -94,6 +94,15 @@ class StoreWriter:
             group = self._file.create_group("speakers")
             group.create_dataset("names", data=list(speakers), dtype=_TEXT)
             group.create_dataset("vectors", data=np.stack(list(speakers.values())).astype(np.float32))
+
+    def add_training_clips(self, clips: pd.DataFrame) -> None:
+        """Write the clips that the encoder was fine-tuned on; without any, the store has no such group.
+
+        Args:
+            clips: those that the spec sums up, with `TRAINING_CLIP_COLUMNS`.
+        """
+        if len(clips):
+            _write_table(self._file.create_group("training_clips"), clips[list(TRAINING_CLIP_COLUMNS)])
 
     def commit(self) -> None:
         """Write the tables, flush everything to disk and rename the temporary file to `path`.

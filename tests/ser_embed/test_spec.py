@@ -1,6 +1,7 @@
 """Embedding spec: JSON form and comparison."""
 
 import dataclasses
+import json
 
 import pytest
 
@@ -26,3 +27,20 @@ def test_commits_are_named_where_the_weights_differ_and_only_there() -> None:
     assert SPEC.differences(moved_on) == {}
     with pytest.raises(InputError, match="s.h5 holds vectors with revision '', not 'b'"):
         SPEC.require_same(dataclasses.replace(moved_on, digest="e"), "s.h5")
+
+
+def test_a_spec_that_says_nothing_of_tuning_is_written_as_it_always_was() -> None:
+    keys = ["model", "revision", "digest", "layers", "pooling", "width", "rate_hz", "normalization"]
+    keys += ["trim_db", "level_db", "arithmetic"]
+    written = json.loads(SPEC.to_json())
+    assert list(written) == keys
+    assert SPEC.to_json() == json.dumps({name: getattr(SPEC, name) for name in keys})
+    assert EmbeddingSpec.from_json(SPEC.to_json()).tuned_on is None
+
+
+def test_a_spec_says_what_its_encoder_was_tuned_on() -> None:
+    tuned = dataclasses.replace(SPEC, tuned_on="2 clips of 1 speakers")
+    assert EmbeddingSpec.from_json(tuned.to_json()) == tuned
+    assert SPEC.differences(tuned) == {"tuned_on": (None, "2 clips of 1 speakers")}
+    with pytest.raises(InputError, match="a text or nothing as tuned_on"):
+        EmbeddingSpec.from_json(json.dumps({**json.loads(SPEC.to_json()), "tuned_on": 2}))
