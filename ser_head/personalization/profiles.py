@@ -197,7 +197,7 @@ def save_profile(folder: Path, profile: Profile) -> Path:
         "name": profile.name,
         "created": profile.created or now,
         "updated": now,
-        "spec": dataclasses.asdict(profile.spec),
+        "spec": json.loads(profile.spec.to_json()),
         "digests": profile.digests,
     }
     buffer = io.BytesIO()
