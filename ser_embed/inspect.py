@@ -19,12 +19,13 @@ def inspect(store: str | Path, verify: bool = False, data: str | Path | None = N
         data: the folder the clips are in; None takes the one they were extracted from.
 
     Returns:
-        Plain JSON values: path, spec, software, clips, shape, audio_s, corpora, emotions, speakers, unreadable, and
-        with `verify` the list of disagreements.
+        Plain JSON values: path, spec, software, clips, copies (the augmented ones among them), shape, audio_s, corpora,
+        emotions, speakers, unreadable, and with `verify` the list of disagreements.
 
     Raises:
         InputError: it is not a store.
     """
+    from ser_embed.manifest import recordings_of
     from ser_embed.store.reader import Store
     from ser_embed.store.verify import disagreements
 
@@ -35,6 +36,7 @@ def inspect(store: str | Path, verify: bool = False, data: str | Path | None = N
             "spec": json.loads(opened.spec.to_json()),
             "software": opened.software,
             "clips": len(opened),
+            "copies": int((recordings_of(clips) != clips["utterance_id"]).sum()),
             "shape": list(opened.vectors.shape),
             "audio_s": round(float(clips["duration_s"].sum()), 3),
             "corpora": clips["corpus"].value_counts().to_dict(),
@@ -62,8 +64,9 @@ def _run(args: argparse.Namespace) -> CommandOutput:
 
 def _lines(description: dict[str, Any]) -> list[str]:
     spec = description["spec"]
+    copies = f" ({description['copies']} augmented copies)" if description["copies"] else ""
     lines = [
-        f"{description['store']}: {description['clips']} clips, {description['audio_s'] / 3600:.2f} h, "
+        f"{description['store']}: {description['clips']} clips{copies}, {description['audio_s'] / 3600:.2f} h, "
         f"{description['speakers']} speakers, vectors {tuple(description['shape'])}",
         *(f"  {name:14} {value}" for name, value in spec.items() if value not in ("", None) and name != "layers"),
         f"  {'layers':14} {' '.join(spec['layers'])}",

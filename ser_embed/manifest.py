@@ -5,6 +5,7 @@ begins with `COLUMNS`; the other columns of a corpus (gender, age, sentence, ...
 """
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -18,6 +19,9 @@ UNREADABLE_COLUMNS = ("utterance_id", "path", "reason")  # columns of the table 
 # Columns of the table of clips that an encoder was fine-tuned on with their labels, see `encoders.training_clips`.
 TRAINING_CLIP_COLUMNS = ("utterance_id", "corpus", "speaker", "emotion", "digest", "audio_digest", "part")
 FRAME_COLUMNS = ("frame_start", "frame_count")  # in a store of frames: the rows of /vectors that belong to a clip
+# Of augmented copies: the utterance_id of their recording, and what they were made by. Both are "" for recordings, and
+# no column of a manifest without copies.
+AUGMENTED_FROM, AUGMENTATION = "augmented_from", "augmentation"
 NUMBERS = ("duration_s",)  # those of `COLUMNS` that hold numbers; the others hold text
 EMOTIONS = ("angry", "bored", "calm", "disgust", "fear", "happy", "neutral", "sad", "surprise")
 
@@ -125,3 +129,15 @@ def combine(manifests: Iterable[pd.DataFrame]) -> pd.DataFrame:
     another becomes text.
     """
     return tidy(pd.concat(list(manifests), ignore_index=True)).sort_values("utterance_id", ignore_index=True)
+
+
+def recordings_of(clips: pd.DataFrame) -> pd.Series:
+    """Return the recording of each clip, by utterance_id: of a copy that an extraction made, else the clip itself.
+
+    An extraction names copies `<recording>~<number>`. Others, of a corpus that brings its own, are files like any.
+    """
+    if AUGMENTED_FROM not in clips:
+        return clips["utterance_id"]
+    pairs = zip(clips["utterance_id"], clips[AUGMENTED_FROM], strict=True)
+    is_made = [bool(source) and re.fullmatch(rf"{re.escape(source)}~\d+", name) is not None for name, source in pairs]
+    return clips["utterance_id"].mask(pd.Series(is_made, clips.index, bool), clips[AUGMENTED_FROM])

@@ -12,6 +12,8 @@ from ser_embed.errors import InputError
 from ser_embed.reading import are_names, expect, is_count, is_number
 
 POOLINGS = ("mean", "mean+std", "frames")
+FLOAT32, FLOAT16 = "float32", "float16"
+STORAGES = (FLOAT32, FLOAT16)
 RATE_HZ = 16_000  # every supported encoder was trained on 16 kHz speech
 MIN_SAMPLES = 400  # the receptive field of one HuBERT / Wav2Vec2 frame: 25 ms
 
@@ -32,6 +34,8 @@ class EmbeddingSpec:
         trim_db: both ends of a clip are cut where the level is this many dB below the peak; None cuts nothing.
         level_db: RMS level of every clip after levelling, in dB of full scale; None leaves the level unchanged.
         arithmetic: floating-point type of the encoder's forward pass.
+        storage: floating-point type to which vectors are rounded, one of `STORAGES`; not part of the JSON form if it is
+            float32, as it was before there was another.
         tuned_on: which clips the encoder was fine-tuned on with their labels, in short, see
             `ser_embed.encoders.training_clips.describe`; None for an encoder that learned from no label, or does not
             say from which.
@@ -48,6 +52,7 @@ class EmbeddingSpec:
     trim_db: float | None
     level_db: float | None
     arithmetic: str
+    storage: str = FLOAT32
     tuned_on: str | None = None
 
     @property
@@ -88,6 +93,7 @@ class EmbeddingSpec:
             expect(isinstance(getattr(self, name), str), f"a text as {name}", getattr(self, name))
         expect(are_names(list(self.layers)) and len(self.layers) > 0, "different names as layers", self.layers)
         expect(self.pooling in POOLINGS, f"one of {', '.join(POOLINGS)} as pooling", self.pooling)
+        expect(self.storage in STORAGES, f"one of {', '.join(STORAGES)} as storage", self.storage)
         for name in ("width", "rate_hz"):
             value = getattr(self, name)
             expect(is_count(value) and value > 0, f"a whole number above 0 as {name}", value)

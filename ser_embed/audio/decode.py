@@ -7,6 +7,7 @@ are off by default; if switched on, they are part of the store's spec.
 import dataclasses
 import io
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -29,9 +30,10 @@ class ClipFacts:
     """Length and hashes of a clip, taken while it is read.
 
     Attributes:
-        duration_s: length of the file before trimming, in seconds.
+        duration_s: length of the file, or of its augmented copy, before trimming, in seconds.
         digest: hash of the file's bytes.
-        audio_digest: hash of the decoded 16 kHz samples before trimming; equal for two files with the same audio.
+        audio_digest: hash of the decoded 16 kHz samples, augmented for a copy, before trimming; equal for two files
+            with the same audio.
     """
 
     duration_s: float
@@ -76,12 +78,16 @@ class AudioPreprocessing:
         return waveform
 
 
-def load_clip(path: Path, preprocessing: AudioPreprocessing) -> tuple[np.ndarray, ClipFacts]:
+def load_clip(
+    path: Path, preprocessing: AudioPreprocessing, augment: Callable[[np.ndarray], np.ndarray] | None = None
+) -> tuple[np.ndarray, ClipFacts]:
     """Read, decode, check and preprocess one clip; its bytes are read only once.
 
     Args:
         path: a wav, flac, mp3, ogg or opus file of any rate and number of channels.
         preprocessing: trimming and levelling.
+        augment: makes the copy of a recording, float32 (samples,) to the same; it is trimmed and levelled as a
+            recording of that sound would be. None for the recording itself.
 
     Returns:
         The waveform, float32 (samples,) at 16 kHz, and the length and hashes of the clip.
@@ -94,13 +100,18 @@ def load_clip(path: Path, preprocessing: AudioPreprocessing) -> tuple[np.ndarray
     samples, rate_hz = decode(data)
     waveform = to_16k_mono(samples, rate_hz)
     check_waveform(waveform)
+    duration_s = len(samples) / rate_hz
+    if augment is not None:
+        waveform = augment(waveform)
+        check_waveform(waveform)
+        duration_s = len(waveform) / RATE_HZ
     audio_digest = digest_of(waveform.tobytes())
     preprocessed = preprocessing.apply(waveform)
     if len(preprocessed) < MIN_SAMPLES:
         raise ClipError(
             f"too short after trimming: {len(preprocessed)} samples at 16 kHz, at least {MIN_SAMPLES} are needed"
         )
-    return preprocessed, ClipFacts(len(samples) / rate_hz, digest_of(data), audio_digest)
+    return preprocessed, ClipFacts(duration_s, digest_of(data), audio_digest)
 
 
 def read_bytes(path: Path) -> bytes:

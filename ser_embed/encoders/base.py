@@ -12,7 +12,7 @@ import numpy as np
 
 from ser_embed.audio.decode import AudioPreprocessing
 from ser_embed.errors import InputError
-from ser_embed.spec import POOLINGS, EmbeddingSpec
+from ser_embed.spec import FLOAT32, POOLINGS, STORAGES, EmbeddingSpec
 
 CONV = "conv"  # the name of the layer that holds the output of a transformer's convolutions
 MAX_CLIP_S = 300.0  # for transformers, because attention grows with the square of a clip's length
@@ -31,6 +31,7 @@ class EncoderOptions:
         device: "auto", "cpu", "cuda", "cuda:1", ...
         dtype: one of `DTYPES`; "auto" is the fastest type that is exact enough on the device.
         revision: branch, tag or commit of a model on the Hub; None for "main".
+        storage: one of `STORAGES`, to which vectors are rounded.
     """
 
     layers: str = "all"
@@ -39,6 +40,7 @@ class EncoderOptions:
     device: str = "auto"
     dtype: str = "auto"
     revision: str | None = None
+    storage: str = FLOAT32
 
     def __post_init__(self) -> None:
         if not isinstance(self.layers, str):
@@ -46,6 +48,8 @@ class EncoderOptions:
             object.__setattr__(self, "layers", ",".join(map(str, names)))
         if self.pooling is not None and self.pooling not in POOLINGS:
             raise InputError(f"pooling has to be one of {', '.join(POOLINGS)}, not {self.pooling!r}")
+        if self.storage not in STORAGES:
+            raise InputError(f"storage has to be one of {', '.join(STORAGES)}, not {self.storage!r}")
         if self.dtype not in DTYPES:
             raise InputError(f"dtype has to be one of {', '.join(DTYPES)}, not {self.dtype!r}")
 
@@ -53,7 +57,8 @@ class EncoderOptions:
     def of(cls, spec: EmbeddingSpec, device: str = "auto") -> "EncoderOptions":
         """Return the options that reproduce the vectors of `spec`."""
         preprocessing = AudioPreprocessing(spec.trim_db, spec.level_db)
-        return cls(",".join(spec.layers), spec.pooling, preprocessing, device, spec.arithmetic, spec.revision or None)
+        layers, revision = ",".join(spec.layers), spec.revision or None
+        return cls(layers, spec.pooling, preprocessing, device, spec.arithmetic, revision, spec.storage)
 
 
 class Encoder(Protocol):

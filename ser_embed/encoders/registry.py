@@ -58,8 +58,10 @@ def load_encoder(model: str, options: "EncoderOptions | None" = None) -> "Encode
         InputError: there is no such model, or an option does not fit it.
     """
     from ser_embed.encoders.base import EncoderOptions
+    from ser_embed.encoders.rounding import with_storage
 
-    return find_family(model).load(model, options or EncoderOptions())
+    options = options or EncoderOptions()
+    return with_storage(find_family(model).load(model, options), options.storage)
 
 
 def find_family(model: str) -> EncoderFamily:

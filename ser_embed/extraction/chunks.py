@@ -7,8 +7,9 @@ run that was killed and started again encodes the same batches and writes the sa
 """
 
 import dataclasses
+import functools
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
@@ -20,6 +21,7 @@ from ser_embed.audio.decode import FACTS, AudioPreprocessing, ClipFacts, load_cl
 from ser_embed.encoders.base import Encoder
 from ser_embed.encoders.batching import BatchPool
 from ser_embed.errors import ClipError
+from ser_embed.extraction.copies import CopyRecipe
 from ser_embed.spec import RATE_HZ
 from ser_embed.store.parts import PartFolder
 
@@ -50,12 +52,14 @@ class ReadOptions:
         preprocessing: trimming and levelling of each waveform.
         workers: number of threads that decode.
         batch_seconds: audio in one batch, in seconds; None lets the encoder choose.
+        copies: what each augmented copy is made by, by its utterance_id.
     """
 
     data: Path
     preprocessing: AudioPreprocessing
     workers: int
     batch_seconds: float | None
+    copies: Mapping[str, CopyRecipe] = dataclasses.field(default_factory=dict)
 
 
 def cut_chunks(pending: pd.DataFrame, size: int, first_number: int) -> list[Chunk]:
@@ -129,7 +133,7 @@ class _AheadDecoder:
             max_clip_s: longest clip that the encoder takes, in seconds.
         """
         self._threads = threads
-        self._paths = (path for chunk in chunks for path in chunk.clips["path"])
+        self._clips = (clip for chunk in chunks for clip in chunk.clips[["utterance_id", "path"]].to_numpy().tolist())
         self._read_options = read_options
         self._max_clip_s = max_clip_s
         self._futures: deque[Future[DecodedClip | ClipError]] = deque()
@@ -142,8 +146,8 @@ class _AheadDecoder:
     def submit(self, num_clips: int) -> None:
         """Submit the next clips for decoding; fewer at the end of the last chunk."""
         self._futures.extend(
-            self._threads.submit(_decode_clip, self._read_options, path, self._max_clip_s)
-            for path in islice(self._paths, num_clips)
+            self._threads.submit(_decode_clip, self._read_options, name, path, self._max_clip_s)
+            for name, path in islice(self._clips, num_clips)
         )
 
     def take(self, num_clips: int) -> list[DecodedClip | ClipError]:
@@ -151,19 +155,22 @@ class _AheadDecoder:
         return [self._futures.popleft().result() for _ in range(num_clips)]
 
 
-def _decode_clip(read_options: ReadOptions, path: str, max_clip_s: float) -> DecodedClip | ClipError:
-    """Read one clip.
+def _decode_clip(read_options: ReadOptions, utterance_id: str, path: str, max_clip_s: float) -> DecodedClip | ClipError:
+    """Read one clip, or make an augmented copy of it.
 
     Args:
         read_options: how clips are read.
+        utterance_id: as in the manifest.
         path: as in the manifest, relative to the data folder.
         max_clip_s: longest clip that the encoder takes, in seconds.
 
     Returns:
         The waveform and the facts about the clip, or the reason why it cannot be used.
     """
+    recipe = read_options.copies.get(utterance_id)
+    augment = None if recipe is None else functools.partial(recipe.make, data=read_options.data)
     try:
-        waveform, facts = load_clip(read_options.data / path, read_options.preprocessing)
+        waveform, facts = load_clip(read_options.data / path, read_options.preprocessing, augment)
         if len(waveform) > max_clip_s * RATE_HZ:
             duration_s = len(waveform) / RATE_HZ
             raise ClipError(f"too long: {duration_s:.0f} s, at most {max_clip_s:.0f} s; cut it into utterances")

@@ -4,9 +4,10 @@ import dataclasses
 import os
 from pathlib import Path
 
+from ser_embed.audio.augmentation import AUGMENTATIONS, parse_names
 from ser_embed.encoders.registry import known_names, short_name
 from ser_embed.options import check_options, option
-from ser_embed.spec import POOLINGS
+from ser_embed.spec import FLOAT32, POOLINGS, STORAGES
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -58,10 +59,22 @@ class ExtractConfig:
     workers: int = option(min(4, os.cpu_count() or 1), help="threads that decode ahead", parse=int, ge=1, metavar="N")
     limit: int | None = option(None, help="extract only the first N clips (default: all)", parse=int, ge=1, metavar="N")
     force: bool = option(False, help="extract every clip again, replacing what the store holds")
+    storage: str = option(
+        FLOAT32, help="precision of the stored vectors; float16 takes half the space", one_of=STORAGES
+    )
     prune: bool = option(False, help="drop stored clips that the corpora extracted from no longer have")
+    augment: tuple[str, ...] = option(
+        (),
+        help=f"extract augmented copies of every clip too, by {','.join(AUGMENTATIONS)} or some of these; "
+        "without it, stored copies of the clips of this run are dropped",
+        metavar="LIST",
+    )
+    augment_copies: int = option(1, help="augmented copies of each clip", parse=int, ge=1, metavar="K")
+    augment_seed: int = option(0, help="seed of the copies' random choices", parse=int, ge=0, metavar="N")
 
     def __post_init__(self) -> None:
         check_options(self)
+        object.__setattr__(self, "augment", parse_names(self.augment) if self.augment else ())
         for name in ("data", "store"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, Path(getattr(self, name)))

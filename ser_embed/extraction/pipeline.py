@@ -10,6 +10,7 @@ import importlib.metadata
 import logging
 import platform
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from ser_embed.encoders.training_clips import training_clips_of
 from ser_embed.errors import InputError
 from ser_embed.extraction.chunks import Chunk, ReadOptions, cut_chunks
 from ser_embed.extraction.config import ExtractConfig
+from ser_embed.extraction.copies import CopyRecipe, plan_copies
 from ser_embed.extraction.devices import encode_on_devices
 from ser_embed.extraction.report import (
     ExtractReport,
@@ -35,7 +37,7 @@ from ser_embed.extraction.report import (
     note_stored_but_unreadable,
 )
 from ser_embed.files import exclusive_lock
-from ser_embed.manifest import UNREADABLE_COLUMNS
+from ser_embed.manifest import UNREADABLE_COLUMNS, recordings_of
 from ser_embed.spec import EmbeddingSpec
 from ser_embed.store.cache import SOURCE_FILE, Cache
 from ser_embed.store.merge import EncoderTraining, is_up_to_date, merge_clips, merge_unreadable, write_merged
@@ -75,7 +77,9 @@ def _load_encoders(config: ExtractConfig) -> tuple[Encoder, dict[str, EncoderOpt
     preprocessing = AudioPreprocessing(config.trim_db, config.level_db)
     devices = config.device.split(",")
     revision = config.revision or _stored_revision(config)
-    first = EncoderOptions(config.layers, config.pooling, preprocessing, devices[0], config.dtype, revision)
+    first = EncoderOptions(
+        config.layers, config.pooling, preprocessing, devices[0], config.dtype, revision, config.storage
+    )
     encoder = load_encoder(config.model, first)
     if config.device == "auto" and encoder.device == "cuda":
         import torch
@@ -115,7 +119,8 @@ def _extract_into(
         scan: the clips of the corpora.
         config: the configuration of the extraction.
     """
-    manifest = scan.manifest[: config.limit]
+    recordings = scan.manifest[: config.limit]
+    manifest, copies = plan_copies(recordings, config.data, config.augment, config.augment_copies, config.augment_seed)
     training_clips = training_clips_of(encoder.spec)
     old_stores = _reusable_stores(store_path, encoder.spec, config.force)
     parts = PartFolder(store_path)
@@ -123,26 +128,29 @@ def _extract_into(
     parts.check(encoder.spec, drop=config.force)
     for message in (*scan.notes, *encoder.notes):  # after the checks: a command that fails prints its error only
         logger.warning(message)
-    cache = Cache.from_files([*([] if config.force else old_stores), *parts])
+    cache = Cache.from_files([*([] if config.force else old_stores), *parts]).without_outdated_copies(manifest)
     chunks = _pending_chunks(manifest, cache, parts, config)
-    audio_s, elapsed_s = _encode_pending(encoder, further_devices, chunks, parts, config)
+    audio_s, elapsed_s = _encode_pending(encoder, further_devices, chunks, parts, config, copies)
     del cache, chunks  # their tables are as long as the manifest
 
-    clips, unreadable, all_unreadable = _merge_tables(
-        scan, manifest, store_path, Cache.from_files([*old_stores, *parts])
-    )
+    cache = Cache.from_files([*old_stores, *parts])
+    current = cache.without_outdated_copies(manifest)
+    num_dropped = len(cache.clips) - len(current.clips)
+    clips, unreadable, all_unreadable = _merge_tables(scan, manifest, store_path, current)
     is_removed = _is_removed_from_corpora(scan, clips)
     if config.prune:
         clips = clips[~is_removed].reset_index(drop=True)
+        num_dropped += int(is_removed.sum())
     if clips.empty and any(map(_has_clips, old_stores)):
         parts.remove()
-        raise InputError(describe_nothing_readable(manifest, unreadable, config.data))
+        raise InputError(describe_nothing_readable(recordings, unreadable, config.data))
     speakers = stored_speakers(Path(config.model), encoder.spec.layers, encoder.spec.width)
     if config.force or not (old_stores and is_up_to_date(store_path, clips, all_unreadable, speakers)):
         training = EncoderTraining(speakers, training_clips)
         write_merged(store_path, encoder.spec, _software(config.data), clips, all_unreadable, training)
     parts.remove()
     is_readable = ~clips["utterance_id"].isin(unreadable["utterance_id"])
+    is_readable &= ~recordings_of(clips).isin(unreadable["utterance_id"])
     note_stored_but_unreadable(clips[~is_readable])
     if not config.prune:
         note_stored_but_removed(clips[is_removed], config.data)
@@ -151,9 +159,10 @@ def _extract_into(
         store=store_path,
         spec=encoder.spec,
         clips=len(clips),
+        copies=int((recordings_of(clips) != clips["utterance_id"]).sum()),
         extracted=int(is_new.sum()),
         unchanged=int((~is_new & is_readable & clips["utterance_id"].isin(manifest["utterance_id"])).sum()),
-        dropped=int(is_removed.sum()) if config.prune else 0,
+        dropped=num_dropped,
         unreadable=tuple(dict(zip(UNREADABLE_COLUMNS, row, strict=True)) for row in unreadable.to_numpy()),
         audio_s=audio_s,
         elapsed_s=elapsed_s,
@@ -225,6 +234,7 @@ def _encode_pending(
     chunks: list[Chunk],
     parts: PartFolder,
     config: ExtractConfig,
+    copies: Mapping[str, CopyRecipe],
 ) -> tuple[float, float]:
     """Encode chunks into part files and show a progress bar.
 
@@ -234,12 +244,13 @@ def _encode_pending(
         chunks: the clips to encode.
         parts: the folder for the part files.
         config: the configuration of the extraction.
+        copies: what each augmented copy is made by.
 
     Returns:
         The audio that was encoded and the time it took, both in seconds.
     """
     preprocessing = AudioPreprocessing(config.trim_db, config.level_db)
-    read_options = ReadOptions(config.data, preprocessing, config.workers, config.batch_seconds)
+    read_options = ReadOptions(config.data, preprocessing, config.workers, config.batch_seconds, copies)
     start, audio_s = time.perf_counter(), 0.0
     num_clips = sum(len(chunk.clips) for chunk in chunks)
     with tqdm(total=num_clips, desc=encoder.spec.name, unit="clip", disable=quiet()) as bar:
@@ -262,7 +273,7 @@ def _merge_tables(
 
     Args:
         scan: the clips of the corpora.
-        manifest: the clips of this run: those of the scan up to --limit.
+        manifest: the clips of this run: those of the scan up to --limit, and their copies.
         store_path: the store.
         cache: the clips of the old store and of the part files.
 
@@ -272,10 +283,15 @@ def _merge_tables(
     """
     # Part files list the clips that could not be decoded; the scan lists those whose file names it could not parse.
     undecodable = cache.unreadable[cache.unreadable[SOURCE_FILE] != str(store_path)]
-    unreadable = pd.concat([scan.unreadable, undecodable])[list(UNREADABLE_COLUMNS)]
+    recordings = dict(zip(manifest["utterance_id"], recordings_of(manifest), strict=True))
+    is_implied = undecodable["utterance_id"].map(  # where a recording cannot be read, its copies need no mention
+        lambda name: recordings.get(name, name) != name and recordings[name] in set(undecodable["utterance_id"])
+    )
+    listed = undecodable[~is_implied.astype(bool)]
+    unreadable = pd.concat([scan.unreadable, listed])[list(UNREADABLE_COLUMNS)]
     all_unreadable = merge_unreadable(unreadable, _unreadable_before(scan, manifest, store_path, cache))
     readable = manifest[~manifest["utterance_id"].isin(undecodable["utterance_id"])]
-    return merge_clips(readable, cache), unreadable, all_unreadable
+    return merge_clips(readable.sort_values("utterance_id"), cache), unreadable, all_unreadable
 
 
 def _unreadable_before(scan: Scan, manifest: pd.DataFrame, store_path: Path, cache: Cache) -> pd.DataFrame:
@@ -304,7 +320,7 @@ def _corpus_of(utterance_id: str) -> str:
 def _is_removed_from_corpora(scan: Scan, clips: pd.DataFrame) -> pd.Series:
     """Return which clips the corpora of this run no longer have, as booleans (clips,)."""
     is_of_this_run = clips["corpus"].isin(scan.manifest["corpus"].unique())
-    return is_of_this_run & ~clips["utterance_id"].isin(scan.manifest["utterance_id"])
+    return is_of_this_run & ~recordings_of(clips).isin(scan.manifest["utterance_id"])
 
 
 def _software(data: Path) -> dict[str, Any]:

@@ -20,9 +20,11 @@ class ExtractReport:
         store: path of the store.
         spec: what its vectors are.
         clips: number of clips that the store now holds.
+        copies: number of augmented copies among them.
         extracted: number of clips encoded, in this run or in the unfinished run that it continued.
         unchanged: number of clips of the manifest that were already in the store and can be read.
-        dropped: number of stored clips that were removed because the corpora no longer have them.
+        dropped: number of stored clips that were removed, because the corpora no longer have them, or because they are
+            augmented copies that this run did not ask for.
         unreadable: one {"utterance_id", "path", "reason"} for each clip of this run that could not be read.
         audio_s: audio encoded in this run, in seconds.
         elapsed_s: time that the encoding took, in seconds.
@@ -31,6 +33,7 @@ class ExtractReport:
     store: Path
     spec: EmbeddingSpec
     clips: int
+    copies: int
     extracted: int
     unchanged: int
     dropped: int
@@ -46,9 +49,10 @@ class ExtractReport:
         """Return the report as two lines of text."""
         layers = f"{len(self.spec.layers)} layer{'s' if len(self.spec.layers) > 1 else ''} x {self.spec.width}"
         speed = f" ({self.audio_s / self.elapsed_s:.1f} audio-seconds per second)" if self.audio_s else ""
+        copies = f" ({self.copies} augmented copies)" if self.copies else ""
         dropped = f", {self.dropped} dropped" if self.dropped else ""
         return (
-            f"{self.store}: {self.clips} clips, {layers}, {self.spec.pooling} of {self.spec.name}\n"
+            f"{self.store}: {self.clips} clips{copies}, {layers}, {self.spec.pooling} of {self.spec.name}\n"
             f"{self.extracted} extracted{speed}, {self.unchanged} unchanged, {len(self.unreadable)} unreadable{dropped}"
         )
 

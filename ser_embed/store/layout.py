@@ -1,9 +1,10 @@
 """Layout of a store: which datasets its HDF5 file has, of which shapes, and where they are: in this file alone.
 
     /                      attributes: format, version, spec (JSON), software (JSON)
-    /vectors               float32 (clips, layers, width), or (frames, layers, width) with frames pooling
+    /vectors               float32 (clips, layers, width), or (frames, layers, width) with frames pooling; float16 if
+                           the spec says so
     /layers                names of the layers
-    /checksums             uint32 (clips,), CRC-32 of each clip's vectors as stored
+    /checksums             uint32 (clips,), CRC-32 of each clip's vectors as float32
     /utterances/<column>   one 1-D dataset per manifest column, text as UTF-8, numbers as float64
     /unreadable/<column>   utterance_id, path, reason
     /speakers              names, and vectors float32 (speakers, layers, width), which PAPT adds to the speaker's clips;

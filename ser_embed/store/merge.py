@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ser_embed.audio.decode import FACTS
 from ser_embed.encoders.speaker_embeddings import same_speakers
 from ser_embed.manifest import FRAME_COLUMNS, UNREADABLE_COLUMNS, combine
 from ser_embed.spec import EmbeddingSpec
@@ -48,7 +49,7 @@ def merge_clips(manifest: pd.DataFrame, cache: Cache) -> pd.DataFrame:
         A table of manifest columns and `SOURCE_COLUMNS`.
     """
     manifest_clips = manifest[manifest["utterance_id"].isin(cache.clips.index)].reset_index(drop=True)
-    facts = cache.clips.reindex(manifest_clips["utterance_id"]).reset_index(drop=True)
+    facts = cache.clips[[*FACTS, *SOURCE_COLUMNS]].reindex(manifest_clips["utterance_id"]).reset_index(drop=True)
     manifest_clips[list(facts.columns)] = facts
     not_in_manifest = cache.clips[~cache.clips.index.isin(manifest["utterance_id"])]
     tables = [

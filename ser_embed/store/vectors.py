@@ -50,7 +50,7 @@ class VectorReader:
 
     @cached_property
     def _is_plain(self) -> bool:
-        """Whether a chunk on disk is whole rows of little-endian float32, unfiltered.
+        """Whether a chunk on disk is whole rows of little-endian float32 or float16, unfiltered.
 
         `StoreWriter` writes such chunks; other software may have repacked them.
         """
@@ -59,7 +59,7 @@ class VectorReader:
             hasattr(os, "preadv")
             and vectors.chunks is not None
             and vectors.chunks[1:] == vectors.shape[1:]
-            and vectors.dtype == np.dtype("<f4")
+            and vectors.dtype in (np.dtype("<f4"), np.dtype("<f2"))
             and vectors.id.get_create_plist().get_nfilters() == 0
         )
 
@@ -126,15 +126,18 @@ class VectorReader:
                 yield target
             return
         chunks, rows_in_chunk = np.divmod(rows[starts], self._rows_per_chunk)
-        row_bytes = 4 * shape[0] * shape[1]
+        row_bytes = self._vectors.dtype.itemsize * shape[0] * shape[1]
         offsets = (self._chunk_offsets_of(chunks) + rows_in_chunk * row_bytes).tolist()
         handle = self._file.id.get_vfd_handle()  # opened by its path again, it might be another store by now
         if hasattr(os, "posix_fadvise") and len(offsets) > 1:
             for offset, size in zip(offsets, ((ends - starts) * row_bytes).tolist(), strict=True):
                 os.posix_fadvise(handle, offset, size, os.POSIX_FADV_WILLNEED)
         for offset, target in zip(offsets, targets, strict=True):
-            if os.preadv(handle, [target.data], offset) != target.nbytes:
+            stored = target if self._vectors.dtype == np.float32 else np.empty(target.shape, self._vectors.dtype)
+            if os.preadv(handle, [stored.data], offset) != stored.nbytes:
                 raise OSError("the file ends before them")
+            if stored is not target:
+                target[:] = stored
             yield target
 
     def _chunk_offsets_of(self, chunks: np.ndarray) -> np.ndarray:

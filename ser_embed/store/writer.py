@@ -55,7 +55,7 @@ class StoreWriter:
         row_shape = (len(spec.layers), spec.width)
         rows_per_chunk = FRAMES_PER_CHUNK if self._has_frames else CLIPS_PER_CHUNK
         self._vectors = self._file.create_dataset(
-            "vectors", (0, *row_shape), "float32", maxshape=(None, *row_shape), chunks=(rows_per_chunk, *row_shape)
+            "vectors", (0, *row_shape), spec.storage, maxshape=(None, *row_shape), chunks=(rows_per_chunk, *row_shape)
         )
         self._clips: list[pd.DataFrame] = []
         self._checksums: list[np.ndarray] = []
@@ -66,7 +66,8 @@ class StoreWriter:
 
         Args:
             clips: manifest rows.
-            vectors: one float32 (layers, width) per clip, or (frames, layers, width) with frames pooling.
+            vectors: one float32 (layers, width) per clip, or (frames, layers, width) with frames pooling; rounded
+                already if the spec's storage is float16.
 
         Raises:
             OSError: the vectors cannot be written.

@@ -21,9 +21,9 @@ import numpy as np
 import pandas as pd
 
 from ser_embed.errors import InputError
+from ser_embed.manifest import AUGMENTED_FROM
 from ser_head.data.splits import Protocol, Split
 
-SOURCE = "augmented_from"
 SPEAKER = "speaker"
 
 
@@ -117,7 +117,7 @@ def _column(clips: pd.DataFrame, name: str) -> np.ndarray:
 
 def _recordings(clips: pd.DataFrame) -> np.ndarray:
     """Return the recording behind each clip, object (clips,): through copies of copies, or the clip itself."""
-    sources = dict(zip(clips["utterance_id"], _column(clips, SOURCE), strict=True))
+    sources = dict(zip(clips["utterance_id"], _column(clips, AUGMENTED_FROM), strict=True))
 
     def recording(name: str) -> str:
         seen = set()

@@ -33,7 +33,8 @@ def run_finetuning(config: FinetuneConfig) -> tuple[Path, tuple[dict[str, str], 
 
     layer = _cached_layer(config)
     require_room(config.data, config.corpus, config.model, layer, config.num_copies, config.cache)
-    frames = _extract(config, layer, layers=layer, pooling="frames")
+    copies = {"augment": config.augment, "augment_copies": config.num_copies} if config.augment else {}
+    frames = _extract(config, layer, layers=layer, pooling="frames", storage="float16", **copies)
     baseline = None if config.baseline == NONE else _extract(config, "vectors")
     run = run_experiment(config.replaced(store=frames.store), _baseline_config(config, baseline))
     shutil.rmtree(checkpoint_folder(frames.store), ignore_errors=True)

@@ -68,8 +68,7 @@ class FinetuningTrainer:
 
     def save(self, folder: Path, fold: Fold, temperature: float) -> str:
         """Write the model, the list of clips it has heard, and the file that a run loads it by; return its name."""
-        from ser_embed.finetuning.training_clips import write_training_clips
-
+        from ser_embed.encoders.training_clips import write_training_clips
         from ser_embed.finetuning.model import save_classifier
 
         model = folder / MODEL

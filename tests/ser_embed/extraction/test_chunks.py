@@ -48,11 +48,11 @@ def test_at_most_one_chunk_of_clips_is_in_memory(data: Path, tmp_path: Path, mon
     in_memory, max_in_memory, lock = set(), [0], threading.Lock()
     load = chunks.load_clip
 
-    def load_and_count(path: Path, preprocessing: object) -> object:
+    def load_and_count(path: Path, *options: object) -> object:
         with lock:
             in_memory.add(path.stem)
             max_in_memory[0] = max(max_in_memory[0], len(in_memory))
-        return load(path, preprocessing)  # type: ignore[arg-type]
+        return load(path, *options)  # type: ignore[arg-type]
 
     def encode(waveforms: Sequence[np.ndarray]) -> Callable[[], list[np.ndarray]]:
         fetch = stub_encoder().encode(waveforms)
