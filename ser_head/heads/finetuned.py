@@ -11,12 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from ser_embed.errors import InputError
-from ser_embed.reading import expect
+from ser_embed.reading import expect, read_arrays
 from ser_head.data.scaling import Scaling
-from ser_head.heads.head_file import input_error_on_head
-from ser_head.heads.registry import MODEL
+from ser_head.heads.head_file import MODEL, input_error_on_head
 
-HEAD_FILE = "head.safetensors"
+HEAD_FILE = "head.npz"
 _LAYER, _MEAN, _DEVIATION = "layer", "mean", "deviation"
 
 
@@ -28,9 +27,8 @@ def save_finetuned(folder: Path, layer: str, scaling: Scaling) -> str:
         layer: name of the layer whose frames the model is given.
         scaling: what standardises frames.
     """
-    from safetensors.numpy import save_file
-
-    save_file(dict(zip((_MEAN, _DEVIATION), statistics_of(scaling), strict=True)), folder / HEAD_FILE, {_LAYER: layer})
+    mean, deviation = statistics_of(scaling)
+    np.savez(folder / HEAD_FILE, **{_MEAN: mean, _DEVIATION: deviation, _LAYER: np.frombuffer(layer.encode(), np.uint8)})
     return HEAD_FILE
 
 
@@ -53,19 +51,16 @@ def load_finetuned(path: Path) -> Callable[[list[np.ndarray]], np.ndarray]:
         InputError: the file or the model beside it is not one that this version can read, or torch is not there.
     """
     try:
-        from safetensors import safe_open
-
         from ser_embed.finetuning.scoring import load_scoring_function
     except ImportError as error:
         raise InputError(
             f"a fine-tuned run needs {error.name} to score; install it with: pip install 'twostage-ser[embed]'"
         ) from error
-    with input_error_on_head(path), safe_open(path, "numpy") as file:
-        layer = file.metadata()[_LAYER]
-        mean, deviation = file.get_tensor(_MEAN), file.get_tensor(_DEVIATION)
-        expect(
-            mean.ndim == 2 and len(mean) == 1 and mean.shape == deviation.shape, "statistics of one layer", mean.shape
-        )
+    with input_error_on_head(path):
+        arrays = read_arrays(path)
+        mean, deviation, layer = arrays[_MEAN], arrays[_DEVIATION], arrays[_LAYER].tobytes().decode("ascii")
+        is_one_layer = mean.ndim == 2 and len(mean) == 1 and mean.shape == deviation.shape
+        expect(is_one_layer, "mean and deviation of one layer", (mean.shape, deviation.shape))
     probabilities = load_scoring_function(path.parent / MODEL, layer)
     return lambda inputs: probabilities(raw_frames(inputs[0], mean, deviation))
 

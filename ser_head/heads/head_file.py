@@ -11,6 +11,7 @@ from typing import Any
 
 from ser_embed.reading import expect, input_error_on_read, is_count, open_archive, parse_json
 
+MODEL = "model"  # the folder beside the file of a head that holds a fine-tuned encoder
 _CONFIG = "config.json"
 _SKOPS_EXPANSION = 100  # a forest's is 8; skops compresses its parts, and some of them are long lists
 # Any number a network is described by, such as the units of a layer, has weights in the file, but for these.

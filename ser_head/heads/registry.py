@@ -131,9 +131,6 @@ class SklearnHeadSpec(HeadSpec):
         return SklearnHead(KINDS[self.kind], seed, power_transform)
 
 
-MODEL = "model"  # the folder beside a head's file that holds a fine-tuned encoder
-
-
 def _attention(frames: Any, mask: Any, _: float, seeds: Iterator[int]) -> Any:
     from ser_head.heads.layers import attentive_statistics_pooling
 
@@ -217,4 +214,4 @@ def _load_finetuned(path: Path) -> Callable[[list[np.ndarray]], np.ndarray]:
     return load_finetuned(path)
 
 
-_LOADERS = {".keras": _load_keras, ".skops": _load_sklearn, ".safetensors": _load_finetuned}
+_LOADERS = {".keras": _load_keras, ".skops": _load_sklearn, ".npz": _load_finetuned}

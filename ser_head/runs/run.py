@@ -24,7 +24,8 @@ from ser_embed.reading import expect, input_error_on_read, path_inside
 from ser_embed.spec import EmbeddingSpec
 from ser_head.config.registry import read_config
 from ser_head.data.frames import average_neighbours, pad_frames
-from ser_head.heads.registry import HEADS, MODEL, load_predict
+from ser_head.heads.head_file import MODEL
+from ser_head.heads.registry import HEADS, load_predict
 from ser_head.runs.document import DIGESTS, RUN_FILE, read_document, require_unchanged, shown
 from ser_head.runs.location import is_shipped, profiles_of
 from ser_head.scoring.scorer import Predict, Scorer, ScoringRequest

@@ -15,7 +15,7 @@ from ser_embed.files import digest_of
 from ser_head.config.finetuning import FinetuneConfig
 from ser_head.data.dataset import Dataset
 from ser_head.heads.finetuned import raw_frames, save_finetuned, statistics_of
-from ser_head.heads.registry import MODEL
+from ser_head.heads.head_file import MODEL
 from ser_head.training.base import FitResult, OnEpoch
 from ser_head.training.fold import Fold
 
