@@ -4,13 +4,15 @@ import dataclasses
 from pathlib import Path
 from typing import Any, ClassVar
 
+from ser_embed.errors import InputError
 from ser_embed.options import option, require
 from ser_head.config.experiment import ExperimentConfig, as_names
 from ser_head.config.presets import FINETUNING_PRESETS, find_preset
 from ser_head.heads.registry import HEADS
 
 CACHE = Path("embeddings") / "frames"
-BASELINES = (*(name for name, spec in HEADS.items() if spec.takes_vectors), "none")
+NONE = "none"  # of --cache and --baseline
+BASELINES = (*(name for name, spec in HEADS.items() if spec.takes_vectors), NONE)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -119,6 +121,8 @@ class FinetuneConfig(ExperimentConfig):
         self._check_unfreeze()
         if self.augment_copies is not None:
             require(bool(self.augment), "augment_copies", "given with --augment", self.augment_copies)
+        if str(self.cache) == NONE and self.jobs > 1:
+            raise InputError(f"--jobs {self.jobs} needs frames that are cached; leave out --cache none")
 
     def _check_unfreeze(self) -> None:
         from ser_embed.finetuning.unfreeze import Unfreeze

@@ -7,6 +7,7 @@ holds mean and deviation to undo that.
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -28,7 +29,8 @@ def save_finetuned(folder: Path, layer: str, scaling: Scaling) -> str:
         scaling: what standardises frames.
     """
     mean, deviation = statistics_of(scaling)
-    np.savez(folder / HEAD_FILE, **{_MEAN: mean, _DEVIATION: deviation, _LAYER: np.frombuffer(layer.encode(), np.uint8)})
+    arrays: dict[str, Any] = {_MEAN: mean, _DEVIATION: deviation, _LAYER: np.frombuffer(layer.encode(), np.uint8)}
+    np.savez(folder / HEAD_FILE, **arrays)
     return HEAD_FILE
 
 

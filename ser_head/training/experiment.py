@@ -2,6 +2,7 @@
 
 import json
 import platform
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from importlib.metadata import version
 from pathlib import Path
@@ -35,7 +36,9 @@ from ser_head.training.parallel import FoldJob, run_folds
 from ser_head.training.plan import Plan, choose_clips, find_store, make_plan
 
 
-def run_experiment(config: ExperimentConfig, baseline: TrainConfig | None = None) -> Path:
+def run_experiment(
+    config: ExperimentConfig, baseline: TrainConfig | None = None, open_store: Callable[[Path], Store] = Store
+) -> Path:
     """Train as `config` says, write the run and its report; return its folder.
 
     The report is made from the store that was open while training, even if the file has been replaced since.
@@ -43,6 +46,7 @@ def run_experiment(config: ExperimentConfig, baseline: TrainConfig | None = None
     Args:
         config: what is trained.
         baseline: what is trained beside it, in the same folds, as a run inside the run.
+        open_store: opens the config's store.
 
     Raises:
         InputError: the store, or what is asked of it, cannot be worked with; nothing is written.
@@ -52,7 +56,7 @@ def run_experiment(config: ExperimentConfig, baseline: TrainConfig | None = None
     if isinstance(config, TrainConfig) and HEADS[config.head].combines_runs:
         config, members = plan_ensemble(config)
     config = config.replaced(store=config.store or find_store())
-    with Store(config.store or "") as store:
+    with open_store(config.store or Path()) as store:
         if isinstance(config, TrainConfig) and members:
             return _write_combined(store, config, members)
         return _write_trained(store, config, baseline)

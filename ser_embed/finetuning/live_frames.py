@@ -1,0 +1,69 @@
+"""Frames that are computed whenever they are asked for, where no store of them is to be written.
+
+It is a store whose clips are on disk and whose frames are not: the table of clips is that of a store of vectors, one
+per clip, which is a thousandth of the size. A training step then runs the whole model, the frozen layers by
+`ser_embed.encoders.kernels`, without gradients.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ser_embed.audio.decode import AudioPreprocessing, load_clip
+from ser_embed.encoders.base import Encoder
+from ser_embed.errors import ClipError, InputError
+from ser_embed.extraction.copies import CopyRecipe
+from ser_embed.spec import RATE_HZ
+from ser_embed.store.reader import Store
+
+
+class LiveFrames(Store):
+    """A store of vectors that gives frames.
+
+    Attributes:
+        spec: what the frames are.
+        layers: name of their layer.
+    """
+
+    def __init__(self, path: Path, encoder: Encoder, num_frames: Callable[[int], int], data: Path, recipes: Mapping[str, CopyRecipe]) -> None:
+        """Open the store at `path`.
+
+        Args:
+            path: a store of the same clips, one vector each.
+            encoder: of one layer, with frames pooling.
+            num_frames: returns the number of frames of so many samples at 16 kHz.
+            data: folder that the paths of the clips are relative to.
+            recipes: of the augmented copies among the clips, by utterance_id.
+
+        Raises:
+            InputError: there is no such store.
+        """
+        super().__init__(path)
+        self.spec, self.layers = encoder.spec, encoder.spec.layers
+        self._encoder, self._num_frames, self._data, self._recipes = encoder, num_frames, data, recipes
+
+    @cached_property
+    def utterances(self) -> pd.DataFrame:
+        """The manifest, with the number of frames of each clip as its length has it; resampling may change that by one."""
+        table = self.table(self.columns)
+        num_samples = np.round(table["duration_s"].to_numpy(np.float64) * RATE_HZ).astype(int).tolist()
+        counts = np.array([max(1, self._num_frames(samples)) for samples in num_samples], np.float64)
+        return table.assign(frame_start=np.cumsum(counts) - counts, frame_count=counts)
+
+    def read_clip(self, row: int) -> np.ndarray:
+        """Compute the frames of a clip, float32 (frames, 1, width).
+
+        Raises:
+            InputError: it can no longer be read.
+        """
+        clip = self.utterances.iloc[row]
+        recipe = self._recipes.get(clip["utterance_id"])
+        make = None if recipe is None else lambda waveform: recipe.make(waveform, self._data)
+        try:
+            waveform, _ = load_clip(self._data / clip["path"], AudioPreprocessing(), make)
+        except ClipError as error:
+            raise InputError(f"{clip['path']} can no longer be read: {error}") from error
+        return self._encoder.encode([waveform])()[0]
