@@ -15,8 +15,7 @@ A new augmentation is one entry of `AUGMENTATIONS`.
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -187,48 +186,44 @@ def _compress(sound: Sound, codec: str, compression: float) -> np.ndarray:
     return compress(sound.waveform, codec, compression) if codec in CODECS else effects.pass_telephone(sound.waveform)
 
 
-AUGMENTATIONS: Mapping[str, Augmentation] = MappingProxyType(
-    {
-        "pitch": Augmentation(
-            "pitch and formants moved by up to 2 semitones", lambda rng: {"semitones": rng.uniform(-2, 2)}, _shift
-        ),
-        "stretch": Augmentation(
-            "duration times 0.85 to 1.15", lambda rng: {"factor": rng.uniform(0.85, 1.15)}, _stretch
-        ),
-        "reverb": Augmentation(
-            "a room whose echoes decay by 60 dB in 0.15 to 0.8 s, 0 to 15 dB below the direct sound",
-            lambda rng: {"decay_s": rng.uniform(0.15, 0.8), "echo_db": rng.uniform(-15, 0)},
-            _reverberate,
-        ),
-        "noise": Augmentation(
-            "white or pink noise, or babble, 5 to 30 dB below the speech",
-            lambda rng: {"colour": str(rng.choice([*_COLOURS, BABBLE])), "snr_db": rng.uniform(5, 30)},
-            _add_noise,
-        ),
-        "band": Augmentation(
-            "a microphone that passes 20-300 Hz to 2.5-8 kHz, with a tilt of up to 4 dB per octave",
-            lambda rng: {
-                "low_hz": _log_uniform(rng, 20, 300),
-                "high_hz": _log_uniform(rng, 2_500, 8_000),
-                "tilt_db": rng.uniform(-4, 4),
-            },
-            lambda sound, **band: effects.filter_band(sound.waveform, **band),
-        ),
-        "gain": Augmentation(
-            "a level 12 dB lower to 6 dB higher", lambda rng: {"gain_db": rng.uniform(-12, 6)}, _change_level
-        ),
-        "clipping": Augmentation(
-            "peaks clipped at 1.5 to 5 times the RMS",
-            lambda rng: {"limit": rng.uniform(1.5, 5)},
-            lambda sound, limit: effects.clip_peaks(sound.waveform, limit),
-        ),
-        "codec": Augmentation(
-            "mp3, opus or a telephone line (G.711)",
-            lambda rng: {"codec": str(rng.choice(["mp3", "opus", "g711"])), "compression": rng.uniform(0.3, 0.9)},
-            _compress,
-        ),
-    }
-)
+AUGMENTATIONS: dict[str, Augmentation] = {
+    "pitch": Augmentation(
+        "pitch and formants moved by up to 2 semitones", lambda rng: {"semitones": rng.uniform(-2, 2)}, _shift
+    ),
+    "stretch": Augmentation("duration times 0.85 to 1.15", lambda rng: {"factor": rng.uniform(0.85, 1.15)}, _stretch),
+    "reverb": Augmentation(
+        "a room whose echoes decay by 60 dB in 0.15 to 0.8 s, 0 to 15 dB below the direct sound",
+        lambda rng: {"decay_s": rng.uniform(0.15, 0.8), "echo_db": rng.uniform(-15, 0)},
+        _reverberate,
+    ),
+    "noise": Augmentation(
+        "white or pink noise, or babble, 5 to 30 dB below the speech",
+        lambda rng: {"colour": str(rng.choice([*_COLOURS, BABBLE])), "snr_db": rng.uniform(5, 30)},
+        _add_noise,
+    ),
+    "band": Augmentation(
+        "a microphone that passes 20-300 Hz to 2.5-8 kHz, with a tilt of up to 4 dB per octave",
+        lambda rng: {
+            "low_hz": _log_uniform(rng, 20, 300),
+            "high_hz": _log_uniform(rng, 2_500, 8_000),
+            "tilt_db": rng.uniform(-4, 4),
+        },
+        lambda sound, **band: effects.filter_band(sound.waveform, **band),
+    ),
+    "gain": Augmentation(
+        "a level 12 dB lower to 6 dB higher", lambda rng: {"gain_db": rng.uniform(-12, 6)}, _change_level
+    ),
+    "clipping": Augmentation(
+        "peaks clipped at 1.5 to 5 times the RMS",
+        lambda rng: {"limit": rng.uniform(1.5, 5)},
+        lambda sound, limit: effects.clip_peaks(sound.waveform, limit),
+    ),
+    "codec": Augmentation(
+        "mp3, opus or a telephone line (G.711)",
+        lambda rng: {"codec": str(rng.choice(["mp3", "opus", "g711"])), "compression": rng.uniform(0.3, 0.9)},
+        _compress,
+    ),
+}
 
 
 def augment_batch(rng: np.random.Generator, waveforms: np.ndarray, probability: float) -> np.ndarray:

@@ -147,7 +147,7 @@ def _extract_into(
     speakers = stored_speakers(Path(config.model), encoder.spec.layers, encoder.spec.width)
     if config.force or not (old_stores and is_up_to_date(store_path, clips, all_unreadable, speakers)):
         training = EncoderTraining(speakers, training_clips)
-        write_merged(store_path, encoder.spec, _software(config.data), clips, all_unreadable, training)
+        write_merged(store_path, encoder.spec, _software(config), clips, all_unreadable, training)
     parts.remove()
     is_readable = ~clips["utterance_id"].isin(unreadable["utterance_id"])
     is_readable &= ~recordings_of(clips).isin(unreadable["utterance_id"])
@@ -323,11 +323,17 @@ def _is_removed_from_corpora(scan: Scan, clips: pd.DataFrame) -> pd.Series:
     return is_of_this_run & ~recordings_of(clips).isin(scan.manifest["utterance_id"])
 
 
-def _software(data: Path) -> dict[str, Any]:
+def _software(config: ExtractConfig) -> dict[str, Any]:
     """Return the installed versions of what the vectors depend on, and the absolute path of the data folder."""
-    packages = ("numpy", "torch", "transformers", "soundfile", "soxr", "librosa", "opensmile")
+    packages = ["numpy", "torch", "transformers", "soundfile", "soxr", "librosa", "opensmile"]
+    packages += ["scipy", "python-stretch"] if config.augment else []
     versions = {}
     for package in packages:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions[package] = importlib.metadata.version(package)
-    return {"twostage-ser": __version__, "python": platform.python_version(), **versions, "data": str(data.resolve())}
+    return {
+        "twostage-ser": __version__,
+        "python": platform.python_version(),
+        **versions,
+        "data": str(config.data.resolve()),
+    }

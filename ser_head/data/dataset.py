@@ -15,6 +15,7 @@ import pandas as pd
 from ser_embed.errors import InputError
 from ser_embed.manifest import EMOTIONS
 from ser_embed.store.reader import Store
+from ser_head.data.copies import recording_rows
 from ser_head.data.frames import average_neighbours, pad_frames
 
 EMOTION, VOTES = "emotion", "votes"
@@ -38,6 +39,9 @@ class Dataset:
             or float32 (clips, 1), the number.
         speakers: speaker of each clip, "" where unknown, (clips,).
         corpora: corpus of each clip, (clips,).
+        recordings: recording of each clip, as a position: the clip itself, or what it is an augmented copy of; int64
+            (clips,).
+        left_out: utterance_ids of the copies whose recording is not among the clips; they are not either.
     """
 
     def __init__(
@@ -76,6 +80,9 @@ class Dataset:
         chosen = _has_target(store, clips, target, corpora)
         if shared and target in (EMOTION, VOTES):
             chosen &= clips["emotion"].isin(shared_emotions(clips[chosen]))
+        has_recording = _has_recording(clips, chosen)
+        self.left_out = tuple(clips["utterance_id"][chosen & ~has_recording])
+        chosen &= has_recording
         self._rows = np.flatnonzero(chosen)
         self._frame_step = frame_step
         self._memory_bytes = memory_bytes
@@ -91,6 +98,7 @@ class Dataset:
             self.desired = self.clips[[target]].to_numpy(np.float32)
         self.speakers = self.clips["speaker"].to_numpy(object)
         self.corpora = self.clips["corpus"].to_numpy(object)
+        self.recordings = recording_rows(self.clips)
 
     @property
     def speaker_vectors(self) -> dict[str, np.ndarray]:
@@ -98,8 +106,21 @@ class Dataset:
         return {name: vector[self.layers] for name, vector in self.store.speaker_vectors.items()}
 
     def __len__(self) -> int:
-        """Return the number of clips."""
+        """Return the number of clips, copies included."""
         return len(self._rows)
+
+    @cached_property
+    def num_copies(self) -> int:
+        """Number of clips that are augmented copies."""
+        return int(np.sum(self.recordings != np.arange(len(self))))
+
+    def with_copies(self, indices: np.ndarray) -> np.ndarray:
+        """Return recordings with all their copies, ascending; without copies in the dataset, `indices` as they are."""
+        return np.flatnonzero(np.isin(self.recordings, indices)) if self.num_copies else indices
+
+    def without_copies(self, indices: np.ndarray) -> np.ndarray:
+        """Return the recordings among `indices`, in that order."""
+        return indices[self.recordings[indices] == indices]
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -159,6 +180,12 @@ class Dataset:
             indices = np.concatenate([runs[index] for index in random.permutation(len(runs))])
         clips_per_window = max(1, WINDOW_BYTES // self._clip_bytes)
         yield from np.array_split(indices, -(-len(indices) // clips_per_window))
+
+
+def _has_recording(clips: pd.DataFrame, chosen: pd.Series) -> np.ndarray:
+    """Return which clips are recordings, or copies of recordings among the chosen clips, bool (clips,)."""
+    rows = recording_rows(clips)
+    return (rows >= 0) & chosen.to_numpy(bool)[rows]
 
 
 def _has_target(store: Store, clips: pd.DataFrame, target: str, corpora: Sequence[str]) -> pd.Series:

@@ -5,8 +5,8 @@ A test clip leaks if one of these is among the clips that its fold trains on or 
 - `speaker`: another clip of the same person;
 - `bytes`: the same file (the manifest's `digest`);
 - `audio`: the same decoded samples (`audio_digest`);
-- `augmented`: an augmented copy of the clip, the clip it is a copy of, or another copy of that one. The manifest names
-  the source in the column `augmented_from`, an utterance_id, "" for a recording;
+- `augmented`: an augmented copy of the clip, the clip it is a copy of, or another copy of that one; see
+  `ser_head.data.copies`. Copies go where their recording goes, so that this says whether they did;
 - `sentence`: a clip of the same words (`sentence`).
 
 Clips without a value, or all clips where the manifest has no such column, cannot be audited for it and are counted as
@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 from ser_embed.errors import InputError
-from ser_embed.manifest import AUGMENTED_FROM
+from ser_head.data.copies import recording_names
 from ser_head.data.splits import Protocol, Split
 
 SPEAKER = "speaker"
@@ -34,7 +34,7 @@ class Finding:
     Attributes:
         clips: number of test clips that share it, each counted in the fold that tests it.
         tested: number of test clips of all folds.
-        unknown: number of clips of the dataset without a value.
+        unknown: number of recordings of the dataset without a value.
         example: a test clip and a training or validation clip of its fold that share it; None if there are none.
     """
 
@@ -78,16 +78,17 @@ def audit(clips: pd.DataFrame, splits: Sequence[Split]) -> Audit:
         splits: the folds, as positions in `clips`.
     """
     names = clips["utterance_id"].to_numpy(object)
+    recordings = recording_names(clips)
     audio = _column(clips, "audio_digest")
     values_by_kind = {
         SPEAKER: _column(clips, "speaker"),
         "bytes": _column(clips, "digest"),
         "audio": audio,
-        "augmented": _recordings(clips),
+        "augmented": recordings,
         "sentence": _column(clips, "sentence"),
     }
     return Audit(
-        {kind: _compare(values, names, splits) for kind, values in values_by_kind.items()},
+        {kind: _compare(values, names, splits, names == recordings) for kind, values in values_by_kind.items()},
         _duplicates(names, np.where(audio == "", values_by_kind["bytes"], audio)),
     )
 
@@ -115,27 +116,14 @@ def _column(clips: pd.DataFrame, name: str) -> np.ndarray:
     return clips[name].to_numpy(object) if name in clips else np.full(len(clips), "", object)
 
 
-def _recordings(clips: pd.DataFrame) -> np.ndarray:
-    """Return the recording behind each clip, object (clips,): through copies of copies, or the clip itself."""
-    sources = dict(zip(clips["utterance_id"], _column(clips, AUGMENTED_FROM), strict=True))
-
-    def recording(name: str) -> str:
-        seen = set()
-        while sources.get(name) and name not in seen:
-            seen.add(name)
-            name = sources[name]
-        return min(seen) if name in seen else name  # copies in a circle have no recording: any one name will do
-
-    return np.array([recording(name) for name in clips["utterance_id"]], dtype=object)
-
-
-def _compare(values: np.ndarray, names: np.ndarray, splits: Sequence[Split]) -> Finding:
+def _compare(values: np.ndarray, names: np.ndarray, splits: Sequence[Split], is_recording: np.ndarray) -> Finding:
     """Find test clips whose value occurs among the training and validation clips of their fold.
 
     Args:
         values: what may be shared, object (clips,), "" where unknown.
         names: utterance_id of each clip, (clips,).
         splits: the folds.
+        is_recording: which clips are no augmented copies, bool (clips,): of these, those without a value are counted.
     """
     codes = pd.factorize(values)[0]
     codes[values == ""] = -1
@@ -148,7 +136,7 @@ def _compare(values: np.ndarray, names: np.ndarray, splits: Sequence[Split]) -> 
         if len(leaks) and example is None:
             source = seen[np.flatnonzero(codes[seen] == codes[leaks[0]])[0]]
             example = (str(names[leaks[0]]), str(names[source]))
-    return Finding(count, sum(len(split.test) for split in splits), int(np.sum(codes < 0)), example)
+    return Finding(count, sum(len(split.test) for split in splits), int(np.sum(is_recording & (codes < 0))), example)
 
 
 def _duplicates(names: np.ndarray, audio: np.ndarray) -> tuple[tuple[str, ...], ...]:

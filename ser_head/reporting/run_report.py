@@ -12,6 +12,7 @@ import pandas as pd
 
 from ser_embed.files import atomic_write
 from ser_embed.store.reader import Store
+from ser_head.data.copies import recording_rows
 from ser_head.heads.registry import HEADS
 from ser_head.personalization.conditions import CLOSED, ENROLLED, PLAIN, TRANSDUCTIVE, UNKNOWN
 from ser_head.personalization.methods import METHODS
@@ -65,7 +66,7 @@ def write_report(run: str | Path, store: Store, name: str | None = None) -> Path
 
 
 def used_clips(results: RunResults, store: Store) -> pd.DataFrame:
-    """Select the clips of the store that the run used.
+    """Select the recordings of the store that the run used.
 
     Args:
         results: the run.
@@ -81,6 +82,7 @@ def used_clips(results: RunResults, store: Store) -> pd.DataFrame:
         used &= clips["corpus"].isin(results.chosen_corpora)
     tested = clips["utterance_id"].isin(set(results.tested["utterance_id"]))
     validated = clips["utterance_id"].isin(results.validated)
+    used &= recording_rows(clips) == np.arange(len(clips))  # what a report shows are recordings
     return clips.assign(part=np.select([tested, validated], ["test", "validation"], "training"))[used]
 
 

@@ -46,7 +46,8 @@ def conditions_of(data: Dataset, fold: Fold, methods: Sequence[str]) -> Iterator
     honest = {condition for name in methods for condition in METHODS[name].conditions}
     named_clips = test_clips[speakers[test_clips] != ""]
     if CLOSED in honest:
-        yield CLOSED, known_speaker_sessions(speakers, test_clips[in_training], fold.split.train)
+        train = data.without_copies(fold.split.train)
+        yield CLOSED, known_speaker_sessions(speakers, test_clips[in_training], train)
     if UNKNOWN in honest:
         yield UNKNOWN, unknown_sessions(data, test_clips)
     for size in SIZES if ENROLLED in honest else ():

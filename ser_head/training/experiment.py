@@ -198,7 +198,8 @@ def _about(
         "spec": json.loads(data.store.spec.to_json()),
         "labels": list(data.labels),
         "layers": [data.store.layers[layer] for layer in data.layers],
-        "clips": len(data),
+        "clips": len(data) - data.num_copies,
+        **({"copies": data.num_copies} if data.num_copies else {}),
         **({"folds": folds} if whole is None else {"folds": [whole], TESTED_FOLDS: folds}),
         "versions": {
             "python": platform.python_version(),

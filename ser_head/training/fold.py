@@ -27,7 +27,7 @@ class Fold:
     Attributes:
         split: positions of the training, validation and test clips.
         scaling: mean and variance of the training vectors, or of each corpus; see `ser_head.data.scaling`.
-        class_weights: weight of each class in the loss, float32 (classes,).
+        class_weights: weight of each class in the loss, float32 (classes,), by the clips trained on, copies included.
         personalizer: applies the head's personalisation methods.
         training_personalizer: the same for training clips; where the config augments, their speakers are also
             normalised as if they were enrolled.
@@ -55,6 +55,9 @@ def prepare_fold(
 ) -> Fold:
     """Measure scaling, class weights and speakers on the training clips of a split; every class has some.
 
+    All but class weights are measured on recordings alone: what is scored later are recordings, and augmented copies
+    would shift means and widen deviations.
+
     Args:
         data: the clips of all folds.
         split: the fold's clips.
@@ -62,12 +65,13 @@ def prepare_fold(
         table_rows: rows of a personalised network's speaker table, where it has more than this fold needs.
         seed: of this fold's random choices; None for the config's.
     """
-    scaling = fit_alignment(data, split, config.normalization)
+    recordings = replace(split, train=data.without_copies(split.train))
+    scaling = fit_alignment(data, recordings, config.normalization)
     counts = np.bincount(data.targets[split.train], minlength=data.desired.shape[1])
     class_weights = (len(split.train) / (len(counts) * counts)) ** config.balance
     training_methods = _training_methods(config, config.personalized)
     # Heads on frames know no speakers: they have no methods, and one vector per clip is what these statistics need.
-    measured_clips = split.train if training_methods else split.train[:0]
+    measured_clips = recordings.train if training_methods else split.train[:0]
     training_speakers = _measure_speakers(data, measured_clips, scaling)
     pretrained = _pretrained_vectors(data, scaling, config)
     known_speakers = training_speakers if config.personalized else training_speakers.without_speakers()
@@ -77,8 +81,8 @@ def prepare_fold(
         class_weights.astype(np.float32),
         Personalizer(config.personalized, known_speakers, table_rows, pretrained),
         Personalizer(training_methods, training_speakers, table_rows, pretrained),
-        _fit_power_transform(data, split.train, scaling) if config.power_transformed else None,
-        _number_moments(data, split),
+        _fit_power_transform(data, recordings.train, scaling) if config.power_transformed else None,
+        _number_moments(data, recordings),
         config.seed if seed is None else seed,
     )
 

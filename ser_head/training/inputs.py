@@ -35,7 +35,8 @@ class InputBuilder:
         Args:
             data: the clips of all folds.
             fold: its scaling is applied.
-            sessions: every clip that will be asked for is scored in one of them; none where no method changes inputs.
+            sessions: every recording that will be asked for is scored in one of them, and so are its augmented copies;
+                none where no method changes inputs.
             personalizer: applies the personalisation methods.
             training: whether a speaker with enrolled clips has its own row in the speaker table.
         """
@@ -51,7 +52,7 @@ class InputBuilder:
         vectors = self._fold.scaling.read(self._data, clips)
         if not self._sessions:
             return [vectors]
-        numbers, state_of = np.unique(self._session_of[clips], return_inverse=True)
+        numbers, state_of = np.unique(self._session_of[self._data.recordings[clips]], return_inverse=True)
         return self._personalizer.inputs(vectors, [self._state(number) for number in numbers.tolist()], state_of)
 
     def outputs(self, predict: Callable[[list[np.ndarray]], np.ndarray], clips: np.ndarray) -> np.ndarray:
@@ -85,7 +86,8 @@ def training_inputs(data: Dataset, fold: Fold, clips: np.ndarray, random: np.ran
         random: draws groups and enrolments.
     """
     changes_inputs = fold.training_personalizer.changes_inputs
-    sessions = training_sessions(data.speakers, clips, random) if changes_inputs else []
+    recordings = data.without_copies(clips)  # nobody enrols with copies
+    sessions = training_sessions(data.speakers, recordings, random) if changes_inputs else []
     return InputBuilder(data, fold, sessions, fold.training_personalizer, training=True)
 
 
@@ -104,7 +106,7 @@ def validation_inputs(
         return [InputBuilder(data, fold, [], personalizer)]
     clips = fold.split.validation
     trains_too = np.isin(data.speakers[clips], personalizer.training_speakers.names) & bool(fold.personalizer.methods)
-    known = known_speaker_sessions(data.speakers, clips[trains_too], fold.split.train)
+    known = known_speaker_sessions(data.speakers, clips[trains_too], data.without_copies(fold.split.train))
     return [
         InputBuilder(
             data, fold, [*known, *enrollment_sessions(data.speakers, clips[~trains_too], size, random)], personalizer

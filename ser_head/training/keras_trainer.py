@@ -101,7 +101,7 @@ class KerasTrainer:
 
     def refit(self, fold: Fold, result: FitResult, on_epoch: OnEpoch) -> None:
         """Train again on training and validation clips; scaling, speakers and class weights stay as they were."""
-        both = np.union1d(fold.split.train, fold.split.validation)
+        both = self._data.with_copies(np.union1d(fold.split.train, fold.split.validation))
         whole = dataclasses.replace(fold, split=dataclasses.replace(fold.split, train=both))
         random = self._start(fold)
         average = WeightAverage(self.network, self.config.averaging)

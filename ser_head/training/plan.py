@@ -1,5 +1,9 @@
-"""Training plan: the clips a config chooses, how they are split, and whether that is honest."""
+"""Training plan: the clips a config chooses, how they are split, and whether that is honest.
 
+Recordings are split; the augmented copies of those trained on are trained on too, the others are not used.
+"""
+
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +21,7 @@ from ser_head.heads.registry import HEADS
 from ser_head.personalization.methods import METHODS
 
 STORES = Path("embeddings")
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -86,6 +91,12 @@ def make_plan(data: Dataset, config: ExperimentConfig) -> Plan:
                 f"--personalized {name} needs the vectors of a model pre-trained with --speaker-embeddings, its output "
                 f"among the layers; {data.store.path} knows no speakers of it"
             )
+    if data.left_out:
+        logger.warning(
+            "%d augmented copies are left out: their recording is not among the clips, such as that of %s",
+            len(data.left_out),
+            data.left_out[0],
+        )
     with_groups(data.clips, data.clips, config.by)  # a missing column is told before the training
     splits = {seed: _splits(data, replace(config, seed=seed)) for seed in config.all_seeds}
     audits = {seed: audit(data.clips, seed_splits) for seed, seed_splits in splits.items()}
@@ -95,9 +106,11 @@ def make_plan(data: Dataset, config: ExperimentConfig) -> Plan:
 
 
 def _splits(data: Dataset, config: ExperimentConfig) -> list[Split]:
-    clips = ClipMetadata(data.speakers, data.clips["corpus"].to_numpy(object), data.targets)
+    recordings = data.without_copies(np.arange(len(data)))
+    clips = ClipMetadata(data.speakers[recordings], data.corpora[recordings], data.targets[recordings])
     try:
         splits = make_splits(Protocol.parse(config.protocol), clips, config.split, config.seed)
+        splits = [_with_training_copies(split, data, recordings) for split in splits]
     except InputError as error:
         raise InputError(f"{data.store.path}: {error}") from error
     for split in splits:
@@ -113,8 +126,20 @@ def _splits(data: Dataset, config: ExperimentConfig) -> list[Split]:
     return splits
 
 
+def _with_training_copies(split: Split, data: Dataset, recordings: np.ndarray) -> Split:
+    """Return a split of the recordings as one of the dataset, with the copies of training clips.
+
+    Args:
+        split: positions among the recordings.
+        data: the clips, recordings and copies.
+        recordings: position of each recording in the dataset.
+    """
+    train = data.with_copies(recordings[split.train])
+    return Split(split.fold, train, recordings[split.validation], recordings[split.test])
+
+
 def _class_size(data: Dataset, target: int) -> str:
     """Return a class with its numbers of clips and speakers."""
-    clips = data.targets == target
+    clips = (data.targets == target) & (data.recordings == np.arange(len(data)))
     num_speakers = len(set(data.speakers[clips]) - {""})
     return f"{data.labels[target]} (clips in all: {clips.sum()}, their speakers: {num_speakers})"

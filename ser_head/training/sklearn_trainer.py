@@ -38,7 +38,7 @@ class SklearnTrainer:
 
     def refit(self, fold: Fold, result: FitResult, on_epoch: OnEpoch) -> None:
         """Learn from training and validation clips."""
-        self._learn(fold, np.union1d(fold.split.train, fold.split.validation))
+        self._learn(fold, self._data.with_copies(np.union1d(fold.split.train, fold.split.validation)))
 
     def predict(self, inputs: list[np.ndarray]) -> np.ndarray:
         """Return probabilities, float32 (clips, classes)."""

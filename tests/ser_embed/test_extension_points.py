@@ -1,4 +1,4 @@
-"""Extension points of stage 1: a corpus and an encoder family registered from outside, used end to end."""
+"""Extension points of stage 1: a corpus, an encoder family, an augmentation from outside, used end to end."""
 
 import re
 from pathlib import Path, PurePosixPath
@@ -8,6 +8,7 @@ import pytest
 import soundfile
 
 import ser_embed
+from ser_embed.audio.augmentation import AUGMENTATIONS, Augmentation
 from ser_embed.corpora.base import Corpus
 from ser_embed.corpora.registry import CORPORA
 from ser_embed.encoders.base import EncoderOptions
@@ -72,3 +73,15 @@ def test_a_corpus_and_an_encoder_family_are_one_entry_each(
         assert clips["speaker"].tolist() == ["mine/ann", "mine/ann", "mine/bob", "mine/bob"]
         assert clips["emotion"].tolist() == ["happy", "angry", "happy", "angry"]
         assert (np.diff(store.read(range(4))[:, 0, 0]) > 0).all()  # louder and louder
+
+
+def test_an_augmentation_is_one_entry(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(CORPORA, "mine", CORPUS)
+    monkeypatch.setitem(FAMILIES, "level", EncoderFamily(("level",), lambda model: model == "level", level_encoder))
+    halving = Augmentation("half", lambda rng: {"factor": 0.5}, lambda sound, factor: factor * sound.waveform)
+    monkeypatch.setitem(AUGMENTATIONS, "half", halving)
+    report = ser_embed.extract("level", data=data, store=tmp_path / "level.h5", augment="half")
+    assert (report.clips, report.copies) == (8, 4)
+    with ser_embed.Store(report.store) as store:
+        levels = store.read(range(8))[:, 0, 0]
+    np.testing.assert_allclose(levels[1::2], levels[::2] / 4, rtol=1e-5)
