@@ -9,6 +9,8 @@ A test clip leaks if one of these is among the clips that its fold trains on or 
   the source in the column `augmented_from`, an utterance_id, "" for a recording;
 - `sentence`: a clip of the same words (`sentence`).
 
+It also leaks if the encoder was fine-tuned on it or on its speaker (`encoder`), see `ser_head.data.encoder_leakage`.
+
 Clips without a value, or all clips where the manifest has no such column, cannot be audited for it and are counted as
 unknown.
 """
@@ -21,6 +23,7 @@ import numpy as np
 import pandas as pd
 
 from ser_embed.errors import InputError
+from ser_head.data.encoder_leakage import ENCODER, EncoderFinding, audit_encoder
 from ser_head.data.splits import Protocol, Split
 
 SOURCE = "augmented_from"
@@ -51,10 +54,12 @@ class Audit:
     Attributes:
         findings: by what is shared: speaker, bytes, audio, augmented, sentence.
         duplicates: groups of clips of the dataset with the same audio, in whichever parts of the splits.
+        encoder: what the encoder was fine-tuned on; None if it has learned from no label.
     """
 
     findings: dict[str, Finding]
     duplicates: tuple[tuple[str, ...], ...]
+    encoder: EncoderFinding | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the audit in the form that metrics.json stores."""
@@ -66,29 +71,33 @@ class Audit:
             }
             for name, finding in self.findings.items()
         }
+        if self.encoder is not None:
+            findings[ENCODER] = self.encoder.to_dict()
         example = list(self.duplicates[0]) if self.duplicates else None
         return {**findings, "duplicates": {"clips": sum(map(len, self.duplicates)), "example": example}}
 
 
-def audit(clips: pd.DataFrame, splits: Sequence[Split]) -> Audit:
-    """Compare the test clips of each fold with its training and validation clips.
+def audit(clips: pd.DataFrame, splits: Sequence[Split], training_clips: pd.DataFrame | None = None) -> Audit:
+    """Compare the test clips of each fold with its training and validation clips, and with those of the encoder.
 
     Args:
         clips: manifest rows of the dataset, (clips,).
         splits: the folds, as positions in `clips`.
+        training_clips: those that the encoder was fine-tuned on; None or none where it has learned from no label.
     """
     names = clips["utterance_id"].to_numpy(object)
-    audio = _column(clips, "audio_digest")
+    audio, recordings = _column(clips, "audio_digest"), _recordings(clips)
     values_by_kind = {
         SPEAKER: _column(clips, "speaker"),
         "bytes": _column(clips, "digest"),
         "audio": audio,
-        "augmented": _recordings(clips),
+        "augmented": recordings,
         "sentence": _column(clips, "sentence"),
     }
     return Audit(
         {kind: _compare(values, names, splits) for kind, values in values_by_kind.items()},
         _duplicates(names, np.where(audio == "", values_by_kind["bytes"], audio)),
+        None if training_clips is None else audit_encoder(clips, recordings, splits, training_clips),
     )
 
 

@@ -1,6 +1,5 @@
 """Training clips of a fine-tuned encoder: its table, its vectors and spec, and what a store keeps of them."""
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +7,6 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
