@@ -15,7 +15,20 @@ POOLINGS = ("mean", "mean+std", "frames")
 FLOAT32, FLOAT16 = "float32", "float16"
 STORAGES = (FLOAT32, FLOAT16)
 RATE_HZ = 16_000  # every supported encoder was trained on 16 kHz speech
+MODEL_FOLDER = "model"  # of the fine-tuned model in the folder of a run, or of a fold of one
 MIN_SAMPLES = 400  # the receptive field of one HuBERT / Wav2Vec2 frame: 25 ms
+
+
+def tuned_name(folder: str) -> str:
+    """Return a short name of a fine-tuned model: that of its run and fold, if its folder has just `MODEL_FOLDER`.
+
+    >>> tuned_name("runs/emodb/fold_2/model"), tuned_name("runs/emodb/model"), tuned_name("models/mine")
+    ('emodb-fold_2', 'emodb', 'mine')
+    """
+    *parents, name = folder.replace("\\", "/").rstrip("/").split("/")
+    if name != MODEL_FOLDER or not parents or not parents[-1]:
+        return name
+    return "-".join(parents[-2:]) if parents[-1].startswith("fold_") else parents[-1]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +70,9 @@ class EmbeddingSpec:
 
     @property
     def name(self) -> str:
-        """Short name of the model: the last part of its Hub id or folder."""
+        """Short name of the model: the last part of its Hub id or folder, or `tuned_name`."""
+        if self.tuned_on is not None:
+            return tuned_name(self.model)
         return self.model.replace("\\", "/").rstrip("/").rpartition("/")[2]
 
     def to_json(self) -> str:

@@ -33,6 +33,7 @@ def train(**config: Any) -> "TrainResult":
 
 def summary(result: "TrainResult") -> str:
     """Return the figures of a training for people: three lines, and one for each kind of copies among its clips."""
+    from ser_head.data.encoder_leakage import ENCODER
     from ser_head.reporting.text import COPIES, shared_in_words
 
     test, is_disjoint = result.metrics["test"], result.metrics["speaker_disjoint"]
@@ -42,7 +43,7 @@ def summary(result: "TrainResult") -> str:
     kept = "no speaker in both training and test" if is_disjoint else "SPEAKERS SHARED between training and test"
     leakage = result.metrics.get("leakage", {})
     baseline = result.metrics.get("baseline")
-    copies = {kind: leakage[kind] for kind in (*COPIES, "duplicates") if kind in leakage}
+    copies = {kind: leakage[kind] for kind in (*COPIES, ENCODER, "duplicates") if kind in leakage}
     return "\n".join(
         [
             f"{name} {decimal(test[main_figure])}{spread}, {other} {decimal(test[other])} on {test['n']} clips",

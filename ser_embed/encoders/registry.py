@@ -116,8 +116,17 @@ def source_name(model: str) -> str:
 
 
 def short_name(model: str) -> str:
-    """Return the name of a model for the name of its store: `hubert-large`, or the last part of a folder or Hub id."""
-    return Path(model).resolve().name if Path(model).is_dir() else model.rsplit("/", 1)[-1]
+    """Return the name of a model for the name of its store: `hubert-large`, or the last part of a folder or Hub id.
+
+    A fine-tuned model is named after its run and fold.
+    """
+    from ser_embed.encoders.training_clips import TRAINING_CLIPS_FILE
+    from ser_embed.spec import tuned_name
+
+    if not Path(model).is_dir():
+        return model.rsplit("/", 1)[-1]
+    folder = Path(model).resolve()
+    return tuned_name(folder.as_posix()) if (folder / TRAINING_CLIPS_FILE).is_file() else folder.name
 
 
 def _is_transformer(model: str) -> bool:

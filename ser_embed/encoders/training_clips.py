@@ -39,9 +39,10 @@ def write_training_clips(folder: Path, clips: pd.DataFrame) -> None:
     with input_error_on_read(f"no table of training clips for {path}"):
         check_training_clips(clips)
         table = merge_training_clips(clips)
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows([TRAINING_CLIP_COLUMNS, *table.to_numpy(object).tolist()])
     with input_error_on_write(path), atomic_write(path) as draft:
-        with draft.open("w", encoding="utf-8", newline="") as file:
-            csv.writer(file).writerows([TRAINING_CLIP_COLUMNS, *table.to_numpy(object).tolist()])
+        draft.write_bytes(text.getvalue().encode())
 
 
 def read_training_clips(folder: Path) -> pd.DataFrame:

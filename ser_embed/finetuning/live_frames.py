@@ -47,7 +47,7 @@ class LiveFrames(Store):
 
     @cached_property
     def utterances(self) -> pd.DataFrame:
-        """The manifest, with the number of frames of each clip as its length has it; resampling may change that by one."""
+        """The manifest, with the frames that each clip has by its length, which resampling may change by one."""
         table = self.table(self.columns)
         num_samples = np.round(table["duration_s"].to_numpy(np.float64) * RATE_HZ).astype(int).tolist()
         counts = np.array([max(1, self._num_frames(samples)) for samples in num_samples], np.float64)

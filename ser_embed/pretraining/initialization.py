@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 
 from ser_embed.encoders.huggingface import load_network
 from ser_embed.encoders.registry import source_of
 from ser_embed.encoders.speaker_embeddings import SPEAKERS_FILE
+from ser_embed.encoders.training_clips import merge_training_clips, read_training_clips
 from ser_embed.errors import InputError
 from ser_embed.pretraining.checkpoint import HEADS_FILE, load_heads, load_speakers
 from ser_embed.pretraining.config import AUTO, CONFIGS, PretrainConfig
@@ -67,6 +69,23 @@ def takes_saved_targets(config: PretrainConfig) -> bool:
     """Return whether the label sets, and heads, are those saved with the model continued from."""
     folder = Path(config.model or "")
     return config.targets == AUTO and all((folder / name).is_file() for name in (CLUSTERS_FILE, HEADS_FILE))
+
+
+def inherited_training_clips(config: PretrainConfig, targets: Sequence[Target]) -> pd.DataFrame:
+    """Return the clips that the models behind a pre-training were fine-tuned on with their labels.
+
+    These are the model continued from, and the models whose layers were clustered: what such a model has learned of its
+    training clips passes on to its clusters, and so to the network that predicts them.
+
+    Args:
+        config: the settings of the pre-training.
+        targets: the label sets.
+
+    Raises:
+        InputError: the table of one of the models is damaged.
+    """
+    models = [config.model, *(target.model for target in targets)]
+    return merge_training_clips(*(read_training_clips(Path(model)) for model in models if model))
 
 
 def read_config(config: str) -> Any:

@@ -15,6 +15,7 @@ from ser_embed import __version__
 from ser_embed.encoders.device import choose_device, choose_dtype
 from ser_embed.encoders.kernels.positional_conv import keep_exact
 from ser_embed.encoders.registry import source_of
+from ser_embed.encoders.training_clips import write_training_clips
 from ser_embed.errors import InputError
 from ser_embed.files import atomic_write, exclusive_lock
 from ser_embed.pretraining.checkpoint import CHECKPOINT_FILE, save_model
@@ -22,7 +23,7 @@ from ser_embed.pretraining.config import AUTO, PretrainConfig
 from ser_embed.pretraining.data import prepare
 from ser_embed.pretraining.distributed import DeviceConfig, run_on_devices
 from ser_embed.pretraining.features.frames import check_frames
-from ser_embed.pretraining.initialization import build_model, read_config
+from ser_embed.pretraining.initialization import build_model, inherited_training_clips, read_config
 from ser_embed.pretraining.model import MaskedPrediction
 from ser_embed.pretraining.pseudo_labels import CLUSTERS_FILE, save_clusterings
 from ser_embed.pretraining.targets import parse_targets
@@ -214,6 +215,7 @@ def _train_tracked(config: PretrainConfig, device_config: DeviceConfig, trackers
     start = time.perf_counter()
     prepared = prepare(config, device_config.device)
     waveforms, targets = prepared.waveforms, prepared.sets.targets
+    training_clips = inherited_training_clips(config, targets)
     model, normalize = build_model(config, targets, prepared.speakers)
     _place_model(model, device_config.device)
     batches = prepared.batches(config, normalize)
@@ -223,6 +225,8 @@ def _train_tracked(config: PretrainConfig, device_config: DeviceConfig, trackers
     if device_config.rank == 0:
         save_clusterings(prepared.sets, config.output)
         save_model(model, normalize, prepared.speakers, config.output, config.half)
+        if len(training_clips):
+            write_training_clips(config.output, training_clips)
     last_row = log.rows[-1]
     loss, accuracy, error = (
         _none_if_nan(last_row.get(f"validation_{name}", math.nan)) for name in ("loss", "accuracy", "error")

@@ -75,6 +75,11 @@ class Target:
         return "manner" if self.name.startswith("manner.") else self.name
 
     @property
+    def model(self) -> str:
+        """The model whose layer is clustered, as the user named it; "" for acoustic features."""
+        return self.name.rpartition("@")[0]
+
+    @property
     def columns(self) -> slice:
         """Columns of the features that are clustered."""
         if self.kind == self.name:

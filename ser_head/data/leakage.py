@@ -9,6 +9,8 @@ A test clip leaks if one of these is among the clips that its fold trains on or 
   `ser_head.data.copies`. Copies go where their recording goes, so that this says whether they did;
 - `sentence`: a clip of the same words (`sentence`).
 
+It also leaks if the encoder was fine-tuned on it or on its speaker (`encoder`), see `ser_head.data.encoder_leakage`.
+
 Clips without a value, or all clips where the manifest has no such column, cannot be audited for it and are counted as
 unknown.
 """
@@ -22,6 +24,7 @@ import pandas as pd
 
 from ser_embed.errors import InputError
 from ser_head.data.copies import recording_names
+from ser_head.data.encoder_leakage import ENCODER, EncoderFinding, audit_encoder
 from ser_head.data.splits import Protocol, Split
 
 SPEAKER = "speaker"
@@ -51,10 +54,12 @@ class Audit:
     Attributes:
         findings: by what is shared: speaker, bytes, audio, augmented, sentence.
         duplicates: groups of clips of the dataset with the same audio, in whichever parts of the splits.
+        encoder: what the encoder was fine-tuned on; None if it has learned from no label.
     """
 
     findings: dict[str, Finding]
     duplicates: tuple[tuple[str, ...], ...]
+    encoder: EncoderFinding | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the audit in the form that metrics.json stores."""
@@ -66,20 +71,22 @@ class Audit:
             }
             for name, finding in self.findings.items()
         }
+        if self.encoder is not None:
+            findings[ENCODER] = self.encoder.to_dict()
         example = list(self.duplicates[0]) if self.duplicates else None
         return {**findings, "duplicates": {"clips": sum(map(len, self.duplicates)), "example": example}}
 
 
-def audit(clips: pd.DataFrame, splits: Sequence[Split]) -> Audit:
-    """Compare the test clips of each fold with its training and validation clips.
+def audit(clips: pd.DataFrame, splits: Sequence[Split], training_clips: pd.DataFrame | None = None) -> Audit:
+    """Compare the test clips of each fold with its training and validation clips, and with those of the encoder.
 
     Args:
         clips: manifest rows of the dataset, (clips,).
         splits: the folds, as positions in `clips`.
+        training_clips: those that the encoder was fine-tuned on; None or none where it has learned from no label.
     """
     names = clips["utterance_id"].to_numpy(object)
-    recordings = recording_names(clips)
-    audio = _column(clips, "audio_digest")
+    audio, recordings = _column(clips, "audio_digest"), recording_names(clips)
     values_by_kind = {
         SPEAKER: _column(clips, "speaker"),
         "bytes": _column(clips, "digest"),
@@ -90,6 +97,7 @@ def audit(clips: pd.DataFrame, splits: Sequence[Split]) -> Audit:
     return Audit(
         {kind: _compare(values, names, splits, names == recordings) for kind, values in values_by_kind.items()},
         _duplicates(names, np.where(audio == "", values_by_kind["bytes"], audio)),
+        None if training_clips is None else audit_encoder(clips, recordings, splits, training_clips),
     )
 
 

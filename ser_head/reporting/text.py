@@ -29,6 +29,7 @@ _SHARED = {
     "bytes": "are the very file of a training clip",
     "audio": "sound exactly like a training clip",
     "augmented": "are an altered copy of a training clip, or one was made from them",
+    "encoder": "are of somebody from whose clips, and their labels, the encoder has learned",
     "sentence": "say a sentence that was also said in training, as is usual with acted speech",
 }
 _LEAKAGE_NAMES = {
@@ -36,6 +37,7 @@ _LEAKAGE_NAMES = {
     "bytes": "file",
     "audio": "sound",
     "augmented": "source",
+    "encoder": "training of the encoder",
     "sentence": "sentence",
 }
 
@@ -151,7 +153,7 @@ def methods_in_words(methods: Sequence[str]) -> str:
 
 
 def shared_in_words(leakage: Mapping[str, Any], num_tested: int) -> list[str]:
-    """Describe what test clips share with training and validation clips.
+    """Describe what test clips share with training and validation clips, and what the encoder has learned from.
 
     Args:
         leakage: that of metrics.json, see `ser_head.data.leakage.Audit.to_dict`.
@@ -168,6 +170,11 @@ def shared_in_words(leakage: Mapping[str, Any], num_tested: int) -> list[str]:
             sentences.append(
                 f"{count(finding['clips'])} of {count(num_tested)} test clips {predicate}, such as {example}."
             )
+    if validation := leakage.get("encoder", {}).get("validation"):
+        sentences.append(
+            f"{count(validation)} clips that chose the epoch and the temperature are among those the encoder has "
+            "learned from, or of their speakers; test clips did not take part in that choice."
+        )
     duplicates = leakage.get("duplicates", {})
     if duplicates.get("clips"):
         example = " and ".join(duplicates["example"])

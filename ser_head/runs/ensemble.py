@@ -19,6 +19,7 @@ from ser_embed.errors import InputError
 from ser_embed.store.reader import Store
 from ser_head.config.registry import COMMAND
 from ser_head.config.training import TrainConfig
+from ser_head.data.encoder_leakage import ENCODER
 from ser_head.evaluation.groups import columns_of, with_groups
 from ser_head.evaluation.metrics import metrics_document
 from ser_head.evaluation.predictions import (
@@ -107,14 +108,14 @@ def write_ensemble(writer: RunWriter, config: TrainConfig, members: Sequence[Run
     first.require_spec(store.spec)
     tested, validated = combined_predictions(members)
     tested = with_groups(tested, store.utterances, config.by)
-    member_metrics = read_metrics(first)
+    member_metrics = [read_metrics(member) for member in members]
     metrics = metrics_document(
         config.protocol,
-        member_metrics["speaker_disjoint"],
+        all(metrics["speaker_disjoint"] for metrics in member_metrics),
         first.labels,
         tested,
         validated,
-        leakage=member_metrics.get("leakage"),
+        leakage=_leakage(member_metrics),
         by=columns_of(tested),
     )
     folders = copy_members(members, writer.folder)
@@ -124,6 +125,15 @@ def write_ensemble(writer: RunWriter, config: TrainConfig, members: Sequence[Run
     writer.write_json("metrics.json", metrics)
     tested.to_csv(writer.folder / "predictions.csv", index=False)
     validated.to_csv(writer.folder / "validation.csv", index=False)
+
+
+def _leakage(member_metrics: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    """Return the audit of the folds, which are the same for all members, with the worst finding about an encoder."""
+    leakage = member_metrics[0].get("leakage")
+    encoders = [metrics["leakage"][ENCODER] for metrics in member_metrics if ENCODER in (metrics.get("leakage") or {})]
+    if leakage is None or not encoders:
+        return leakage
+    return {**leakage, ENCODER: max(encoders, key=lambda finding: (finding["clips"], finding["validation"]))}
 
 
 def combine(probabilities: Sequence[np.ndarray]) -> np.ndarray:

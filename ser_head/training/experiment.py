@@ -160,7 +160,7 @@ def _write(
     validated = pd.concat([result.validated for result in first], ignore_index=True)
     metrics = metrics_document(
         config.protocol,
-        are_disjoint(plan.splits, data.speakers),
+        are_disjoint(plan.splits, data.speakers) and (plan.audit.encoder is None or plan.audit.encoder.is_disjoint),
         data.labels,
         tested,
         validated,

@@ -14,14 +14,16 @@ from ser_embed.errors import InputError
 from ser_embed.store.reader import Store
 from ser_head.config.experiment import ExperimentConfig
 from ser_head.data.dataset import Dataset
+from ser_head.data.encoder_leakage import require_untrained
 from ser_head.data.leakage import Audit, audit, require_disjoint
 from ser_head.data.splits import ClipMetadata, Protocol, Split, make_splits
 from ser_head.evaluation.groups import with_groups
 from ser_head.heads.registry import HEADS
 from ser_head.personalization.methods import METHODS
 
-STORES = Path("embeddings")
 logger = logging.getLogger(__name__)
+
+STORES = Path("embeddings")
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ def make_plan(data: Dataset, config: ExperimentConfig) -> Plan:
 
     Raises:
         InputError: the clips cannot be split so, a fold could not be learned from, or a protocol that keeps speakers
-            apart does not.
+            apart does not, or the encoder was fine-tuned on what would be tested.
     """
     for name in config.personalized:
         if METHODS[name].uses_pretraining and not data.speaker_vectors:
@@ -98,11 +100,25 @@ def make_plan(data: Dataset, config: ExperimentConfig) -> Plan:
             data.left_out[0],
         )
     with_groups(data.clips, data.clips, config.by)  # a missing column is told before the training
-    splits = {seed: _splits(data, replace(config, seed=seed)) for seed in config.all_seeds}
-    audits = {seed: audit(data.clips, seed_splits) for seed, seed_splits in splits.items()}
+    splits = {seed: _splits(data, config.replaced(seed=seed)) for seed in config.all_seeds}
+    training_clips = data.store.training_clips
+    audits = {seed: audit(data.clips, seed_splits, training_clips) for seed, seed_splits in splits.items()}
     for seed_audit in audits.values():
         require_disjoint(seed_audit, config.protocol)
+        require_untrained(seed_audit.encoder, config.protocol, data.store.path)
+    _warn_of_validation(data, audits[config.seed])
     return Plan(splits.pop(config.seed), splits, audits[config.seed])
+
+
+def _warn_of_validation(data: Dataset, plan_audit: Audit) -> None:
+    """Warn if the encoder was fine-tuned on clips, or speakers, by which epoch and temperature are chosen."""
+    if plan_audit.encoder is not None and plan_audit.encoder.validation:
+        logger.warning(
+            "the encoder of %s was fine-tuned on %d of the validation clips, or on their speakers: epoch and "
+            "temperature are chosen on what it has learned; the test is not concerned",
+            data.store.path,
+            plan_audit.encoder.validation,
+        )
 
 
 def _splits(data: Dataset, config: ExperimentConfig) -> list[Split]:

@@ -1,13 +1,17 @@
 """Fuzz target of stores: whatever is changed in the file, what is read is what was written, or it is refused."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
+import pandas as pd
 
+from ser_embed.encoders.training_clips import describe, merge_training_clips
 from ser_embed.errors import InputError
+from ser_embed.manifest import TRAINING_CLIP_COLUMNS
 from ser_embed.store.reader import Store
 from ser_embed.store.writer import StoreWriter
 from tests.fuzz.mutations import change_bytes
@@ -50,9 +54,15 @@ def _write(path: Path, pooling: str) -> Path:
     shape = [(int(random.integers(1, 6)), 2, 8) if pooling == "frames" else (2, 8) for _ in range(_CLIPS)]
     vectors = [random.normal(size=size).astype(np.float32) for size in shape]
     unreadable = make_manifest(2).assign(reason="empty: 0 bytes", utterance_id=["c/x", "c/y"])
-    with StoreWriter(path, make_spec(2, 8, pooling), {"python": "3", "data": "/data"}) as writer:
+    learned = pd.DataFrame(
+        [{**dict.fromkeys(TRAINING_CLIP_COLUMNS, f"l{i}"), "part": "train"} for i in range(_CLIPS)], dtype=object
+    )
+    learned = merge_training_clips(learned)
+    spec = dataclasses.replace(make_spec(2, 8, pooling), tuned_on=describe(learned))
+    with StoreWriter(path, spec, {"python": "3", "data": "/data"}) as writer:
         writer.add(clips, vectors)
         writer.add_unreadable(unreadable)
+        writer.add_training_clips(learned)
         writer.commit()
     return path
 
@@ -65,7 +75,15 @@ def _content(path: Path) -> list[Any]:
         if store.spec.pooling != "frames":
             vectors += [store.read(list(rows)[::3], [1]).tobytes()]
         tables = [table.to_json() for table in (store.utterances, store.unreadable)]
-        return [store.spec, store.software, store.layers, *tables, vectors, sorted(store.speaker_vectors)]
+        return [
+            store.spec,
+            store.software,
+            store.layers,
+            *tables,
+            vectors,
+            sorted(store.speaker_vectors),
+            store.training_clips.to_json(),
+        ]
 
 
 def _damage(random: np.random.Generator, data: bytes) -> bytes:

@@ -44,3 +44,14 @@ def test_a_spec_says_what_its_encoder_was_tuned_on() -> None:
     assert SPEC.differences(tuned) == {"tuned_on": (None, "2 clips of 1 speakers")}
     with pytest.raises(InputError, match="a text or nothing as tuned_on"):
         EmbeddingSpec.from_json(json.dumps({**json.loads(SPEC.to_json()), "tuned_on": 2}))
+
+
+def test_a_tuned_model_is_named_after_its_run_and_others_after_their_folder() -> None:
+    for model, name in {
+        "/r/emodb/fold_2/model": "emodb-fold_2",
+        "C:\\r\\emodb\\model": "emodb",
+        "/model": "model",
+        "/r/mine": "mine",
+    }.items():
+        assert dataclasses.replace(SPEC, model=model, tuned_on="1 clips of 1 speakers").name == name
+    assert dataclasses.replace(SPEC, model="/r/emodb/fold_2/model").name == "model"

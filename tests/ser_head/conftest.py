@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from ser_embed.encoders.training_clips import describe, merge_training_clips, no_training_clips
 from ser_embed.manifest import build_manifest
 from ser_embed.spec import EmbeddingSpec
 from ser_embed.store.writer import StoreWriter
@@ -65,8 +67,17 @@ def rows_of(recipe: Recipe) -> list[dict[str, str]]:
     ]
 
 
-def write_store(path: Path, recipe: Recipe, rows: list[dict[str, str]] | None = None) -> Path:
-    """Write the store of a recipe, with its own rows or those given, and return its path."""
+def write_store(
+    path: Path,
+    recipe: Recipe,
+    rows: list[dict[str, str]] | None = None,
+    training_clips: pd.DataFrame | None = None,
+) -> Path:
+    """Write the store of a recipe, with its own rows or those given, and return its path.
+
+    With `training_clips` its encoder was fine-tuned on them.
+    """
+    training_clips = no_training_clips() if training_clips is None else merge_training_clips(training_clips)
     clips = build_manifest(rows_of(recipe) if rows is None else rows)
     random = np.random.default_rng(recipe.seed)
     shape = (len(recipe.layers), recipe.width)
@@ -98,10 +109,12 @@ def write_store(path: Path, recipe: Recipe, rows: list[dict[str, str]] | None = 
         trim_db=None,
         level_db=None,
         arithmetic="float32",
+        tuned_on=describe(training_clips),
     )
     with StoreWriter(path, spec, {}) as writer:
         for start in range(0, len(clips), 100):
             writer.add(clips.iloc[start : start + 100], vectors[start : start + 100])
+        writer.add_training_clips(training_clips)
         writer.commit()
     return path
 
@@ -110,7 +123,12 @@ def write_store(path: Path, recipe: Recipe, rows: list[dict[str, str]] | None = 
 def make_store(tmp_path: Path) -> Callable[..., Path]:
     """Write a store by recipe: `make_store(speakers=4, layers=("0", "1"))`."""
 
-    def make(name: str = "tiny.h5", rows: list[dict[str, str]] | None = None, **recipe: object) -> Path:
-        return write_store(tmp_path / name, Recipe(**recipe), rows)
+    def make(
+        name: str = "tiny.h5",
+        rows: list[dict[str, str]] | None = None,
+        training_clips: pd.DataFrame | None = None,
+        **recipe: object,
+    ) -> Path:
+        return write_store(tmp_path / name, Recipe(**recipe), rows, training_clips)
 
     return make

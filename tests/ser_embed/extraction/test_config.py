@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 import ser_embed
+from ser_embed.encoders.training_clips import TRAINING_CLIPS_FILE
 from ser_embed.errors import InputError
+from ser_embed.extraction.config import ExtractConfig
 
 
 @pytest.mark.parametrize(
@@ -34,3 +36,11 @@ def test_a_value_of_the_wrong_type_is_bad_input(data: Path, tmp_path: Path, fiel
     with pytest.raises(InputError, match=message):
         ser_embed.extract("mfcc", data=data, store=tmp_path / "s.h5", **fields)
     assert not (tmp_path / "s.h5").exists()
+
+
+def test_the_store_of_a_tuned_model_is_named_after_its_run(tmp_path: Path) -> None:
+    folder = tmp_path / "emodb" / "fold_2" / "model"
+    folder.mkdir(parents=True)
+    assert ExtractConfig(model=str(folder)).store_path == Path("embeddings/model.h5")
+    (folder / TRAINING_CLIPS_FILE).touch()
+    assert ExtractConfig(model=str(folder)).store_path == Path("embeddings/emodb-fold_2.h5")

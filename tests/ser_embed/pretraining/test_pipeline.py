@@ -17,7 +17,9 @@ import ser_embed
 from ser_embed.encoders.base import EncoderOptions
 from ser_embed.encoders.registry import load_encoder
 from ser_embed.encoders.speaker_embeddings import speaker_names, speaker_vectors
+from ser_embed.encoders.training_clips import TRAINING_CLIPS_FILE, describe, read_training_clips, write_training_clips
 from ser_embed.errors import InputError
+from ser_embed.manifest import TRAINING_CLIP_COLUMNS
 from ser_embed.pretrain import main
 from ser_embed.pretraining import pipeline, trainer
 from ser_embed.pretraining.audio_cache import PIECE_SAMPLES, load_waveforms
@@ -243,8 +245,23 @@ def test_a_base_model_is_continued_on_one_of_its_layers(
     assert "waveforms are normalised" in caplog.text
     before, after = (load_file(folder / "model.safetensors") for folder in (source, tmp_path / "out"))
     assert any(not torch.equal(before[name], after[name]) for name in before)
+    assert not (tmp_path / "out" / TRAINING_CLIPS_FILE).exists()
     with pytest.raises(InputError, match="expected a HuBERT to continue from, but .* is wavlm"):
         ser_embed.pretrain(tmp_path / "no", data=speech, model=str(models["wavlm-base"]), **{**SMALL, "epochs": 1})
+
+
+def test_what_labels_a_model_has_learned_from_passes_on(models: dict[str, Path], speech: Path, tmp_path: Path) -> None:
+    continued, clustered = (shutil.copytree(models["hubert-base"], tmp_path / name) for name in ("one", "two"))
+    clip = dict.fromkeys(TRAINING_CLIP_COLUMNS, "x")
+    for folder, part in ((continued, "validation"), (clustered, "train")):
+        clips = [{**clip, "part": part}, {**clip, "utterance_id": folder.name, "part": "train"}]
+        write_training_clips(folder, pd.DataFrame(clips))
+    arguments = {**SMALL, "targets": f"{clustered}@2=5", "epochs": 1}
+    ser_embed.pretrain(tmp_path / "out", data=speech, model=str(continued), **arguments)
+    passed_on = read_training_clips(tmp_path / "out")
+    assert passed_on["utterance_id"].tolist() == ["one", "two", "x"]
+    assert set(passed_on["part"]) == {"train"}
+    assert load_encoder(str(tmp_path / "out")).spec.tuned_on == describe(passed_on)
 
 
 def check_speaker_vector_shifts_the_mean(folder: Path, vector: np.ndarray) -> None:

@@ -246,6 +246,13 @@ def test_leakage_is_described(tmp_path, without_rendering):
     assert "3 of 192 test clips sound exactly like a training clip, such as a/1 and a/2." in page.text
     assert "not checked: sound (7 clips)" in page.text
     assert "Nothing:" not in page.text
+    edit_json(run / "metrics.json", leakage={**clean, "encoder": {**copies, "validation": 5}})
+    page = report(run, store)
+    assert (
+        "3 of 192 test clips are of somebody from whose clips, and their labels, the encoder has learned" in page.text
+    )
+    assert "5 clips that chose the epoch and the temperature are among those the encoder has learned from" in page.text
+    assert "not checked: training of the encoder (7 clips)" in page.text
 
 
 def test_a_head_that_predicts_a_number_has_its_own_report(tmp_path):
