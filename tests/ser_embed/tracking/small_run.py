@@ -2,7 +2,7 @@
 
     python -m tests.ser_embed.tracking.small_run TRACKER
 
-prints as JSON what the reader saw: the settings, the curves as [step, value], the figures, the names of tables and
+prints as JSON what the reader sees: the settings, the curves as [step, value], the figures, the text of tables and
 files. Run in an empty working folder, with an empty home.
 """
 
@@ -10,7 +10,7 @@ import contextlib
 import io
 import json
 import socket
-import struct
+import subprocess
 import sys
 from collections import defaultdict
 from pathlib import Path
@@ -78,59 +78,46 @@ def read_tensorboard(folder: Path) -> dict[str, Any]:
     }
 
 
-def wandb_records(path: Path) -> list[Any]:
-    """Read the records of a .wandb file: a header of 7 bytes, then a log in the format of LevelDB's."""
-    from wandb.proto.wandb_internal_pb2 import Record
+def wandb_records(path: Path) -> list[dict[str, Any]]:
+    """Read the records of a .wandb file as `wandb leet inspect --json` does."""
+    import wandb
+    from wandb.util import get_core_path
 
-    data, block = path.read_bytes(), 32_768
-    records, parts, position = [], b"", 7
-    while position + 7 <= len(data):
-        if block - position % block < 7:  # what is left of a block is too short for a header
-            position += block - position % block
-        _, length, kind = struct.unpack("<IHB", data[position : position + 7])
-        parts += data[position + 7 : position + 7 + length]
-        position += 7 + length
-        if kind in (1, 4):  # whole, or the last part
-            records.append(Record.FromString(parts))
-            parts = b""
-    return records
+    wandb.teardown()  # its service, which writes the end of the file as it ends
+    command = [get_core_path(), "leet", "inspect", "--no-observability", "--json", "--run-file", path.absolute()]
+    lines = subprocess.run([*command, path.parents[1]], capture_output=True, text=True, check=True).stdout
+    return [json.loads(line) for line in lines.splitlines()]
 
 
 def read_wandb(folder: Path) -> dict[str, Any]:
-    """Read by the messages of Weights & Biases."""
-    import wandb
-
-    wandb.teardown()  # its service, which writes the end of the file as it ends
+    """Read by the inspector of Weights & Biases."""
     (path,) = folder.glob("offline-run-*/run-*.wandb")
     config: dict[str, Any] = {}
-    curves, summary = defaultdict(list), {}
-    files = []
+    curves, summary, files = defaultdict(list), {}, []
     for record in wandb_records(path):
-        if record.HasField("run"):
-            config |= {item.key: json.loads(item.value_json) for item in record.run.config.update}
-            assert record.run.project == PROJECT
-        elif record.HasField("history"):
-            values = {
-                item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in record.history.item
-            }
-            for name, value in values.items():
-                if name.startswith("fold") and not name.endswith("/epoch"):
-                    curves[name].append([values[f"{name.partition('/')[0]}/epoch"], value])
-        elif record.HasField("summary"):
-            summary |= {
-                item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in record.summary.update
-            }
-        elif record.HasField("artifact"):
-            for entry in record.artifact.manifest.contents:
-                if entry.local_path.startswith("/") and entry.path == "report.html":
-                    files.append(Path(entry.local_path).read_text())
-    tables = [name.removesuffix("/_type") for name, value in summary.items() if value == "table-file"]
-    (table_path,) = path.parent.glob("files/media/table/**/*.table.json")
+        values = record[record["type"]]
+        if record["type"] == "run":
+            config = values["config"]["update"]
+            assert values["project"] == PROJECT
+        elif record["type"] == "summary":
+            summary |= values["update"]
+        elif record["type"] == "history":
+            row = values["item"]
+            for name in row.keys() - {"fold_1/epoch", "fold_2/epoch"}:
+                if name.startswith("fold"):
+                    curves[name].append([row[f"{name.partition('/')[0]}/epoch"], row[name]])
+        elif record["type"] == "artifact":
+            contents = values["manifest"]["contents"]
+            files += [
+                Path(entry["local_path"]).read_text("utf-8") for entry in contents if entry["path"] == REPORT.name
+            ]
+    (table,) = path.parent.glob("files/media/table/**/*.table.json")
+    tables = [name.removesuffix("._type") for name, value in summary.items() if value == "table-file"]
     return {
         "config": {name: value for name, value in config.items() if name != "_wandb"},
         "curves": curves,
         "figures": {name: value for name, value in summary.items() if name in RESULTS.figures},
-        "tables": {name: table_path.read_text() for name in tables},
+        "tables": {name: table.read_text("utf-8") for name in tables},
         "files": files,
     }
 

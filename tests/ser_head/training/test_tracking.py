@@ -49,7 +49,10 @@ def test_a_run_is_tracked_whole_beside_trackers_that_fail(store, tmp_path, monke
     assert results.figures["test/ci95/uar/low"] == test["ci95"]["uar"][0]
     assert results.figures["test/per_class/sad/recall"] == test["per_class"]["sad"]["recall"]
     assert results.figures["validation/ece"] == tracked.metrics["validation"]["ece"]
-    assert results.figures["conditions/unknown/accuracy"] == tracked.metrics["conditions"]["unknown"]["accuracy"]
+    conditions = tracked.metrics["conditions"]
+    assert conditions
+    for condition, figures in conditions.items():
+        assert results.figures[f"conditions/{condition}/accuracy"] == figures["accuracy"]
     assert [row[1:] for row in results.tables["test/confusion"].rows] == test["confusion"]
     table = pd.DataFrame(results.tables["test/per_class"].rows, columns=results.tables["test/per_class"].columns)
     assert table.set_index("label").to_dict("index") == test["per_class"]
