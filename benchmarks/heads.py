@@ -101,7 +101,7 @@ def _fit_sklearn(vectors: np.ndarray, targets: np.ndarray, epochs: int) -> None:
 def _prepare_fit(data: Dataset, split: Split, config: TrainConfig) -> Callable[[], object]:
     """Return a function that trains the head; the trainer and the fold are prepared once."""
     trainer, fold = KerasTrainer(data, config, {}), prepare_fold(data, split, config)
-    return lambda: trainer.fit(fold, lambda: None)
+    return lambda: trainer.fit(fold, lambda _: None)
 
 
 if __name__ == "__main__":

@@ -420,7 +420,8 @@ class TestDocuments:
         assert text.count("python -m ser_") >= 3
 
     @pytest.mark.parametrize(
-        "name", ["README.md", "CONTRIBUTING.md", "data/README.md", "docs/monitoring.md", "docs/figures.md"]
+        "name",
+        ["README.md", "CONTRIBUTING.md", "data/README.md", "docs/monitoring.md", "docs/figures.md", "docs/tracking.md"],
     )
     def test_documents_name_only_what_exists(self, name: str) -> None:
         assert not wrong_snippets((ROOT / name).read_text("utf-8"))

@@ -7,6 +7,7 @@ What the user has set in the environment is kept: `MLFLOW_TRACKING_URI` for anot
 import os
 import re
 import time
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -28,11 +29,15 @@ class MlflowTracker:
         """
         folder.mkdir(parents=True, exist_ok=True)
         is_local = "MLFLOW_TRACKING_URI" not in os.environ
-        with environment_defaults(
-            MLFLOW_TRACKING_URI=f"sqlite:///{(folder / 'mlflow.db').absolute()}",
-            MLFLOW_DISABLE_TELEMETRY="true",
-            MLFLOW_LOGGING_LEVEL="WARNING",
+        with (
+            environment_defaults(
+                MLFLOW_TRACKING_URI=f"sqlite:///{(folder / 'mlflow.db').absolute()}",
+                MLFLOW_DISABLE_TELEMETRY="true",
+                MLFLOW_LOGGING_LEVEL="WARNING",
+            ),
+            warnings.catch_warnings(),
         ):
+            warnings.simplefilter("ignore", DeprecationWarning)  # MLflow 3.17 of SQLAlchemy 2.1
             import mlflow
             from mlflow.entities import Metric, Param, RunStatus
 
@@ -53,8 +58,8 @@ class MlflowTracker:
         """Write figures as metrics, tables and files as artefacts."""
         self._log(results.figures, 0)
         for name, table in results.tables.items():
-            columns = {column: [row[index] for row in table.rows] for index, column in enumerate(table.columns)}
-            self._client.log_table(self._id, columns, f"{name}.json")
+            rows = [list(row) for row in table.rows]
+            self._client.log_dict(self._id, {"columns": list(table.columns), "data": rows}, f"{name}.json")
         for path in results.files:
             self._client.log_artifact(self._id, str(path))
 

@@ -49,7 +49,7 @@ def _start_mlflow(run: TrackedRun, folder: Path) -> Tracker:
 
 
 TRACKERS: dict[str, TrackerSpec] = {
-    "wandb": TrackerSpec(_start_wandb, "wandb", "wandb sync {folder}/offline-run-*"),
+    "wandb": TrackerSpec(_start_wandb, "wandb", "wandb leet {folder}"),
     "trackio": TrackerSpec(_start_trackio, "trackio", "TRACKIO_DIR={folder} trackio show"),
     "tensorboard": TrackerSpec(_start_tensorboard, "tensorboard", "tensorboard --logdir {folder}"),
     "mlflow": TrackerSpec(_start_mlflow, "mlflow", "mlflow ui --backend-store-uri sqlite:///{folder}/mlflow.db"),

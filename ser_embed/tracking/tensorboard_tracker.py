@@ -15,15 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from tensorboard.compat.proto.event_pb2 import Event
-from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
-from tensorboard.compat.proto.tensor_pb2 import TensorProto
-from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
-from tensorboard.compat.proto.types_pb2 import DT_STRING
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.plugins.text.summary_v2 import text_pb
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from ser_embed.tracking.base import CurvePoint, TrackedResults, TrackedRun, TrackedTable
-
-_TEXT = SummaryMetadata(plugin_data=SummaryMetadata.PluginData(plugin_name="text"))
 
 
 class TensorboardTracker:
@@ -107,5 +103,4 @@ def _text_value(tag: str, table: TrackedTable) -> Any:
     for row in chain([table.columns, ["---"] * len(table.columns)], table.rows):
         cells = ["" if cell is None else str(cell).replace("|", "\\|") for cell in row]
         text.write(f"| {' | '.join(cells)} |\n")
-    tensor = TensorProto(dtype=DT_STRING, string_val=[text.getvalue().encode()], tensor_shape=TensorShapeProto())
-    return Summary.Value(tag=tag, metadata=_TEXT, tensor=tensor)
+    return text_pb(tag, text.getvalue()).value[0]

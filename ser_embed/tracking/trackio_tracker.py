@@ -36,10 +36,10 @@ class TrackioTracker:
         """Log figures, tables and files at the last step."""
         import pandas as pd
 
-        tables = {
-            name: self._trackio.Table(dataframe=pd.DataFrame([list(row) for row in table.rows], columns=table.columns))
-            for name, table in results.tables.items()
-        }
+        tables = {}
+        for name, table in results.tables.items():
+            rows = pd.DataFrame([list(row) for row in table.rows], columns=list(table.columns))
+            tables[name] = self._trackio.Table(dataframe=rows)
         self._run.log({**results.figures, **tables}, step=self._last_step)
         with _silence():
             for path in results.files:

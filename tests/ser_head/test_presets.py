@@ -12,7 +12,7 @@ from ser_head.train import build_parser, main
 from tests.ser_head.conftest import Recipe, write_store
 
 # Settings of the data, the repetitions and the output. A new setting belongs either here or in every preset.
-NOT_IN_PRESETS = {"preset", "store", "corpus", "members", "by", "search", "seed", "seeds", "jobs", "out"}
+NOT_IN_PRESETS = {"preset", "store", "corpus", "members", "by", "search", "seed", "seeds", "jobs", "out", "track"}
 PRESET_FIELDS = {field.name for field in dataclasses.fields(TrainConfig)} - NOT_IN_PRESETS
 
 

@@ -16,6 +16,7 @@ import pytest
 import ser_head
 from ser_embed.errors import EXIT_BAD_INPUT, EXIT_DONE, InputError
 from ser_embed.store.reader import Store
+from ser_embed.tracking.registry import TRACKERS
 from ser_head.config.training import TrainConfig
 from ser_head.data.dataset import Dataset
 from ser_head.data.splits import ClipMetadata, Protocol, make_splits
@@ -30,6 +31,7 @@ from ser_head.training.fold import prepare_fold
 from ser_head.training.inputs import InputBuilder, validation_inputs
 from ser_head.training.keras_trainer import KerasTrainer
 from ser_head.training.sklearn_trainer import SklearnTrainer
+from tests.ser_embed.tracking.recorder import Recorder
 from tests.ser_head.conftest import Recipe, rows_of, write_store
 
 RECIPE = Recipe(layers=("0", "1"), voice=1.0)
@@ -48,9 +50,17 @@ def trained(store, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def personalized(store, tmp_path_factory):
+def recorder():
+    return Recorder()
+
+
+@pytest.fixture(scope="module")
+def personalized(store, recorder, tmp_path_factory):
     out = tmp_path_factory.mktemp("runs") / "personalized"
-    return ser_head.train(store=store, protocol="random", personalized="embedding", epochs=4, out=out)
+    settings = {"store": store, "protocol": "random", "personalized": "embedding", "epochs": 4}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(TRACKERS, "mine", recorder.spec)
+        return ser_head.train(**settings, track="mine", out=out)
 
 
 def test_a_run_has_all_its_files(trained):
@@ -107,6 +117,12 @@ def test_history_has_every_epoch_of_every_fold(trained):
         assert rows["epoch"].tolist() == list(range(1, len(rows) + 1))
         best = Run.load(trained.run).about["folds"][fold - 1]["best_epoch"]
         assert rows["val_loss"].idxmin() == rows.index[best - 1]
+
+
+def test_the_plain_head_beside_a_personalised_one_is_neither_in_the_history_nor_tracked(personalized, recorder):
+    history = pd.read_csv(personalized.run / "history.csv")
+    assert [point.step for point in recorder.points] == history["epoch"].tolist()
+    assert [point.values["loss"] for point in recorder.points] == history["loss"].tolist()
 
 
 def test_the_same_seed_gives_the_same_metrics_whatever_else_was_drawn(trained, store, tmp_path):
@@ -232,7 +248,7 @@ def test_a_store_that_stays_on_disk_can_be_trained_on(make_store):
         (split,) = make_splits(Protocol("speaker"), clips, settings.split, seed=0)
         trainer = KerasTrainer(data, settings, {})
         fold = prepare_fold(data, split, settings)
-        trainer.fit(fold, lambda: None)
+        trainer.fit(fold, lambda _: None)
         scored = trainer.predict(InputBuilder(data, fold, [], fold.personalizer).inputs(split.test))
     assert np.mean(scored.argmax(axis=1) == data.targets[split.test]) > 0.8
 
@@ -245,7 +261,7 @@ def test_a_head_trained_on_smoothed_labels_has_their_confidence(make_store):
         (split,) = make_splits(Protocol("speaker"), clips, settings.split, seed=0)
         trainer = KerasTrainer(data, settings, {})
         fold = prepare_fold(data, split, settings)
-        trainer.fit(fold, lambda: None)
+        trainer.fit(fold, lambda _: None)
         scored = trainer.predict(InputBuilder(data, fold, [], fold.personalizer).inputs(split.train))
     assert np.mean(scored.max(axis=1)) == pytest.approx(1 - 0.3 + 0.3 / 3, abs=0.03)
 
@@ -360,11 +376,23 @@ def test_the_summary_counts_copies_among_the_clips(trained):
     assert lines[4].startswith("run ")
 
 
-def test_every_seed_is_trained_and_their_spread_is_reported(make_store, tmp_path):
+def test_every_seed_is_trained_and_their_spread_is_reported(make_store, tmp_path, monkeypatch):
     settings = {"store": make_store(), "epochs": 1, "protocol": "kfold:3", "seeds": 2}
     trained = ser_head.train(**settings, out=tmp_path / "sequential")
-    parallel = ser_head.train(**settings, jobs=2, out=tmp_path / "parallel")
+    recorder = Recorder()
+    monkeypatch.setitem(TRACKERS, "mine", recorder.spec)
+    parallel = ser_head.train(**settings, jobs=2, track="mine", out=tmp_path / "parallel")
+    for name in ("metrics.json", "history.csv", "predictions.csv", "validation.csv"):
+        assert (parallel.run / name).read_bytes() == (trained.run / name).read_bytes(), name
     assert parallel.metrics == trained.metrics
+    assert sorted(point.series for point in recorder.points) == [
+        f"seed_{seed}/fold_{fold}" for seed in (0, 1) for fold in (1, 2, 3)
+    ]
+    history = pd.read_csv(parallel.run / "history.csv").set_index("fold")
+    for point in recorder.points:
+        if point.series.startswith("seed_0"):
+            row = history.loc[int(point.series[-1])].to_dict()
+            assert {"epoch": point.step, **point.values} == pytest.approx(row, rel=1e-12)
     seeds = trained.metrics["seeds"]
     assert seeds["n"] == 2
     assert seeds["uar"]["values"][0] == trained.metrics["test"]["uar"]

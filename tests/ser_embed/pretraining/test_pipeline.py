@@ -26,8 +26,10 @@ from ser_embed.pretraining.audio_cache import PIECE_SAMPLES, load_waveforms
 from ser_embed.pretraining.checkpoint import save_model
 from ser_embed.pretraining.clips import find_clips
 from ser_embed.pretraining.model import MaskedPrediction
+from ser_embed.tracking.registry import TRACKERS
 from tests.ser_embed.conftest import tone
 from tests.ser_embed.pretraining.conftest import NO_DROPOUT, TINY
+from tests.ser_embed.tracking.recorder import Recorder
 
 SMALL: dict[str, Any] = {
     "targets": "mfcc=8,prosody=4",
@@ -135,11 +137,32 @@ def stop_and_resume(output: Path, arguments: dict[str, Any], monkeypatch: pytest
     return ser_embed.pretrain(output, **{**arguments, "save_every": 3, "workers": 1})
 
 
+def assert_tracked(recorder: Recorder, output: Path) -> None:
+    """Check that a stopped run was tracked as failed, and the resumed one whole, with the rows of the first."""
+    assert recorder.endings == [False, True]
+    assert [run.name for run in recorder.runs] == ["out", "out"]
+    assert recorder.runs[1].config["batch"] == SMALL["batch"]
+    first = recorder.calls[1:].index("start") - 1  # points of the stopped run
+    rows: dict[int, dict[str, float]] = {}
+    for point in recorder.points[first:]:
+        assert (point.series, point.axis) == ("", "step")
+        rows.setdefault(point.step, {}).update(point.values)
+    log = pd.read_csv(output / "log.csv").set_index("step")
+    assert rows == {step: pytest.approx(row.dropna().to_dict()) for step, row in log.iterrows()}
+    report = json.loads((output / "pretraining.json").read_text())["report"]
+    assert recorder.results[0].figures["validation_loss"] == report["validation_loss"]
+
+
 @pytest.mark.parametrize("saves", [1, 2])
 def test_a_resumed_run_has_the_same_weights_as_one_that_was_not_stopped(
     trained: Path, speech: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, saves: int
 ) -> None:
-    report = stop_and_resume(tmp_path / "out", arguments_of(trained, speech), monkeypatch, saves)
+    recorder = Recorder()
+    with pytest.MonkeyPatch.context() as registry:
+        registry.setitem(TRACKERS, "mine", recorder.spec)
+        arguments = {**arguments_of(trained, speech), "track": "mine"}
+        report = stop_and_resume(tmp_path / "out", arguments, monkeypatch, saves)
+    assert_tracked(recorder, tmp_path / "out")
     for name in ("model.safetensors", "heads.safetensors", "clusters.safetensors"):
         assert same_tensors(trained / name, tmp_path / "out" / name), name
     assert report.validation_loss == json.loads((trained / "pretraining.json").read_text())["report"]["validation_loss"]

@@ -10,11 +10,13 @@ import pytest
 import ser_head
 from ser_embed.errors import EXIT_DONE
 from ser_embed.store.reader import Store
+from ser_embed.tracking.registry import TRACKERS
 from ser_head.config.training import TrainConfig
 from ser_head.train import main
 from ser_head.training.fold_runner import FoldRunner
 from ser_head.training.plan import choose_clips, make_plan
 from ser_head.training.search import SPACE, candidates, searched_settings
+from tests.ser_embed.tracking.recorder import Recorder
 
 CANDIDATES = 2
 
@@ -70,20 +72,22 @@ def test_the_labels_of_test_clips_have_no_influence_in_any_fold(make_store):
             def search_with_wrong_labels(clips, split=split):
                 data.targets = targets.copy()
                 data.targets[clips] = (targets[clips] + 1) % len(data.labels)
-                return runner.run(split, 0, None, lambda: None).candidates
+                return runner.run(split, 0, None, lambda _: None).candidates
 
             expected = search_with_wrong_labels([])
             pd.testing.assert_frame_equal(search_with_wrong_labels(split.test), expected)
             assert not search_with_wrong_labels(split.validation).equals(expected)
 
 
-def test_a_search_is_recorded_and_leaves_an_ordinary_run_of_what_it_chose(make_store, tmp_path, capsys):
+def test_a_search_is_recorded_and_leaves_an_ordinary_run_of_what_it_chose(make_store, tmp_path, capsys, monkeypatch):
+    recorder = Recorder()
+    monkeypatch.setitem(TRACKERS, "mine", recorder.spec)
     store = make_store(signal=1.0, takes=8)
     flags = ["--store", str(store), "--epochs", "4", "--search", str(CANDIDATES), "--refit", "always", "--json"]
-    assert main([*flags, "--out", str(tmp_path / "searched")]) == EXIT_DONE
+    assert main([*flags, "--out", str(tmp_path / "searched"), "--track", "mine"]) == EXIT_DONE
     out, err = capsys.readouterr()
     metrics = json.loads(out)
-    assert err == ""
+    assert err == "tracked by mine: show tracking/mine\n"
 
     table = pd.read_csv(tmp_path / "searched" / "search.csv")
     figures = ["epoch", "log_loss", "uar"]
@@ -96,7 +100,14 @@ def test_a_search_is_recorded_and_leaves_an_ordinary_run_of_what_it_chose(make_s
     chosen = about["folds"][0]["chosen"]
     assert about["settings"]["search"] == CANDIDATES
     assert table.loc[table["chosen"], list(chosen)].iloc[0].to_dict() == chosen
-    assert (tmp_path / "searched" / "history.csv").is_file()
+
+    # Every candidate has curves of its own; training the best again has none.
+    names = [f"fold_1/candidate_{number}" for number in range(1, CANDIDATES + 1)]
+    assert list(dict.fromkeys(point.series for point in recorder.points)) == names
+    curve = [point for point in recorder.points if point.series == names[table["chosen"].argmax()]]
+    history = pd.read_csv(tmp_path / "searched" / "history.csv").drop(columns="fold")
+    rows = pd.DataFrame([{point.axis: point.step, **point.values} for point in curve])
+    pd.testing.assert_frame_equal(rows[history.columns], history)
 
     alone = ser_head.train(store=store, epochs=4, refit="always", **chosen, out=tmp_path / "alone")
     assert {**alone.metrics, "run": metrics["run"]} == metrics
