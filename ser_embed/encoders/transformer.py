@@ -83,10 +83,6 @@ class TransformerEncoder:
         needed = blocks if "final" in layers else blocks[: 0 if layers == (CONV,) else int(layers[-1])]
         self._blocks = [Block(block, norm_first=self._stable) for block in needed]
 
-    def num_frames(self, num_samples: int) -> int:
-        """Return the number of frames of a waveform of `num_samples` at 16 kHz."""
-        return self._front_end.num_frames(num_samples)
-
     @torch.inference_mode()
     def encode(self, waveforms: Sequence[np.ndarray]) -> Callable[[], list[np.ndarray]]:
         """Encode a batch; see `Encoder.encode`."""

@@ -30,6 +30,26 @@ class Batch:
     valid: np.ndarray
 
 
+@dataclass(frozen=True)
+class TrainingClips:
+    """Clips that are trained on.
+
+    Attributes:
+        positions: their positions in the data, int64 (clips,).
+        num_frames: number of frames of each, int64 (clips,).
+        recordings: a number for the recording of each, equal for a recording and its augmented copies, int64 (clips,).
+    """
+
+    positions: np.ndarray
+    num_frames: np.ndarray
+    recordings: np.ndarray
+
+    @property
+    def num_recordings(self) -> int:
+        """Number of different recordings."""
+        return len(np.unique(self.recordings))
+
+
 class TuningBatches:
     """The batches of a training, epoch by epoch.
 
@@ -37,35 +57,39 @@ class TuningBatches:
         per_epoch: number of batches in an epoch.
     """
 
-    def __init__(self, read: ReadFrames, clips: np.ndarray, num_frames: np.ndarray, batch_size: int, seed: int) -> None:
+    def __init__(self, read: ReadFrames, clips: TrainingClips, batch_size: int, seed: int) -> None:
         """Take the clips.
 
         Args:
             read: reads frames.
-            clips: positions of the training clips.
-            num_frames: number of frames of each of these clips.
+            clips: the training clips.
             batch_size: clips in a batch.
             seed: of the order, the cuts and the masks.
         """
-        self._read, self._clips, self._num_frames = read, clips, num_frames
+        self._read, self._clips = read, clips
         self._seed = seed
-        self.per_epoch = -(-len(clips) // batch_size)
+        self.per_epoch = -(-clips.num_recordings // batch_size)
 
     def positions(self, epoch: int, longest: int) -> list[np.ndarray]:
         """Return the clips of each batch of an epoch, of like length; the order of the batches is random.
+
+        Every recording is there once: itself or one of its augmented copies, each as likely as the other.
 
         Args:
             epoch: number of the epoch, from 0.
             longest: number of frames to which clips are cut; 0 for whole clips.
         """
         random = np.random.default_rng([self._seed, epoch])
-        order = random.permutation(len(self._clips))
-        lengths = np.minimum(self._num_frames, longest) if longest else self._num_frames
+        shuffled = random.permutation(len(self._clips.positions))
+        _, firsts = np.unique(self._clips.recordings[shuffled], return_index=True)
+        order = random.permutation(shuffled[firsts])
+        num_frames = self._clips.num_frames
+        lengths = np.minimum(num_frames, longest) if longest else num_frames
         batches: list[np.ndarray] = []
         for group in np.array_split(order, -(-self.per_epoch // _BATCHES_SORTED)):
             ordered = group[np.argsort(lengths[group], kind="stable")]
             batches += np.array_split(ordered, max(1, round(len(group) * self.per_epoch / len(order))))
-        return [self._clips[batches[index]] for index in random.permutation(len(batches))]
+        return [self._clips.positions[batches[index]] for index in random.permutation(len(batches))]
 
     def read(self, clips: np.ndarray, random: np.random.Generator, longest: int, time_mask: float) -> Batch:
         """Read a batch.

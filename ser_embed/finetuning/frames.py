@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import soundfile
 
 from ser_embed.corpora.scan import scan_data
@@ -11,6 +12,7 @@ from ser_embed.encoders.base import CONV
 from ser_embed.encoders.huggingface import load_config
 from ser_embed.encoders.registry import source_of
 from ser_embed.finetuning.batches import FRAMES_PER_S
+from ser_embed.spec import RATE_HZ
 
 _BYTES_PER_NUMBER = 2  # half precision
 _KEPT_FREE = 0.05  # share of the free space that is left alone
@@ -38,6 +40,20 @@ def frame_bytes(data: Path, corpora: Sequence[str], model: str, layer: str) -> i
     width = config.conv_dim[-1] if layer == CONV else config.hidden_size
     durations_s = (_duration_s(data / path) for path in scan_data(data, tuple(corpora)).manifest["path"])
     return round(sum(durations_s) * FRAMES_PER_S * width * _BYTES_PER_NUMBER)
+
+
+def frame_counts(model: str, durations_s: np.ndarray) -> np.ndarray:
+    """Return the number of frames of clips, int64 (clips,), at least 1.
+
+    Args:
+        model: name, Hub id or folder of the encoder.
+        durations_s: lengths in seconds, float64 (clips,).
+    """
+    config = load_config(source_of(model))
+    counts = np.round(durations_s * RATE_HZ).astype(np.int64)
+    for kernel, stride in zip(config.conv_kernel, config.conv_stride, strict=True):
+        counts = (counts - kernel) // stride + 1
+    return np.maximum(1, counts)
 
 
 def _duration_s(path: Path) -> float:

@@ -5,7 +5,7 @@ per clip, which is a thousandth of the size. A training step then runs the whole
 `ser_embed.encoders.kernels`, without gradients.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from ser_embed.audio.decode import AudioPreprocessing, load_clip
 from ser_embed.encoders.base import Encoder
 from ser_embed.errors import ClipError, InputError
 from ser_embed.extraction.copies import CopyRecipe
-from ser_embed.spec import RATE_HZ
+from ser_embed.finetuning.frames import frame_counts
 from ser_embed.store.reader import Store
 
 
@@ -28,13 +28,12 @@ class LiveFrames(Store):
         layers: name of their layer.
     """
 
-    def __init__(self, path: Path, encoder: Encoder, num_frames: Callable[[int], int], data: Path, recipes: Mapping[str, CopyRecipe]) -> None:
+    def __init__(self, path: Path, encoder: Encoder, data: Path, recipes: Mapping[str, CopyRecipe]) -> None:
         """Open the store at `path`.
 
         Args:
             path: a store of the same clips, one vector each.
             encoder: of one layer, with frames pooling.
-            num_frames: returns the number of frames of so many samples at 16 kHz.
             data: folder that the paths of the clips are relative to.
             recipes: of the augmented copies among the clips, by utterance_id.
 
@@ -43,14 +42,13 @@ class LiveFrames(Store):
         """
         super().__init__(path)
         self.spec, self.layers = encoder.spec, encoder.spec.layers
-        self._encoder, self._num_frames, self._data, self._recipes = encoder, num_frames, data, recipes
+        self._encoder, self._data, self._recipes = encoder, data, recipes
 
     @cached_property
     def utterances(self) -> pd.DataFrame:
         """The manifest, with the frames that each clip has by its length, which resampling may change by one."""
         table = self.table(self.columns)
-        num_samples = np.round(table["duration_s"].to_numpy(np.float64) * RATE_HZ).astype(int).tolist()
-        counts = np.array([max(1, self._num_frames(samples)) for samples in num_samples], np.float64)
+        counts = frame_counts(self.spec.model, table["duration_s"].to_numpy(np.float64)).astype(np.float64)
         return table.assign(frame_start=np.cumsum(counts) - counts, frame_count=counts)
 
     def read_clip(self, row: int) -> np.ndarray:

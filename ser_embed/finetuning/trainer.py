@@ -17,7 +17,7 @@ import torch.nn.functional as F
 
 from ser_embed.encoders.device import choose_device, choose_dtype
 from ser_embed.errors import InputError
-from ser_embed.finetuning.batches import FRAMES_PER_S, Batch, ReadFrames, TuningBatches
+from ser_embed.finetuning.batches import FRAMES_PER_S, Batch, ReadFrames, TrainingClips, TuningBatches
 from ser_embed.finetuning.checkpoint import TuningState, adam_state, load_adam_state, load_state, save_state
 from ser_embed.finetuning.config import RATE_PER_WIDTH, TuningConfig
 from ser_embed.finetuning.model import TunedClassifier
@@ -34,8 +34,7 @@ class TuningTask:
     """Clips to learn from, and what is known of them.
 
     Attributes:
-        clips: positions of the training clips.
-        num_frames: number of frames of each of these, int64 (clips,).
+        clips: the training clips.
         targets: class of every clip of the data, by position, int64.
         class_weights: weight of each class in the loss, float32 (classes,).
         validation: positions of the clips that choose the epoch; None to train to the end.
@@ -44,8 +43,7 @@ class TuningTask:
         checkpoint: file of the checkpoint; None for none.
     """
 
-    clips: np.ndarray
-    num_frames: np.ndarray
+    clips: TrainingClips
     targets: np.ndarray
     class_weights: np.ndarray
     validation: np.ndarray | None
@@ -93,7 +91,7 @@ class Tuner:
         Raises:
             InputError: the loss is not a number.
         """
-        batches = TuningBatches(self._read, task.clips, task.num_frames, self._config.batch_size, self._config.seed)
+        batches = TuningBatches(self._read, task.clips, self._config.batch_size, self._config.seed)
         optimizer = self._make_optimizer()
         state = load_state(task.checkpoint) or TuningState(weights=self.model.trained_state())
         self.model.load_trained(state.weights)
@@ -203,7 +201,8 @@ class Tuner:
     def _end_epoch(self, task: TuningTask, state: TuningState) -> None:
         """Validate the averaged weights, add a row to the history, and decide whether that was the last epoch."""
         epoch = len(state.history) + 1
-        row = {"epoch": epoch, "loss": state.sums[0] / len(task.clips), "accuracy": state.sums[1] / len(task.clips)}
+        num_clips = task.clips.num_recordings
+        row = {"epoch": epoch, "loss": state.sums[0] / num_clips, "accuracy": state.sums[1] / num_clips}
         if not np.isfinite(row["loss"]):
             raise InputError(f"training diverged: the loss is {row['loss']}; lower --learning-rate")
         improved = True

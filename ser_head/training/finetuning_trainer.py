@@ -13,6 +13,7 @@ from tqdm import tqdm
 from ser_embed.cli import quiet
 from ser_embed.files import digest_of
 from ser_head.config.finetuning import FinetuneConfig
+from ser_head.data.copies import recording_rows
 from ser_head.data.dataset import Dataset
 from ser_head.heads.finetuned import raw_frames, save_finetuned, statistics_of
 from ser_head.heads.head_file import MODEL
@@ -56,7 +57,7 @@ class FinetuningTrainer:
 
     def refit(self, fold: Fold, result: FitResult, on_epoch: OnEpoch) -> None:
         """Train again on training and validation clips, for as many epochs as `fit` chose."""
-        both = np.union1d(fold.split.train, fold.split.validation)
+        both = self._data.with_copies(np.union1d(fold.split.train, fold.split.validation))
         self._train(fold, REFIT, both, on_epoch, result.best_epoch)
 
     def predict(self, inputs: list[np.ndarray]) -> np.ndarray:
@@ -74,8 +75,9 @@ class FinetuningTrainer:
         model = folder / MODEL
         model.mkdir(parents=True)
         save_classifier(self._tuner.model, self._normalize, model)
-        heard = self._data.clips.iloc[np.concatenate([self._clips, self._validation])]
-        parts = np.repeat(["train", "validation"], [len(self._clips), len(self._validation)])
+        trained = self._data.without_copies(self._clips)
+        heard = self._data.clips.iloc[np.concatenate([trained, self._validation])]
+        parts = np.repeat(["train", "validation"], [len(trained), len(self._validation)])
         write_training_clips(model, heard.assign(part=parts))
         return save_finetuned(folder, self._tuner.model.layer, fold.scaling)
 
@@ -88,6 +90,7 @@ class FinetuningTrainer:
         stop_after: int | None = None,
     ) -> Any:
         """Train on some clips of a fold; see `fit` and `refit`."""
+        from ser_embed.finetuning.batches import TrainingClips
         from ser_embed.finetuning.model import build_classifier
         from ser_embed.finetuning.trainer import Tuner, TuningTask
 
@@ -102,10 +105,10 @@ class FinetuningTrainer:
         self._scaling = fold.scaling
         self._tuner = Tuner(model, tuning, lambda positions: self._data.read(positions)[:, :, 0])
         num_frames = self._data.clips["frame_count"].to_numpy(np.int64)[clips]
+        training_clips = TrainingClips(clips, num_frames, recording_rows(self._data.clips)[clips])
         checkpoint = self._checkpoint(fold, purpose, clips, stop_after)
         task = TuningTask(
-            clips,
-            num_frames,
+            training_clips,
             self._data.targets,
             fold.class_weights,
             validation,

@@ -5,7 +5,7 @@ Recordings are split; the augmented copies of those trained on are trained on to
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np

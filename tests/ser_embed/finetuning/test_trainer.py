@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from ser_embed.errors import InputError
-from ser_embed.finetuning.batches import TuningBatches
+from ser_embed.finetuning.batches import TrainingClips, TuningBatches
 from ser_embed.finetuning.config import TuningConfig
 from ser_embed.finetuning.model import build_classifier
 from ser_embed.finetuning.trainer import Tuner, TuningTask, rate_factor
@@ -68,11 +68,15 @@ def read(positions: np.ndarray) -> np.ndarray:
     return padded
 
 
-def task(epochs: int = 3, checkpoint: Path | None = None, validation: bool = True) -> TuningTask:
+def training_clips(copies: int = 0) -> TrainingClips:
+    """Return the first clips as recordings, or each few of them as a recording and its copies."""
     clips = np.arange(24)
-    num_frames = np.array([len(FRAMES[clip]) for clip in clips])
+    return TrainingClips(clips, np.array([len(FRAMES[clip]) for clip in clips]), clips // (1 + copies))
+
+
+def task(epochs: int = 3, checkpoint: Path | None = None, validation: bool = True) -> TuningTask:
     held_out = np.arange(24, CLIPS) if validation else None
-    return TuningTask(clips, num_frames, TARGETS, np.ones(3, np.float32), held_out, epochs, None, checkpoint)
+    return TuningTask(training_clips(), TARGETS, np.ones(3, np.float32), held_out, epochs, None, checkpoint)
 
 
 def train(
@@ -173,33 +177,42 @@ def test_accumulated_batches_are_one_step(models):
 @pytest.mark.parametrize("epoch", [0, 1, 7])
 @pytest.mark.parametrize("batch_size", [1, 4, 5, 24, 100])
 def test_an_epoch_has_every_clip_once_in_batches_of_like_length(batch_size, epoch):
-    work = task()
-    batches = TuningBatches(read, work.clips, work.num_frames, batch_size, seed=0)
+    batches = TuningBatches(read, training_clips(), batch_size, seed=0)
     positions = batches.positions(epoch, 0)
     assert len(positions) == batches.per_epoch
-    assert sorted(np.concatenate(positions)) == list(work.clips)
+    assert sorted(np.concatenate(positions)) == list(range(24))
     assert max(len(batch) for batch in positions) <= batch_size
 
 
+def test_an_epoch_has_every_recording_once_as_itself_or_as_a_copy():
+    clips = training_clips(copies=2)
+    batches = TuningBatches(read, clips, 4, seed=0)
+    assert batches.per_epoch == 2
+    epochs = [np.concatenate(batches.positions(epoch, 0)) for epoch in range(60)]
+    assert all(sorted(clips.recordings[epoch]) == list(range(8)) for epoch in epochs)
+    shares = np.bincount(np.concatenate(epochs), minlength=24) / len(epochs)
+    assert 0.1 < shares.min() < shares.max() < 0.6  # a third each
+
+
 def test_epochs_differ_and_lengths_within_a_batch_hardly(models):
-    work = task()
-    batches = TuningBatches(read, work.clips, work.num_frames, 4, seed=0)
+    clips = training_clips()
+    batches = TuningBatches(read, clips, 4, seed=0)
     first, second = batches.positions(0, 0), batches.positions(1, 0)
     assert any(not np.array_equal(*pair) for pair in zip(first, second, strict=True))
-    spreads = [np.ptp(work.num_frames[batch]) for batch in first]
-    assert np.mean(spreads) < np.ptp(work.num_frames) / 2
+    spreads = [np.ptp(clips.num_frames[batch]) for batch in first]
+    assert np.mean(spreads) < np.ptp(clips.num_frames) / 2
 
 
 def test_a_batch_is_cut_and_masked(models):
-    work = task()
-    batches = TuningBatches(read, work.clips, work.num_frames, 4, seed=0)
-    plain = batches.read(work.clips, np.random.default_rng(0), 0, 0.0)
-    for row, valid, clip in zip(plain.frames, plain.valid, work.clips, strict=True):
+    clips = training_clips()
+    batches = TuningBatches(read, clips, 4, seed=0)
+    plain = batches.read(clips.positions, np.random.default_rng(0), 0, 0.0)
+    for row, valid, clip in zip(plain.frames, plain.valid, clips.positions, strict=True):
         assert np.array_equal(row[valid], FRAMES[clip])
         assert not row[~valid].any()
-    cut = batches.read(work.clips, np.random.default_rng(0), 10, 0.5)
+    cut = batches.read(clips.positions, np.random.default_rng(0), 10, 0.5)
     assert cut.frames.shape[1] == 10
-    assert np.array_equal(cut.valid.sum(axis=1), np.minimum(work.num_frames, 10))
+    assert np.array_equal(cut.valid.sum(axis=1), np.minimum(clips.num_frames, 10))
     assert not np.array_equal(cut.frames[0][cut.valid[0]], FRAMES[0][: cut.valid[0].sum()])
 
 
