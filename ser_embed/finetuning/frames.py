@@ -1,5 +1,6 @@
 """Size of the frames of a cached layer, which is told before they are written."""
 
+import math
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -70,4 +71,4 @@ def size_in_words(num_bytes: float) -> str:
     >>> size_in_words(136e6), size_in_words(2.5e9)
     ('136 MB', '2.5 GB')
     """
-    return f"{num_bytes / 1e9:.1f} GB" if num_bytes >= 1e9 else f"{num_bytes / 1e6:.0f} MB"
+    return f"{num_bytes / 1e9:.1f} GB" if num_bytes >= 1e9 else f"{math.ceil(num_bytes / 1e6)} MB"

@@ -114,7 +114,7 @@ class FinetuneConfig(ExperimentConfig):
     def __post_init__(self) -> None:
         for name in ("data", "cache"):
             object.__setattr__(self, name, Path(getattr(self, name)))
-        object.__setattr__(self, "augment", as_names(self.augment))
+        object.__setattr__(self, "augment", self._parsed_augment())
         if self.preset is not None:
             find_preset(self.preset, FINETUNING_PRESETS)
         super().__post_init__()
@@ -123,6 +123,11 @@ class FinetuneConfig(ExperimentConfig):
             require(bool(self.augment), "augment_copies", "given with --augment", self.augment_copies)
         if str(self.cache) == NONE and self.jobs > 1:
             raise InputError(f"--jobs {self.jobs} needs frames that are cached; leave out --cache none")
+
+    def _parsed_augment(self) -> tuple[str, ...]:
+        from ser_embed.audio.augmentation import parse_names
+
+        return parse_names(",".join(as_names(self.augment))) if self.augment else ()
 
     def _check_unfreeze(self) -> None:
         from ser_embed.finetuning.unfreeze import Unfreeze
