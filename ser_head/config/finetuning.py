@@ -127,7 +127,7 @@ class FinetuneConfig(ExperimentConfig):
     def _parsed_augment(self) -> tuple[str, ...]:
         from ser_embed.audio.augmentation import parse_names
 
-        return parse_names(",".join(as_names(self.augment))) if self.augment else ()
+        return parse_names(self.augment) if self.augment else ()
 
     def _check_unfreeze(self) -> None:
         from ser_embed.finetuning.unfreeze import Unfreeze
