@@ -74,11 +74,13 @@ class Augmentation:
         summary: what it does, with its range.
         draw: draws its physical parameters, by name.
         apply: alters a `Sound`, given these parameters as keywords.
+        mixes_voices: returns whether, with some parameters, it needs the voices of the `Sound`.
     """
 
     summary: str
     draw: Callable[[np.random.Generator], dict[str, Any]]
     apply: Callable[..., np.ndarray]
+    mixes_voices: Callable[[dict[str, Any]], bool] | None = None
 
 
 def augment(
@@ -104,9 +106,12 @@ def augment(
     return augmented
 
 
-def needs_voices(names: Iterable[str], copy_seed: CopySeed) -> bool:
-    """Return whether a copy has babble in it."""
-    return any(parameters.get("colour") == BABBLE for _, parameters, _ in _choose(names, copy_seed))
+def needs_voices(names: Sequence[str], copy_seed: CopySeed) -> bool:
+    """Return whether a copy is mixed with voices, as babble is."""
+    if all(AUGMENTATIONS[name].mixes_voices is None for name in names):
+        return False
+    tests = ((AUGMENTATIONS[name].mixes_voices, parameters) for name, parameters, _ in _choose(names, copy_seed))
+    return any(mixes(parameters) for mixes, parameters in tests if mixes is not None)
 
 
 def parse_names(text: str | Iterable[str]) -> tuple[str, ...]:
@@ -200,6 +205,7 @@ AUGMENTATIONS: dict[str, Augmentation] = {
         "white or pink noise, or babble, 5 to 30 dB below the speech",
         lambda rng: {"colour": str(rng.choice([*_COLOURS, BABBLE])), "snr_db": rng.uniform(5, 30)},
         _add_noise,
+        lambda parameters: parameters["colour"] == BABBLE,
     ),
     "band": Augmentation(
         "a microphone that passes 20-300 Hz to 2.5-8 kHz, with a tilt of up to 4 dB per octave",

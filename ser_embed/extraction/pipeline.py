@@ -149,8 +149,10 @@ def _extract_into(
         training = EncoderTraining(speakers, training_clips)
         write_merged(store_path, encoder.spec, _software(config), clips, all_unreadable, training)
     parts.remove()
-    is_readable = ~clips["utterance_id"].isin(unreadable["utterance_id"])
-    is_readable &= ~recordings_of(clips).isin(unreadable["utterance_id"])
+    recording_ids = recordings_of(clips)
+    is_readable = ~(
+        clips["utterance_id"].isin(unreadable["utterance_id"]) | recording_ids.isin(unreadable["utterance_id"])
+    )
     note_stored_but_unreadable(clips[~is_readable])
     if not config.prune:
         note_stored_but_removed(clips[is_removed], config.data)
@@ -159,7 +161,7 @@ def _extract_into(
         store=store_path,
         spec=encoder.spec,
         clips=len(clips),
-        copies=int((recordings_of(clips) != clips["utterance_id"]).sum()),
+        copies=int((recording_ids != clips["utterance_id"]).sum()),
         extracted=int(is_new.sum()),
         unchanged=int((~is_new & is_readable & clips["utterance_id"].isin(manifest["utterance_id"])).sum()),
         dropped=num_dropped,
@@ -284,11 +286,10 @@ def _merge_tables(
     # Part files list the clips that could not be decoded; the scan lists those whose file names it could not parse.
     undecodable = cache.unreadable[cache.unreadable[SOURCE_FILE] != str(store_path)]
     recordings = dict(zip(manifest["utterance_id"], recordings_of(manifest), strict=True))
-    is_implied = undecodable["utterance_id"].map(  # where a recording cannot be read, its copies need no mention
-        lambda name: recordings.get(name, name) != name and recordings[name] in set(undecodable["utterance_id"])
-    )
-    listed = undecodable[~is_implied.astype(bool)]
-    unreadable = pd.concat([scan.unreadable, listed])[list(UNREADABLE_COLUMNS)]
+    sources = undecodable["utterance_id"].map(lambda name: recordings.get(name, name))
+    # Where a recording cannot be read, its copies need no mention.
+    is_implied = (sources != undecodable["utterance_id"]) & sources.isin(undecodable["utterance_id"])
+    unreadable = pd.concat([scan.unreadable, undecodable[~is_implied]])[list(UNREADABLE_COLUMNS)]
     all_unreadable = merge_unreadable(unreadable, _unreadable_before(scan, manifest, store_path, cache))
     readable = manifest[~manifest["utterance_id"].isin(undecodable["utterance_id"])]
     return merge_clips(readable.sort_values("utterance_id"), cache), unreadable, all_unreadable

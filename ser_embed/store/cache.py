@@ -110,11 +110,8 @@ class Cache:
         clips = self.clips.reset_index()
         recordings = recordings_of(clips)
         is_copy = recordings != clips["utterance_id"]
-        asked_for = (
-            pd.Series("", manifest["utterance_id"])
-            if AUGMENTATION not in manifest
-            else (manifest.set_index("utterance_id")[AUGMENTATION])
-        )
+        made_by = manifest.assign(augmentation=manifest.get(AUGMENTATION, ""))
+        asked_for = made_by.set_index("utterance_id")[AUGMENTATION]
         is_as_asked_for = clips["utterance_id"].map(asked_for) == clips[AUGMENTATION]
         is_outdated = is_copy & recordings.isin(manifest["utterance_id"]) & ~is_as_asked_for
         return dataclasses.replace(self, clips=self.clips[~is_outdated.to_numpy(bool)])
