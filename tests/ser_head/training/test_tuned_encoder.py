@@ -82,14 +82,16 @@ class TestTraining:
         assert "tuned_on" not in json.loads((trained.run / "run.json").read_text())["spec"]
 
     def test_an_ensemble_is_no_more_honest_than_its_members(self, make_store, tmp_path):
-        elsewhere = [{**row, "utterance_id": f"elsewhere/{row['utterance_id']}"} for row in rows_of(Recipe())]
-        tuned = make_store("tuned.h5", training_clips=training_clips(elsewhere))
-        runs = [
-            ser_head.train(store=store, protocol="random", **SETTINGS, out=tmp_path / store.stem).run
-            for store in (make_store(), tuned)
+        elsewhere = [
+            {**row, "utterance_id": f"elsewhere/{row['utterance_id']}", "speaker": ""} for row in rows_by("demo/1")
         ]
-        both = ser_head.train(head="ensemble", members=runs, out=tmp_path / "both")
-        assert both.metrics["leakage"]["encoder"]["clips"] == both.metrics["n_test"]
+        stores = [make_store(), make_store("tuned.h5", training_clips=training_clips(elsewhere))]
+        runs = [ser_head.train(store=store, **SETTINGS, out=tmp_path / store.stem) for store in stores]
+        assert [run.metrics["speaker_disjoint"] for run in runs] == [True, False]  # nobody knows who spoke elsewhere
+        both = ser_head.train(head="ensemble", members=[run.run for run in runs], out=tmp_path / "both")
+        assert both.metrics["speaker_disjoint"] is False
+        assert both.metrics["leakage"]["encoder"] == {"clips": 0, "unknown": 72, "example": None, "validation": 0}
+        assert "training of the encoder (72 clips)" in (both.run / "report.html").read_text()
 
 
 def test_an_extraction_with_a_tuned_model_is_audited_like_any_other(tmp_path, capsys):
