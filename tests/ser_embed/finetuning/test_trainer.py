@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ser_embed.errors import InputError
 from ser_embed.finetuning.batches import TrainingClips, TuningBatches
@@ -181,6 +183,16 @@ def test_an_epoch_has_every_clip_once_in_batches_of_like_length(batch_size, epoc
     positions = batches.positions(epoch, 0)
     assert len(positions) == batches.per_epoch
     assert sorted(np.concatenate(positions)) == list(range(24))
+    assert max(len(batch) for batch in positions) <= batch_size
+
+
+@given(num_clips=st.integers(1, 300), batch_size=st.integers(1, 20))
+def test_no_clip_is_left_out_and_no_batch_is_too_large(num_clips, batch_size):
+    clips = np.arange(num_clips)
+    batches = TuningBatches(read, TrainingClips(clips, clips + 1, clips), batch_size, seed=0)
+    positions = batches.positions(0, 0)
+    assert len(positions) == batches.per_epoch
+    assert sorted(np.concatenate(positions)) == list(range(num_clips))
     assert max(len(batch) for batch in positions) <= batch_size
 
 
