@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from ser_embed.errors import InputError
 from ser_embed.finetuning.batches import TrainingClips, TuningBatches
+from ser_embed.finetuning.checkpoint import load_adam_state, load_state
 from ser_embed.finetuning.config import TuningConfig
 from ser_embed.finetuning.model import build_classifier
 from ser_embed.finetuning.trainer import Tuner, TuningTask, rate_factor
@@ -128,7 +129,18 @@ def test_a_finished_training_is_not_done_again(models, tmp_path):
     state, again = train(models["hubert-base"], config(), work, steps.append)
     assert not steps
     assert state.finished
+    saved = load_state(work.checkpoint)
+    assert saved.best.keys() == weights.keys()
+    assert not (saved.weights or saved.average or saved.adam)  # what is not needed takes no room
     assert all(torch.equal(weights[name], again[name]) for name in weights)
+
+
+def test_all_of_the_state_of_an_optimizer_is_on_the_device_of_its_parameter():
+    parameter = torch.nn.Parameter(torch.ones(2, device="meta"))
+    optimizer = torch.optim.AdamW([parameter])
+    saved = {"step/w": torch.tensor(3.0), "exp_avg/w": torch.ones(2), "exp_avg_sq/w": torch.ones(2)}
+    load_adam_state(optimizer, {"w": parameter}, saved)
+    assert {value.device for value in optimizer.state[parameter].values()} == {parameter.device}
 
 
 def test_the_seed_decides_all(models):
@@ -160,6 +172,13 @@ def test_it_stops_when_validation_no_longer_improves(models):
 def test_a_training_that_diverges_is_one_line(models):
     with pytest.raises(InputError, match="training diverged: the loss is nan; lower --learning-rate"):
         train(models["hubert-base"], config(learning_rate=1e30, head_learning_rate=1e30, gradient_norm=0.0), task())
+
+
+@pytest.mark.parametrize("validation", [True, False])
+def test_a_training_that_diverges_in_its_last_step_is_one_line(models, validation):
+    settings = config(learning_rate=1e38, head_learning_rate=1e38, batch_size=100, gradient_norm=0.0, weight_decay=10.0)
+    with pytest.raises(InputError, match="training diverged: .*; lower --learning-rate"):
+        train(models["hubert-base"], settings, task(epochs=1, validation=validation))
 
 
 def test_a_damaged_checkpoint_is_one_line(models, tmp_path):
