@@ -12,7 +12,6 @@ from ser_head.heads.registry import HEADS
 
 CACHE = Path("embeddings") / "frames"
 NONE = "none"  # of --cache and --baseline
-BASELINES = (*(name for name, spec in HEADS.items() if spec.takes_vectors), NONE)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -102,7 +101,6 @@ class FinetuneConfig(ExperimentConfig):
     )
     baseline: str = option(
         "mlp",
-        one_of=BASELINES,
         metavar="HEAD",
         help="head that is trained beside it on the frozen encoder's vectors, in the same folds; none for no head",
     )
@@ -119,6 +117,8 @@ class FinetuneConfig(ExperimentConfig):
             find_preset(self.preset, FINETUNING_PRESETS)
         super().__post_init__()
         self._check_unfreeze()
+        names = [name for name, spec in HEADS.items() if spec.takes_vectors]
+        require(self.baseline in (*names, NONE), "baseline", f"one of {', '.join(names)}, {NONE}", self.baseline)
         if self.augment_copies is not None:
             require(bool(self.augment), "augment_copies", "given with --augment", self.augment_copies)
         if str(self.cache) == NONE and self.jobs > 1:

@@ -8,7 +8,7 @@ from ser_embed.errors import InputError
 from ser_embed.options import option, require
 from ser_head.config.experiment import ExperimentConfig, as_names
 from ser_head.config.presets import PRESETS, find_preset
-from ser_head.heads.registry import HEADS
+from ser_head.heads.registry import HEADS, trainable_heads
 from ser_head.personalization.methods import DEFAULT_METHODS, METHODS, parse_methods
 
 # Brown's 20 epochs on CREMA-D are 600 steps: 4465 training clips in batches of 150. Smaller corpora get as many.
@@ -19,7 +19,6 @@ FRAME_STEPS = 360
 EPOCHS = 20
 AUGMENTATIONS = ("speakers", "none")
 TRANSFORMS = ("yeo-johnson", "none")
-TRAINABLE = tuple(name for name, spec in HEADS.items() if spec.command == "train")
 NORMALIZATIONS = ("all", "corpus", "coral")
 
 
@@ -44,7 +43,7 @@ class TrainConfig(ExperimentConfig):
     store: Path | None = option(
         None, parse=Path, metavar="FILE", help="store of vectors (default: the only one in embeddings/)"
     )
-    head: str = option("mlp", help="network on the vectors: " + ", ".join(TRAINABLE), metavar="NAME")
+    head: str = option("mlp", help="network on the vectors: " + ", ".join(trainable_heads()), metavar="NAME")
     target: str = option(
         "emotion",
         metavar="WHAT",
@@ -138,7 +137,8 @@ class TrainConfig(ExperimentConfig):
         object.__setattr__(self, "layer", str(self.layer))
         if self.preset is not None:
             find_preset(self.preset)
-        require(self.head in TRAINABLE, "head", f"one of {', '.join(TRAINABLE)}", self.head)
+        names = trainable_heads()
+        require(self.head in names, "head", f"one of {', '.join(names)}", self.head)
         super().__post_init__()
         self._check_head()
         self._check_methods()

@@ -183,6 +183,11 @@ HEADS: dict[str, HeadSpec] = {
 }
 
 
+def trainable_heads() -> tuple[str, ...]:
+    """Return the names of the heads that `ser_head.train` makes."""
+    return tuple(name for name, spec in HEADS.items() if spec.command == "train")
+
+
 def load_predict(path: Path) -> Callable[[list[np.ndarray]], np.ndarray]:
     """Load a saved head, once, by the suffix of its file.
 

@@ -15,6 +15,7 @@ from typing import Any
 from ser_embed.errors import InputError
 from ser_embed.files import digest_of
 from ser_embed.store.reader import Store
+from ser_embed.tracking.registry import require_trackers
 from ser_head.config.finetuning import CACHE, NONE, FinetuneConfig
 from ser_head.config.training import TrainConfig
 from ser_head.training.experiment import run_experiment
@@ -32,6 +33,7 @@ def run_finetuning(config: FinetuneConfig) -> tuple[Path, tuple[dict[str, str], 
     Raises:
         InputError: the corpora, the encoder, or what is asked of them, cannot be worked with; no run is written.
     """
+    require_trackers(config.track)
     layer = _cached_layer(config)
     # In float32, whatever the arithmetic of training is: the saved model gives the same logits from them.
     frames: dict[str, Any] = {"layers": layer, "pooling": "frames", "dtype": "float32", "storage": "float16"}

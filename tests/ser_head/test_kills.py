@@ -22,3 +22,15 @@ def test_fifty_kills_of_each_command_and_a_hundred_enrolments_at_the_same_time(t
     for name in ("train", "enroll", "predict"):
         assert (counts[name]["kills"], counts[name]["problems"], counts[name]["left"]) == (50, [], [])
     assert counts["parallel"] == {"trials": 100, "with_all_12_clips": 100, "kept": [12]}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs forks")
+def test_thirty_kills_of_a_fine_tuning_change_no_weight(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tests.ser_head.finetuning_kills", str(tmp_path), "30"]
+    process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
+    counts = json.loads(process.stdout.splitlines()[-1])
+    assert (counts["kills"], counts["problems"], counts["left"]) == (30, [], [])
+    assert counts["completed"] > 0

@@ -30,7 +30,7 @@ SHAPES = [
     NetworkShape(4, 6, 3, {"embedding": 5, "features": 6}),
 ]
 NETWORKS = [name for name, spec in HEADS.items() if spec.trainer == "keras" and not spec.takes_frames]
-FRAMEWISE = [name for name, spec in HEADS.items() if spec.takes_frames]
+FRAMEWISE = [name for name, spec in HEADS.items() if spec.trainer == "keras" and spec.takes_frames]
 
 
 def inputs_for(shape, vectors):
