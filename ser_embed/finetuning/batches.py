@@ -85,10 +85,12 @@ class TuningBatches:
         order = random.permutation(shuffled[firsts])
         num_frames = self._clips.num_frames
         lengths = np.minimum(num_frames, longest) if longest else num_frames
+        drawn = np.array_split(order, self.per_epoch)
         batches: list[np.ndarray] = []
-        for group in np.array_split(order, -(-self.per_epoch // _BATCHES_SORTED)):
-            ordered = group[np.argsort(lengths[group], kind="stable")]
-            batches += np.array_split(ordered, max(1, round(len(group) * self.per_epoch / len(order))))
+        for start in range(0, self.per_epoch, _BATCHES_SORTED):
+            group = drawn[start : start + _BATCHES_SORTED]
+            clips = np.concatenate(group)
+            batches += np.array_split(clips[np.argsort(lengths[clips], kind="stable")], len(group))
         return [self._clips.positions[batches[index]] for index in random.permutation(len(batches))]
 
     def read(self, clips: np.ndarray, random: np.random.Generator, longest: int, time_mask: float) -> Batch:

@@ -110,5 +110,6 @@ def load_adam_state(
     for name, parameter in parameters.items():
         if f"{_ADAM[0]}/{name}" in state:
             optimizer.state[parameter] = {
-                key: state[f"{key}/{name}"].to("cpu" if key == "step" else parameter.device) for key in _ADAM
+                key: state[f"{key}/{name}"].to(parameter.device)  # the step too, where AdamW is one fused kernel
+                for key in _ADAM
             }

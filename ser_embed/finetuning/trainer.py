@@ -7,8 +7,8 @@ the same weights; and batches are frames of a cached layer, cut to clips of like
 """
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -94,7 +94,8 @@ class Tuner:
         batches = TuningBatches(self._read, task.clips, self._config.batch_size, self._config.seed)
         optimizer = self._make_optimizer()
         state = load_state(task.checkpoint) or TuningState(weights=self.model.trained_state())
-        self.model.load_trained(state.weights)
+        if not state.finished:
+            self.model.load_trained(state.weights)
         load_adam_state(optimizer, self._parameters, state.adam)
         for row in state.history:
             on_epoch(row)
@@ -203,12 +204,11 @@ class Tuner:
         epoch = len(state.history) + 1
         num_clips = task.clips.num_recordings
         row = {"epoch": epoch, "loss": state.sums[0] / num_clips, "accuracy": state.sums[1] / num_clips}
-        if not np.isfinite(row["loss"]):
-            raise InputError(f"training diverged: the loss is {row['loss']}; lower --learning-rate")
         improved = True
         if task.validation is not None:
             row |= self._validate(task, task.validation, state)
             improved = row["val_loss"] < min((past["val_loss"] for past in state.history), default=np.inf)
+        _require_finite(row, state.average)
         state.history.append(row)
         state.sums = (0.0, 0.0)
         if improved:
@@ -236,9 +236,9 @@ class Tuner:
     def _save(self, task: TuningTask, optimizer: torch.optim.Optimizer, state: TuningState) -> None:
         if task.checkpoint is None:
             return
-        state.weights = self.model.trained_state()
+        state.weights = {} if state.finished else self.model.trained_state()
         state.adam = {} if state.finished else adam_state(optimizer, self._parameters)
-        save_state(task.checkpoint, state)
+        save_state(task.checkpoint, replace(state, average={}) if state.finished else state)
 
 
 _READ_AT_ONCE = 256  # validation clips whose frames are in memory
@@ -276,6 +276,23 @@ def rate_factor(step: int, steps: int, warmup: float) -> float:
     """
     rising = max(1, round(warmup * steps))
     return min((step + 1) / rising, (steps - step) / max(1, steps - rising))
+
+
+def _require_finite(row: Mapping[str, float], weights: Mapping[str, torch.Tensor]) -> None:
+    """Check that training has not diverged, be it in the last step of an epoch, which only validation has seen.
+
+    Args:
+        row: the epoch's row of the history.
+        weights: after the epoch.
+
+    Raises:
+        InputError: a loss or a weight is not a number.
+    """
+    for name, title in (("loss", "loss"), ("val_loss", "validation loss")):
+        if not np.isfinite(row.get(name, 0.0)):
+            raise InputError(f"training diverged: the {title} is {row[name]}; lower --learning-rate")
+    if not all(bool(tensor.isfinite().all()) for tensor in weights.values()):
+        raise InputError("training diverged: weights are no longer finite; lower --learning-rate")
 
 
 def _set_rates(optimizer: torch.optim.Optimizer, factor: float) -> None:

@@ -8,9 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ser_embed.errors import InputError
 from ser_embed.finetuning.batches import TrainingClips, TuningBatches
+from ser_embed.finetuning.checkpoint import load_adam_state, load_state
 from ser_embed.finetuning.config import TuningConfig
 from ser_embed.finetuning.model import build_classifier
 from ser_embed.finetuning.trainer import Tuner, TuningTask, rate_factor
@@ -126,7 +129,18 @@ def test_a_finished_training_is_not_done_again(models, tmp_path):
     state, again = train(models["hubert-base"], config(), work, steps.append)
     assert not steps
     assert state.finished
+    saved = load_state(work.checkpoint)
+    assert saved.best.keys() == weights.keys()
+    assert not (saved.weights or saved.average or saved.adam)  # what is not needed takes no room
     assert all(torch.equal(weights[name], again[name]) for name in weights)
+
+
+def test_all_of_the_state_of_an_optimizer_is_on_the_device_of_its_parameter():
+    parameter = torch.nn.Parameter(torch.ones(2, device="meta"))
+    optimizer = torch.optim.AdamW([parameter])
+    saved = {"step/w": torch.tensor(3.0), "exp_avg/w": torch.ones(2), "exp_avg_sq/w": torch.ones(2)}
+    load_adam_state(optimizer, {"w": parameter}, saved)
+    assert {value.device for value in optimizer.state[parameter].values()} == {parameter.device}
 
 
 def test_the_seed_decides_all(models):
@@ -160,6 +174,13 @@ def test_a_training_that_diverges_is_one_line(models):
         train(models["hubert-base"], config(learning_rate=1e30, head_learning_rate=1e30, gradient_norm=0.0), task())
 
 
+@pytest.mark.parametrize("validation", [True, False])
+def test_a_training_that_diverges_in_its_last_step_is_one_line(models, validation):
+    settings = config(learning_rate=1e38, head_learning_rate=1e38, batch_size=100, gradient_norm=0.0, weight_decay=10.0)
+    with pytest.raises(InputError, match="training diverged: .*; lower --learning-rate"):
+        train(models["hubert-base"], settings, task(epochs=1, validation=validation))
+
+
 def test_a_damaged_checkpoint_is_one_line(models, tmp_path):
     work = task(checkpoint=tmp_path / "state.safetensors")
     (tmp_path / "state.safetensors").write_bytes(b"no checkpoint")
@@ -181,6 +202,16 @@ def test_an_epoch_has_every_clip_once_in_batches_of_like_length(batch_size, epoc
     positions = batches.positions(epoch, 0)
     assert len(positions) == batches.per_epoch
     assert sorted(np.concatenate(positions)) == list(range(24))
+    assert max(len(batch) for batch in positions) <= batch_size
+
+
+@given(num_clips=st.integers(1, 300), batch_size=st.integers(1, 20))
+def test_no_clip_is_left_out_and_no_batch_is_too_large(num_clips, batch_size):
+    clips = np.arange(num_clips)
+    batches = TuningBatches(read, TrainingClips(clips, clips + 1, clips), batch_size, seed=0)
+    positions = batches.positions(0, 0)
+    assert len(positions) == batches.per_epoch
+    assert sorted(np.concatenate(positions)) == list(range(num_clips))
     assert max(len(batch) for batch in positions) <= batch_size
 
 
