@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from ser_embed.errors import InputError
 from ser_embed.options import option, require
-from ser_head.config.experiment import ExperimentConfig, as_names
+from ser_head.config.experiment import ExperimentConfig
 from ser_head.config.presets import FINETUNING_PRESETS, find_preset
 from ser_head.heads.registry import HEADS
 
