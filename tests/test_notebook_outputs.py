@@ -13,7 +13,7 @@ from tests.test_notebooks import FOLDER, NAMES, read
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]  # a minute on an idle machine
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]  # three minutes on an idle machine
 
 
 @pytest.fixture(scope="module")
