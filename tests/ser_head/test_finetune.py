@@ -17,8 +17,10 @@ import ser_head
 from ser_embed.encoders.training_clips import read_training_clips
 from ser_embed.errors import EXIT_BAD_INPUT, EXIT_DONE, EXIT_SOME_UNREADABLE, InputError
 from ser_embed.files import exclusive_lock
+from ser_head.data.dataset import Dataset
 from ser_head.finetune import main
 from ser_head.runs.run import Run
+from ser_head.scoring.scorer import Scorer
 from tests.ser_embed.conftest import models, tone, write_corpus  # noqa: F401 (a fixture)
 
 FAST = {"protocol": "kfold:4", "epochs": 2, "batch_size": 4, "crop": 0.3, "baseline": "lda", "device": "cpu"}
@@ -233,6 +235,18 @@ def test_copies_are_trained_on_and_nothing_else(encoder, quick, folder):
     assert (plain.run / "model" / "model.safetensors").read_bytes() != (
         result.run / "model" / "model.safetensors"
     ).read_bytes()
+
+
+def test_no_more_frames_are_read_at_once_than_fit_in_a_window(encoder, quick, tmp_path, monkeypatch):
+    monkeypatch.setattr("ser_head.data.dataset.WINDOW_BYTES", 1)
+    monkeypatch.setattr("ser_embed.finetuning.trainer._READ_AT_ONCE", 2)
+    read, score, sizes = Dataset.read, Scorer.score, []
+    monkeypatch.setattr(Dataset, "read", lambda *args: sizes.append(len(args[1])) or read(*args))
+    monkeypatch.setattr(
+        Scorer, "score", lambda *args: sizes.append(sum(len(part.vectors) for part in args[1])) or score(*args)
+    )
+    ser_head.finetune(encoder, **{**quick, "batch_size": 2}, out=tmp_path / "run")
+    assert max(sizes) == 2
 
 
 def test_unreadable_clips_are_listed_and_the_rest_is_trained_on(encoder, quick, tmp_path, capsys):
