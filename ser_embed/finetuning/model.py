@@ -18,7 +18,9 @@ from ser_embed.errors import InputError
 from ser_embed.finetuning.blocks import project_convolutions, run_blocks
 from ser_embed.finetuning.unfreeze import Unfreeze
 
-_SCORED_AT_ONCE = 16  # clips per forward pass outside training
+# Clips per forward pass outside training, and their frames with padding: 10 s each. Attention is quadratic in them.
+_SCORED_AT_ONCE = 16
+_FRAMES_AT_ONCE = 16 * 500
 _BLOCK_DROPOUTS = ("hidden_dropout", "attention_dropout", "activation_dropout")
 
 
@@ -109,7 +111,7 @@ class TunedClassifier(torch.nn.Module):
         lengths = valid.sum(dim=1)
         logits = torch.zeros(len(frames), len(self.labels))
         device = next(self.network.parameters()).device
-        for part in torch.argsort(lengths, stable=True).split(_SCORED_AT_ONCE):
+        for part in _parts_of_like_length(lengths):
             longest = int(lengths[part].max())
             part_valid = valid[part, :longest]
             mask = None if bool(part_valid.all()) else part_valid.to(device)
@@ -242,6 +244,19 @@ def _merge_adapters(base: Any) -> None:
             if hasattr(layer, "merge"):
                 layer.merge()
                 setattr(block.attention, name, layer.get_base_layer())
+
+
+def _parts_of_like_length(lengths: torch.Tensor) -> Iterator[torch.Tensor]:
+    """Yield the clips of each forward pass, longest first; a clip of any length may be alone.
+
+    Args:
+        lengths: number of frames of each clip, (clips,).
+    """
+    order = torch.argsort(lengths, stable=True)
+    while len(order):
+        num_clips = max(1, min(_SCORED_AT_ONCE, _FRAMES_AT_ONCE // int(lengths[order[-1]])))
+        yield order[-num_clips:]
+        order = order[:-num_clips]
 
 
 def _mean(frames: torch.Tensor, valid: torch.Tensor | None) -> torch.Tensor:

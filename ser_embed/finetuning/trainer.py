@@ -241,7 +241,7 @@ class Tuner:
         save_state(task.checkpoint, replace(state, average={}) if state.finished else state)
 
 
-_READ_AT_ONCE = 256  # validation clips whose frames are in memory
+_READ_AT_ONCE = 64  # validation clips whose frames are in memory
 _SMALLEST_PROBABILITY = 1e-7  # float32's resolution; keeps one confident mistake from making the loss infinite
 
 

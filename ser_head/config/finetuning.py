@@ -11,6 +11,7 @@ from ser_head.config.presets import FINETUNING_PRESETS, find_preset
 from ser_head.heads.registry import HEADS
 
 CACHE = Path("embeddings") / "frames"
+DTYPES = ("auto", "float32", "bfloat16")
 NONE = "none"  # of --cache and --baseline
 
 
@@ -105,7 +106,7 @@ class FinetuneConfig(ExperimentConfig):
         help="head that is trained beside it on the frozen encoder's vectors, in the same folds; none for no head",
     )
     device: str = option("auto", help="auto, cpu, cuda or cuda:N")
-    dtype: str = option("auto", help="arithmetic of the forward pass: auto, float32 or bfloat16")
+    dtype: str = option("auto", one_of=DTYPES, help="arithmetic of the forward pass")
     # Where the frames are: set by the command, not a flag.
     store: Path | None = None
 

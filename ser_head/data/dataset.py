@@ -143,6 +143,11 @@ class Dataset:
         frames = -(-int(self.clips["frame_count"].max()) // self._frame_step) if self._has_frames else 1
         return 4 * frames * self.shape[0] * self.shape[1]
 
+    @property
+    def clips_per_window(self) -> int:
+        """Number of clips whose vectors fit in `WINDOW_BYTES`, at least one."""
+        return max(1, WINDOW_BYTES // self._clip_bytes)
+
     def read(self, indices: np.ndarray) -> np.ndarray:
         """Read the vectors of the clips `indices`, in that order.
 
@@ -178,8 +183,7 @@ class Dataset:
         elif random is not None:
             runs = np.array_split(indices, -(-len(indices) // _CLIPS_PER_RUN))
             indices = np.concatenate([runs[index] for index in random.permutation(len(runs))])
-        clips_per_window = max(1, WINDOW_BYTES // self._clip_bytes)
-        yield from np.array_split(indices, -(-len(indices) // clips_per_window))
+        yield from np.array_split(indices, -(-len(indices) // self.clips_per_window))
 
 
 def _has_recording(clips: pd.DataFrame, chosen: pd.Series) -> np.ndarray:

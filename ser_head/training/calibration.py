@@ -198,7 +198,8 @@ def _some_scaled(data: Dataset, fold: Fold, clips: np.ndarray, random: np.random
     """
     if len(clips) > _OOD_CLIPS:
         clips = np.sort(random.choice(clips, _OOD_CLIPS, replace=False))
-    return fold.scaling.apply(clip_means(data.read(clips)), data.corpora[clips])
+    vectors = np.concatenate([clip_means(data.read(window)) for window in data.windows(clips)])
+    return fold.scaling.apply(vectors, data.corpora[clips])
 
 
 def _effective_prior(fold: Fold, data: Dataset) -> np.ndarray:

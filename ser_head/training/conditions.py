@@ -24,7 +24,7 @@ from ser_head.scoring.scorer import Scorer, ScoringRequest
 from ser_head.training.fold import Fold
 
 ENROLLMENT_DRAWS = 1  # purpose of the fold's generator: enrolments do not depend on the training
-_SCORED_AT_ONCE = 1024  # clips of the sessions scored together
+_SCORED_AT_ONCE = 1024  # clips of the sessions scored together, fewer where they are frames
 
 Condition = tuple[str, list[Session]]  # its name, and the sessions in which clips are scored
 
@@ -79,7 +79,7 @@ def score_condition(data: Dataset, fold: Fold, scorer: Scorer, condition: Condit
     name, sessions = condition
     clips = np.concatenate([session.scored for session in sessions] or [fold.split.test[:0]])
     outputs = [np.zeros((0, data.desired.shape[1]), np.float32)]
-    for group in _groups(sessions):
+    for group in _groups(sessions, min(_SCORED_AT_ONCE, data.clips_per_window)):
         outputs.append(scorer.score([_request(data, session, name) for session in group]))
     order = np.argsort(clips)
     return prediction_rows(
@@ -105,14 +105,14 @@ def _request(data: Dataset, session: Session, condition: str) -> ScoringRequest:
     return ScoringRequest(vectors, enrolled, corpus=corpus, pretrained=pretrained)
 
 
-def _groups(sessions: Sequence[Session]) -> Iterator[list[Session]]:
-    """Yield sessions in groups of about `_SCORED_AT_ONCE` clips."""
+def _groups(sessions: Sequence[Session], num_together: int) -> Iterator[list[Session]]:
+    """Yield sessions in groups of about `num_together` clips."""
     group: list[Session] = []
     num_clips = 0
     for session in sessions:
         group.append(session)
         num_clips += len(session.scored) + len(session.enrolled)
-        if num_clips >= _SCORED_AT_ONCE:
+        if num_clips >= num_together:
             yield group
             group, num_clips = [], 0
     if group:

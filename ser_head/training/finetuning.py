@@ -5,15 +5,16 @@ trained. It is shared by folds, seeds and settings, and continued where it was s
 the disk has no room for it, frames are computed whenever they are needed.
 """
 
+import contextlib
 import functools
 import logging
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from ser_embed.errors import InputError
-from ser_embed.files import digest_of
+from ser_embed.files import digest_of, exclusive_lock
 from ser_embed.store.reader import Store
 from ser_embed.tracking.registry import require_trackers
 from ser_head.config.finetuning import CACHE, NONE, FinetuneConfig
@@ -33,7 +34,10 @@ def run_finetuning(config: FinetuneConfig) -> tuple[Path, tuple[dict[str, str], 
     Raises:
         InputError: the corpora, the encoder, or what is asked of them, cannot be worked with; no run is written.
     """
+    from ser_embed.encoders.device import choose_device
+
     require_trackers(config.track)
+    choose_device(config.device)
     layer = _cached_layer(config)
     # In float32, whatever the arithmetic of training is: the saved model gives the same logits from them.
     frames: dict[str, Any] = {"layers": layer, "pooling": "frames", "dtype": "float32", "storage": "float16"}
@@ -44,9 +48,22 @@ def run_finetuning(config: FinetuneConfig) -> tuple[Path, tuple[dict[str, str], 
         report = _extract(config, f"{layer}-clips", layers=layer, pooling="mean", **_copies(config))
         open_store = functools.partial(_open_live, config=config, options=frames)
     baseline = None if config.baseline == NONE else _extract(config, "vectors")
-    run = run_experiment(config.replaced(store=report.store), _baseline_config(config, baseline), open_store)
-    shutil.rmtree(checkpoint_folder(report.store), ignore_errors=True)
+    with _checkpoints(report.store, config):
+        run = run_experiment(config.replaced(store=report.store), _baseline_config(config, baseline), open_store)
     return run, report.unreadable
+
+
+@contextlib.contextmanager
+def _checkpoints(store: Path, config: FinetuneConfig) -> Iterator[None]:
+    """Keep the checkpoints of a run to this process, and remove them if the block ends without an error."""
+    folder = checkpoint_folder(store, config)
+    try:
+        with exclusive_lock(folder, "fine-tuning", "--cache"):
+            yield
+            shutil.rmtree(folder, ignore_errors=True)
+    finally:
+        with contextlib.suppress(OSError):  # runs of other settings have theirs beside it
+            folder.parent.rmdir()
 
 
 def _cached_layer(config: FinetuneConfig) -> str:

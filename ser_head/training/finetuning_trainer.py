@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from ser_embed.cli import quiet
 from ser_embed.files import digest_of
+from ser_embed.manifest import AUGMENTATION
 from ser_head.config.finetuning import FinetuneConfig
 from ser_head.data.copies import recording_rows
 from ser_head.data.dataset import Dataset
@@ -21,6 +22,10 @@ from ser_head.training.base import FitResult, OnEpoch
 from ser_head.training.fold import Fold
 
 FIT, REFIT = "fit", "refit"
+# Of a clip that a checkpoint has learned from: who it is, its file, how a copy was made of it, and its class.
+_CLIP_IDENTITY = ("utterance_id", "digest", AUGMENTATION, "target")
+
+_WITHOUT_EFFECT = ("store", "cache", "out", "jobs", "by", "baseline", "calibration")  # on the weights of a run
 
 
 class FinetuningTrainer:
@@ -68,17 +73,20 @@ class FinetuningTrainer:
         """Return None: the classifier takes the encoder's output."""
 
     def save(self, folder: Path, fold: Fold, temperature: float) -> str:
-        """Write the model, the list of clips it has heard, and the file that a run loads it by; return its name."""
-        from ser_embed.encoders.training_clips import write_training_clips
+        """Write the model, the table of its training clips, and the file that a run loads it by; return its name.
+
+        What the encoder was fine-tuned on before, it is still.
+        """
+        from ser_embed.encoders.training_clips import TRAIN, VALIDATION, merge_training_clips, write_training_clips
         from ser_embed.finetuning.model import save_classifier
 
         model = folder / MODEL
         model.mkdir(parents=True)
         save_classifier(self._tuner.model, self._normalize, model)
         trained = self._data.without_copies(self._clips)
-        heard = self._data.clips.iloc[np.concatenate([trained, self._validation])]
-        parts = np.repeat(["train", "validation"], [len(trained), len(self._validation)])
-        write_training_clips(model, heard.assign(part=parts))
+        clips = self._data.clips.iloc[np.concatenate([trained, self._validation])]
+        clips = clips.assign(part=np.repeat([TRAIN, VALIDATION], [len(trained), len(self._validation)]))
+        write_training_clips(model, merge_training_clips(self._data.store.training_clips, clips))
         return save_finetuned(folder, self._tuner.model.layer, fold.scaling)
 
     def _train(
@@ -124,13 +132,13 @@ class FinetuningTrainer:
 
     def _checkpoint(self, fold: Fold, purpose: str, clips: np.ndarray, stop_after: int | None) -> Path:
         """Return the file of a training's checkpoint: another one for other settings, clips, labels or encoder."""
-        names = self._data.clips["utterance_id"].to_numpy(object)
         tuning = replace(self.config.tuning(fold.seed), device="")
         parts = [purpose, fold.split.fold, stop_after, tuning, self.config.epochs, self._data.store.spec.to_json()]
-        parts += [
-            list(zip(names[part], self._data.targets[part], strict=True)) for part in (clips, fold.split.validation)
-        ]
-        folder = checkpoint_folder(self._data.store.path)
+        parts += [self._data.labels, fold.class_weights.tolist()]
+        table = self._data.clips.assign(target=self._data.targets)
+        identity = [name for name in _CLIP_IDENTITY if name in table]
+        parts += [table[identity].iloc[part].to_numpy(object).tolist() for part in (clips, fold.split.validation)]
+        folder = checkpoint_folder(self._data.store.path, self.config)
         return folder / f"{digest_of(repr(parts).encode())}.safetensors"
 
 
@@ -152,6 +160,12 @@ def _steps_bar(title: str, epochs: int, is_quiet: bool) -> tqdm:
     )
 
 
-def checkpoint_folder(store: Path) -> Path:
-    """Return the folder for checkpoints of trainings on a store of frames, which need not exist."""
-    return Path(f"{store}.checkpoints")
+def checkpoint_folder(store: Path, config: FinetuneConfig) -> Path:
+    """Return the folder for the checkpoints of a run, which need not exist; a run of other settings has another.
+
+    Args:
+        store: of the frames.
+        config: the run's.
+    """
+    settings = [(name, value) for name, value in config.to_dict().items() if name not in _WITHOUT_EFFECT]
+    return Path(f"{store}.checkpoints") / digest_of(repr(settings).encode())

@@ -16,9 +16,12 @@ import ser_embed
 import ser_head
 from ser_embed.encoders.training_clips import read_training_clips
 from ser_embed.errors import EXIT_BAD_INPUT, EXIT_DONE, EXIT_SOME_UNREADABLE, InputError
+from ser_embed.files import exclusive_lock
 from ser_head.config.finetuning import FinetuneConfig
+from ser_head.data.dataset import Dataset
 from ser_head.finetune import main
 from ser_head.runs.run import Run
+from ser_head.scoring.scorer import Scorer
 from ser_head.training.experiment import run_name
 from tests.ser_embed.conftest import models, tone, write_corpus  # noqa: F401 (a fixture)
 
@@ -149,11 +152,73 @@ def test_the_tuned_encoder_knows_whom_it_heard(result, data, folder):
     assert not (folder / "leaky").exists()
 
 
+def test_a_tuned_encoder_that_is_tuned_again_has_not_forgotten(result, tmp_path, quick):
+    first = result.run / "fold_1" / "model"
+    data = write_corpus(tmp_path / "data" / "others", 12, ("calm", "angry"))
+    for index, path in enumerate((data / "others").glob("*.wav")):
+        soundfile.write(path, tone(5_000, 100 + index), 16_000)
+    again = ser_head.finetune(str(first), **{**quick, "data": data}, out=tmp_path / "again")
+    heard = read_training_clips(again.run / "model")
+    assert set(read_training_clips(first)["utterance_id"]) < set(heard["utterance_id"])
+    assert heard["utterance_id"].str.startswith("others/").any()
+
+
 def test_the_same_settings_give_the_same_run(result, encoder, settings, folder):
     again = ser_head.finetune(encoder, **{**settings, "baseline": "none"}, unfreeze="last:2", out=folder / "again")
     assert (result.run / "predictions.csv").read_bytes() == (again.run / "predictions.csv").read_bytes()
     assert not list((folder / "cache").glob("*.checkpoints"))
     assert "baseline" not in again.metrics
+
+
+class Recorded(Exception):
+    """What a test raises in place of a training, once it knows its checkpoint."""
+
+
+@pytest.fixture
+def checkpoint_of(monkeypatch):
+    """Return the function that gives the checkpoint of the first training of a command."""
+
+    def record(self, task, *_):
+        raise Recorded(task.checkpoint)
+
+    def checkpoint_of(encoder: str, **settings):
+        monkeypatch.setattr("ser_embed.finetuning.trainer.Tuner.train", record)
+        with pytest.raises(Recorded) as recorded:
+            ser_head.finetune(encoder, **settings)
+        monkeypatch.undo()
+        return recorded.value.args[0]
+
+    return checkpoint_of
+
+
+def test_a_checkpoint_is_of_its_settings_and_clips_alone(encoder, quick, tmp_path, checkpoint_of):
+    data = write_corpus(tmp_path / "data" / "tones", 12)
+    settings = {**quick, "data": data, "cache": tmp_path / "cache"}
+    names = [checkpoint_of(encoder, **settings, **changes) for changes in ({}, {"out": tmp_path / "other", "jobs": 2})]
+    assert names[0] == names[1]
+    for changes in ({"balance": 0.5}, {"augment": "gain"}, {"augment": "clipping"}):
+        names.append(checkpoint_of(encoder, **settings, **changes))
+    soundfile.write(data / "tones" / "003.wav", tone(9_000, 77), 16_000)
+    names.append(checkpoint_of(encoder, **settings))
+    assert len({name.name for name in names}) == 5
+
+
+def test_a_run_that_ends_removes_its_own_checkpoints_alone(encoder, quick, folder, tmp_path, checkpoint_of):
+    other = checkpoint_of(encoder, **quick, seed=7)
+    other.parent.mkdir(parents=True)
+    other.write_bytes(b"of a training that was stopped")
+    ser_head.finetune(encoder, **quick, out=tmp_path / "run")
+    assert [path.name for path in other.parent.parent.iterdir()] == [other.parent.name]
+    shutil.rmtree(other.parent.parent)
+
+
+def test_the_same_fine_tuning_does_not_run_twice_at_a_time(encoder, quick, tmp_path, checkpoint_of):
+    folder = checkpoint_of(encoder, **quick).parent
+    with (
+        exclusive_lock(folder),
+        pytest.raises(InputError, match="another fine-tuning is writing to .*; wait for it or choose another --cache"),
+    ):
+        ser_head.finetune(encoder, **quick, out=tmp_path / "run")
 
 
 def test_frames_that_are_not_cached_give_nearly_the_same(result, encoder, settings, folder, monkeypatch):
@@ -185,6 +250,18 @@ def test_copies_are_trained_on_and_nothing_else(encoder, quick, folder):
     ).read_bytes()
 
 
+def test_no_more_frames_are_read_at_once_than_fit_in_a_window(encoder, quick, tmp_path, monkeypatch):
+    monkeypatch.setattr("ser_head.data.dataset.WINDOW_BYTES", 1)
+    monkeypatch.setattr("ser_embed.finetuning.trainer._READ_AT_ONCE", 2)
+    read, score, sizes = Dataset.read, Scorer.score, []
+    monkeypatch.setattr(Dataset, "read", lambda *args: sizes.append(len(args[1])) or read(*args))
+    monkeypatch.setattr(
+        Scorer, "score", lambda *args: sizes.append(sum(len(part.vectors) for part in args[1])) or score(*args)
+    )
+    ser_head.finetune(encoder, **{**quick, "batch_size": 2}, out=tmp_path / "run")
+    assert max(sizes) == 2
+
+
 def test_unreadable_clips_are_listed_and_the_rest_is_trained_on(encoder, quick, tmp_path, capsys):
     data = write_corpus(tmp_path / "data" / "tones", 24)
     (data / "tones" / "003.wav").write_bytes(b"no audio")
@@ -204,6 +281,8 @@ def test_unreadable_clips_are_listed_and_the_rest_is_trained_on(encoder, quick, 
         ({"baseline": "cnn"}, "--baseline has to be one of .*, not 'cnn'"),
         ({"augment": "echo"}, "echo"),
         ({"data": "nowhere"}, "nowhere"),
+        ({"dtype": "float16"}, "--dtype has to be one of auto, float32, bfloat16, not 'float16'"),
+        ({"device": "cpu,cpu", "data": "nowhere"}, "device has to be auto, cpu, .*, not 'cpu,cpu'"),
         ({"preset": "brown-2023"}, "--preset has to be one of ntu-2024, vit-2024, not 'brown-2023'"),
     ],
 )

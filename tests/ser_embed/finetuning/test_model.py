@@ -119,6 +119,20 @@ def test_all_trains_everything_but_the_convolutions(models):
     assert {name.split(".")[0] for name in frozen} <= {"feature_extractor", "masked_spec_embed"}
 
 
+def test_long_clips_are_scored_few_at_a_time(models, monkeypatch):
+    monkeypatch.setattr("ser_embed.finetuning.model._FRAMES_AT_ONCE", 60)
+    model, _ = build_classifier(str(models["hubert-base"]), LABELS, Unfreeze.parse("last:1"), 0.0, 0)
+    random, shapes = np.random.default_rng(0), []
+    frames, valid = padded([random.normal(size=(count, 32)).astype(np.float32) for count in (5, 100, 20, 20, 7, 20)])
+    alone = torch.cat(
+        [model.logits_by_clip(*row, NO_AUTOCAST) for row in zip(frames[:, None], valid[:, None], strict=True)]
+    )
+    forward = model.forward
+    monkeypatch.setattr(model, "forward", lambda *inputs: shapes.append(inputs[0].shape[:2]) or forward(*inputs))
+    assert torch.allclose(model.logits_by_clip(frames, valid, NO_AUTOCAST), alone, atol=1e-5)
+    assert [tuple(shape) for shape in shapes] == [(1, 100), (3, 20), (2, 7)]
+
+
 def test_merged_adapters_leave_a_plain_model(models, tmp_path):
     model, normalize = build_classifier(str(models["hubert-base"]), LABELS, Unfreeze.parse("lora:2"), 0.1, seed=0)
     save_classifier(disturbed(model), normalize, tmp_path)
