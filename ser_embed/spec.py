@@ -31,6 +31,10 @@ def tuned_name(folder: str) -> str:
     return "-".join(parents[-2:]) if parents[-1].startswith("fold_") else parents[-1]
 
 
+class DifferentSpec(InputError):
+    """Vectors are of another spec than those they should be comparable with."""
+
+
 @dataclasses.dataclass(frozen=True)
 class EmbeddingSpec:
     """Complete description of how vectors were computed.
@@ -142,7 +146,7 @@ class EmbeddingSpec:
             where: the file or run that has this spec, for the message.
 
         Raises:
-            InputError: the specs differ; the message names the first differing field and both values.
+            DifferentSpec: naming the first differing field and both values.
         """
         for name, (own_value, other_value) in self.differences(other).items():
-            raise InputError(f"{where} holds vectors with {name} {own_value!r}, not {other_value!r}")
+            raise DifferentSpec(f"{where} holds vectors with {name} {own_value!r}, not {other_value!r}")

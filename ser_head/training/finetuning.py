@@ -10,12 +10,15 @@ import functools
 import logging
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ser_embed.errors import InputError
 from ser_embed.files import digest_of, exclusive_lock
+from ser_embed.spec import DifferentSpec
 from ser_embed.store.reader import Store
+from ser_embed.store.seal import DamagedStore
 from ser_embed.tracking.registry import require_trackers
 from ser_head.config.finetuning import CACHE, NONE, FinetuneConfig
 from ser_head.config.training import TrainConfig
@@ -119,7 +122,12 @@ def _extract(config: FinetuneConfig, content: str, **options: Any) -> Any:
     folder = CACHE if str(config.cache) == NONE else config.cache
     store = folder / f"{short_name(config.model)}-{digest_of(repr(sources).encode())[:8]}-{content}.h5"
     shared: dict[str, Any] = {"data": config.data, "corpus": config.corpus, "device": config.device, "prune": True}
-    return run_extraction(ExtractConfig(model=config.model, store=store, **shared, **options))
+    extraction = ExtractConfig(model=config.model, store=store, **shared, **options)
+    try:
+        return run_extraction(extraction)
+    except (DamagedStore, DifferentSpec) as error:  # such as of a model that was saved again in the same folder
+        logger.warning("%s: it is made anew, as it is a cache", error)
+        return run_extraction(replace(extraction, force=True))
 
 
 def _open_live(path: Path, config: FinetuneConfig, options: dict[str, Any]) -> Any:

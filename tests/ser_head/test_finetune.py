@@ -17,6 +17,7 @@ import ser_head
 from ser_embed.encoders.training_clips import read_training_clips
 from ser_embed.errors import EXIT_BAD_INPUT, EXIT_DONE, EXIT_SOME_UNREADABLE, InputError
 from ser_embed.files import exclusive_lock
+from ser_embed.store.reader import Store
 from ser_head.config.finetuning import FinetuneConfig
 from ser_head.data.dataset import Dataset
 from ser_head.finetune import main
@@ -219,6 +220,25 @@ def test_the_same_fine_tuning_does_not_run_twice_at_a_time(encoder, quick, tmp_p
         pytest.raises(InputError, match="another fine-tuning is writing to .*; wait for it or choose another --cache"),
     ):
         ser_head.finetune(encoder, **quick, out=tmp_path / "run")
+
+
+def test_a_cache_of_another_encoder_or_a_damaged_one_is_made_anew(encoder, quick, tmp_path, checkpoint_of, caplog):
+    model = tmp_path / "encoder"
+    settings = {**quick, "cache": tmp_path / "cache"}
+    shutil.copytree(encoder, model)
+    checkpoint_of(str(model), **settings)
+    (store,) = (tmp_path / "cache").glob("*.h5")
+    whole = store.read_bytes()
+    store.write_bytes(whole[: len(whole) // 2])
+    checkpoint_of(str(model), **settings)
+    assert "is damaged" in caplog.text
+    network = transformers.HubertModel.from_pretrained(model)
+    network.encoder.layer_norm.weight.data *= 1.5
+    network.save_pretrained(model)
+    checkpoint_of(str(model), **settings)
+    assert re.search("holds vectors with digest .*: it is made anew, as it is a cache", caplog.text)
+    with Store(store) as opened:
+        assert len(opened) == 24
 
 
 def test_frames_that_are_not_cached_give_nearly_the_same(result, encoder, settings, folder, monkeypatch):
