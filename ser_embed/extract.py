@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ser_embed.cli import Command, CommandModule, CommandOutput
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @with_config_signature(ExtractConfig)
-def extract(model: str, **config: Any) -> "ExtractReport":
+def extract(model: str | Path, **config: Any) -> "ExtractReport":
     """Turn corpora into a store of vectors, extracting only what is new or has changed.
 
     Args:
@@ -30,7 +31,7 @@ def extract(model: str, **config: Any) -> "ExtractReport":
     """
     from ser_embed.extraction.pipeline import run_extraction
 
-    return run_extraction(ExtractConfig(model=model, **config))
+    return run_extraction(ExtractConfig(model=str(model), **config))
 
 
 def _run(args: argparse.Namespace) -> CommandOutput:

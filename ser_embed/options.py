@@ -95,8 +95,8 @@ def option(
 
 
 def add_options(parser: argparse.ArgumentParser, config: type) -> None:
-    """Add one flag to `parser` for each field of the dataclass `config` declared with `option`."""
-    for field in dataclasses.fields(config):
+    """Add one flag to `parser` for each field of the dataclass `config` declared with `option`, required ones first."""
+    for field in sorted(dataclasses.fields(config), key=lambda field: field.default is not dataclasses.MISSING):
         if not field.metadata:
             continue
         flag = dict(field.metadata["flag"])
@@ -110,7 +110,8 @@ def add_options(parser: argparse.ArgumentParser, config: type) -> None:
         if field.default is dataclasses.MISSING:
             flag["required"] = True
         elif field.default not in (None, ()) and field.default is not False:  # 0 is a default worth showing
-            text += f" (default: {field.default})"
+            default = ",".join(map(str, field.default)) if isinstance(field.default, tuple) else field.default
+            text += f" (default: {default})"
         parser.add_argument(flag_name(field.name), default=argparse.SUPPRESS, help=text.replace("%", "%%"), **flag)
 
 

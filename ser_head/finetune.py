@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ser_embed.cli import Command, CommandModule, CommandOutput
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @with_config_signature(FinetuneConfig)
-def finetune(model: str, **config: Any) -> "TrainResult":
+def finetune(model: str | Path, **config: Any) -> "TrainResult":
     """Fine-tune an encoder with a classifier, fold by fold, and write the run folder.
 
     Args:
@@ -29,7 +30,7 @@ def finetune(model: str, **config: Any) -> "TrainResult":
     Raises:
         InputError: what is asked for cannot be done with these corpora; no run is written.
     """
-    return _finetune(FinetuneConfig(**with_preset({"model": model, **config}, FINETUNING_PRESETS)))[0]
+    return _finetune(FinetuneConfig(**with_preset({"model": str(model), **config}, FINETUNING_PRESETS)))[0]
 
 
 def _finetune(config: FinetuneConfig) -> tuple["TrainResult", tuple[dict[str, str], ...]]:

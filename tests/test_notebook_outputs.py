@@ -13,7 +13,7 @@ from tests.test_notebooks import FOLDER, NAMES, read
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]  # a minute on an idle machine
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]  # three minutes on an idle machine
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,12 @@ def test_training_shows_the_leak_that_the_text_describes(ran: tuple[Path, dict[s
     """The text says that a random split gives too good figures and that the library warns of it; both have to show."""
     folder, notebooks = ran
     runs = {path.parent.name: json.loads(path.read_text("utf-8")) for path in folder.glob("runs/*/metrics.json")}
-    assert set(runs) == {"hubert-mini-mlp-speaker", "hubert-mini-mlp-personalized-speaker", "hubert-mini-mlp-random"}
+    assert set(runs) == {
+        "hubert-mini-mlp-speaker",
+        "hubert-mini-mlp-personalized-speaker",
+        "hubert-mini-mlp-random",
+        "hubert-mini-last-2-finetuned-kfold-3",
+    }
     honest, leaky = runs["hubert-mini-mlp-speaker"], runs["hubert-mini-mlp-random"]
     assert honest["speaker_disjoint"]
     assert not leaky["speaker_disjoint"]
@@ -67,6 +72,21 @@ def test_the_timeline_is_drawn(ran: tuple[Path, dict[str, Any]]) -> None:
     assert base64.b64decode(outputs(notebook, "plot")["image/png"]).startswith(PNG)
 
 
+def test_the_tuned_encoder_is_beside_the_frozen_one_and_not_tested_on_what_it_learned(
+    ran: tuple[Path, dict[str, Any]],
+) -> None:
+    folder, notebooks = ran
+    notebook = notebooks["finetune"]
+    metrics = json.loads((folder / "runs/hubert-mini-last-2-finetuned-kfold-3/metrics.json").read_text("utf-8"))
+    frozen, tuned = metrics["baseline"]["test"]["uar"], metrics["test"]["uar"]
+    assert outputs(notebook, "baseline")["stdout"].split() == ["frozen", f"{frozen:.3g}", "tuned", f"{tuned:.3g}"]
+    assert tuned > 1 / 6
+    assert "frozen encoder, lda" in outputs(notebook, "finetune")["text/html"]
+    assert "model.safetensors" in outputs(notebook, "model")["text/plain"]
+    (refusal,) = outputs(notebook, "refused")["stdout"].splitlines()
+    assert "was fine-tuned on with their labels" in refusal
+
+
 def test_everything_is_written_to_the_one_folder(ran: tuple[Path, dict[str, Any]]) -> None:
-    assert {path.name for path in ran[0].iterdir()} == {"data", "embeddings", "runs", "recording.wav"}
+    assert {path.name for path in ran[0].iterdir()} == {"data", "data-finetune", "embeddings", "runs", "recording.wav"}
     assert not [path.name for path in FOLDER.iterdir() if path.suffix in {".h5", ".wav", ".csv", ".json", ".keras"}]

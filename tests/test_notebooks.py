@@ -9,7 +9,7 @@ import nbformat
 import pytest
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
-NAMES = ("1-extract", "2-train-and-compare", "3-predict")
+NAMES = ("1-extract", "2-train-and-compare", "3-predict", "finetune")
 MAY_IMPORT = {"ser_embed", "ser_head", "pathlib", "os", "pandas", "numpy", "soundfile", "matplotlib", "IPython"}
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 
@@ -56,7 +56,7 @@ class TestStoredNotebook:
         assert packages & {"ser_embed", "ser_head"}
         assert packages <= MAY_IMPORT
 
-    def test_it_calls_the_corpus_synthetic_and_says_what_to_run_first(self, name: str) -> None:
+    def test_it_calls_the_corpus_synthetic_and_names_the_notebooks_before_it(self, name: str) -> None:
         text = "\n".join(cell.source for cell in read(name).cells if cell.cell_type == "markdown")
         assert "synthetic" in text
         for earlier in NAMES[: NAMES.index(name)]:

@@ -43,6 +43,23 @@ class Unfreeze:
             raise InputError(f"--unfreeze has to be {_EXPECTED}, not {text!r}")
         return cls(kind, int(number) if takes_number else 0)
 
+    @property
+    def in_words(self) -> str:
+        """What is trained and what is not, in a sentence for people who do not program.
+
+        >>> Unfreeze.parse("last:2").in_words
+        'Its last 2 layers were trained further, with a small classifier on top; those below stayed as they were.'
+        """
+        layers = "last layer was" if self.number == 1 else f"last {self.number} layers were"
+        return {
+            "head": "It stayed as it was; only a small classifier on top was trained.",
+            "last": f"Its {layers} trained further, with a small classifier on top; those below stayed as they were.",
+            "lora": f"Small additions to all its layers (LoRA, rank {self.number}) and a small classifier on top were "
+            "trained; its own weights stayed as they were.",
+            "all": "All its layers but the convolutions that hear the sound first were trained further, with a small "
+            "classifier on top.",
+        }[self.kind]
+
     def first_block(self, num_blocks: int) -> int:
         """Return the index of the first block that is computed in training; `num_blocks` if none is.
 

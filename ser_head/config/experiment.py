@@ -138,6 +138,21 @@ class ExperimentConfig:
         return "last"
 
     @property
+    def variant(self) -> str:
+        """What tells heads of one kind apart in a table: the layer they learn from."""
+        return self.layer
+
+    @property
+    def encoder_training_in_words(self) -> str:
+        """What of the encoder is trained, in a sentence for people who do not program; "" if nothing is."""
+        return ""
+
+    @property
+    def source_name(self) -> str:
+        """Name of what is learned from, for the name of the run folder."""
+        return self.store.stem if self.store else ""
+
+    @property
     def frame_step(self) -> int:
         """Number of neighbouring frames that are averaged to one."""
         return 1

@@ -141,6 +141,25 @@ class FinetuneConfig(ExperimentConfig):
         return "finetuned"
 
     @property
+    def source_name(self) -> str:
+        """Encoder and what is trained of it, for the name of the run folder."""
+        from ser_embed.encoders.registry import short_name
+
+        return f"{short_name(self.model)}-{self.unfreeze}"
+
+    @property
+    def variant(self) -> str:
+        """What tells fine-tunings apart in a table: what is trained."""
+        return self.unfreeze
+
+    @property
+    def encoder_training_in_words(self) -> str:
+        """What of the encoder is trained, in a sentence for people who do not program."""
+        from ser_embed.finetuning.unfreeze import Unfreeze
+
+        return Unfreeze.parse(self.unfreeze).in_words
+
+    @property
     def num_copies(self) -> int:
         """Copies of each training clip."""
         return (self.augment_copies or 2) if self.augment else 0

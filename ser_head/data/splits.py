@@ -340,20 +340,20 @@ PROTOCOLS = {
     "kfold": ProtocolSpec(
         ("kfold", "kfold:N"),
         _split_folds,
-        "The speakers were divided into groups. Each group was tested once, by a head trained on the others.",
+        "The speakers were divided into groups. Each group was tested once, by a model trained on the others.",
         _parse_folds,
         has_folds=True,
     ),
     "loso": ProtocolSpec(
         ("loso",),
         _leave_one_out,
-        "Each speaker was tested once, by a head trained on all the other speakers.",
+        "Each speaker was tested once, by a model trained on all the other speakers.",
         has_folds=True,
     ),
     "cross": ProtocolSpec(
         ("cross:TRAIN:TEST",),
         _split_corpora,
-        "The head was trained on one corpus, {train}, and tested on another, {test}.",
+        "The model was trained on one corpus, {train}, and tested on another, {test}.",
         _parse_corpora,
         argument_optional=False,
     ),

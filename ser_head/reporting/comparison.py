@@ -36,9 +36,10 @@ class Comparison:
     """Runs side by side, best UAR first.
 
     Attributes:
-        table: one row per run: run, corpora, encoder, head, layer, personalized, protocol, speaker_disjoint, n_test,
-            accuracy, uar, uar_low, uar_high, macro_f1; then, against the run in the first row and on the clips both
-            were tested on, difference, difference_low, difference_high, p_value, shared_clips. What is unknown is None.
+        table: one row per run: run, corpora, encoder, head, layer (what was trained, if the encoder was), personalized,
+            protocol, speaker_disjoint, n_test, accuracy, uar, uar_low, uar_high, macro_f1; then, against the run in the
+            first row and on the clips both were tested on, difference, difference_low, difference_high, p_value,
+            shared_clips. What is unknown is None.
         warnings: reasons why the figures should not be compared directly, if there are any.
     """
 
@@ -132,7 +133,7 @@ def _run_figures(run: RunResults) -> dict[str, Any]:
         "corpora": " + ".join(run.chosen_corpora or sorted(test_corpora)),
         "encoder": run.run.spec.model,
         "head": run.run.config.head,
-        "layer": run.run.config.layer,
+        "layer": run.run.config.variant,
         "personalized": bool(run.run.config.personalized),
         "protocol": run.metrics["protocol"],
         "speaker_disjoint": bool(run.metrics["speaker_disjoint"]),

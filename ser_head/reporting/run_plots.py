@@ -141,7 +141,8 @@ def _training(results: RunResults, *_: object) -> Picture | None:
     if len(history) < 2 or "loss" not in history:
         return None
     folds, epochs = history["fold"].nunique(), history["epoch"].nunique()
-    measures = "Loss and accuracy" if "accuracy" in history else "Loss"
+    measures = "Loss, accuracy and UAR" if "val_uar" in history else "Loss and accuracy"
+    measures = measures if "accuracy" in history else "Loss"
     alt = f"{measures} over up to {epochs} epochs of training, {folds} round(s), training against validation"
     return picture(training_curves(history, results.kept_epochs), alt)
 
@@ -171,8 +172,9 @@ def _map(results: RunResults, store: Store, clips: pd.DataFrame) -> Picture | No
     if not projection:
         return None
     first, second = projection.explained
+    shown = "mean frames" if store.spec.pooling == "frames" else "vectors"
     alt = (
-        f"The vectors of {len(projection.points)} clips (layer {projection.layer}) on their first two principal "
+        f"The {shown} of {len(projection.points)} clips (layer {projection.layer}) on their first two principal "
         f"components ({first:.1%} and {second:.1%} of the variance), coloured by emotion and by speaker"
     )
     return picture(vector_map(projection), alt)

@@ -108,11 +108,13 @@ def _run_values(results: RunResults, store: Store) -> dict[str, Any]:
         "head": HEADS[config.head].summary,
         "trains_encoder": HEADS[config.head].trains_encoder,
         "encoders": list(dict.fromkeys(part.spec.model for part in results.run.members or [results.run])),
+        "num_members": len(results.run.members),
+        "num_tuned": sum(HEADS[part.config.head].trains_encoder for part in results.run.members),
         "labels": results.labels,
         "record": {
             "Settings": list(values_in_words(config.to_dict())),
             **({"Members": [_member(part) for part in results.run.members]} if results.run.members else {}),
-            "Vectors": list(values_in_words(vars(store.spec))),
+            "Frames" if store.spec.pooling == "frames" else "Vectors": list(values_in_words(vars(store.spec))),
             "Versions": list(values_in_words(results.run.about.get("versions", {}))),
         },
     }
@@ -137,6 +139,7 @@ def _corpus_values(clips: pd.DataFrame) -> dict[str, Any]:
 def _test_values(results: RunResults) -> dict[str, Any]:
     """Return the protocol, the figures of the test, their groups, and what the audit of leakage found."""
     metrics, num_tested = results.metrics, len(results.tested)
+    baseline = metrics.get(BASELINE)
     leakage = metrics.get("leakage")
     return {
         "test": metrics["test"],
@@ -146,7 +149,8 @@ def _test_values(results: RunResults) -> dict[str, Any]:
         "protocol": metrics["protocol"],
         "protocol_in_words": protocol_in_words(metrics["protocol"]),
         "num_rounds": results.tested["fold"].nunique(),
-        "baseline": metrics.get(BASELINE),
+        "baseline": baseline,
+        "baseline_summary": HEADS[baseline["head"]].summary if baseline else "",
         "kept_head": kept_head_in_words(results.run.about),
         "num_tested": num_tested,
         "num_test_speakers": _num_speakers(results.tested),

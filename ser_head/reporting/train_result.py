@@ -5,6 +5,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from ser_head.runs.baseline import BASELINE
 from ser_head.runs.results import RunResults
 
 _SHOWN = ("confusion", "agreement", "enrollment", "training")  # of `ser_head.reporting.run_plots.PLOTS`
@@ -60,6 +61,7 @@ class TrainResult:
             num_tested=self.metrics["n_test"],
             test=self.metrics["test"],
             has_classes=bool(self.metrics["labels"]),
+            baseline=self.metrics.get(BASELINE),
             conditions=self.metrics.get("conditions", {}),
             pictures=[image for image in drawn if image],
         )

@@ -190,7 +190,7 @@ def _warnings(names: Sequence[str], runs: Sequence[RunResults]) -> Iterator[str]
         yield "the cells were scored on different emotions; only those of one set (#) can be compared"
     configs = [run.run.config for run in runs]
     yield from disagreement(names, [run.run.spec.model for run in runs], "encoder")
-    yield from disagreement(names, [f"{config.head} ({config.layer})" for config in configs], "head")
+    yield from disagreement(names, [f"{config.head} ({config.variant})" for config in configs], "head")
     yield from disagreement(names, [" ".join(config.personalized) or "none" for config in configs], "personalisation")
     cross_corpus = [
         (name, run) for name, run in zip(names, runs, strict=True) if Protocol.parse(run.metrics["protocol"]).train

@@ -107,8 +107,7 @@ def _commit(writer: RunWriter, store: Store, trackers: TrackerGroup) -> Path:
 def run_name(config: ExperimentConfig) -> str:
     """Return a folder name that says what was trained on what."""
     head = "-".join([config.head, *(["personalized"] if config.personalized else [])])
-    store = config.store.stem if config.store else ""
-    return f"{store}-{head}-{config.protocol}".replace(":", "-").replace("/", "-")
+    return f"{config.source_name}-{head}-{config.protocol}".replace(":", "-").replace("/", "-")
 
 
 def _jobs(plan: Plan, config: ExperimentConfig, folder: Path) -> list[FoldJob]:

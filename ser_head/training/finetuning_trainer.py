@@ -124,8 +124,11 @@ class FinetuningTrainer:
             stop_after,
             checkpoint,
         )
-        with _steps_bar(self.config, fold, purpose) as bar:
-            return self._tuner.train(task, on_epoch, bar.update)
+        title = f"fold {fold.split.fold}, {purpose}"
+        epochs = self.config.epochs if stop_after is None else stop_after
+        with _steps_bar(title, epochs, is_quiet=quiet() or self.config.jobs > 1) as bar:
+            # Shares of an epoch are rounded, and may add up to a little more than the whole.
+            return self._tuner.train(task, on_epoch, lambda share: bar.update(min(share, epochs - bar.n)))
 
     def _checkpoint(self, fold: Fold, purpose: str, clips: np.ndarray, stop_after: int | None) -> Path:
         """Return the file of a training's checkpoint: another one for other settings, clips, labels or encoder."""
@@ -139,14 +142,20 @@ class FinetuningTrainer:
         return folder / f"{digest_of(repr(parts).encode())}.safetensors"
 
 
-def _steps_bar(config: FinetuneConfig, fold: Fold, purpose: str) -> tqdm:
-    """Return a bar below that of the folds, which moves with every step; none where folds run side by side."""
+def _steps_bar(title: str, epochs: int, is_quiet: bool) -> tqdm:
+    """Return a bar of epochs below that of the folds, which moves with every step.
+
+    Args:
+        title: what stands in front of it.
+        epochs: its length.
+        is_quiet: whether to show none, as where folds run side by side.
+    """
     return tqdm(
-        total=config.epochs,
-        desc=f"fold {fold.split.fold}, {purpose}",
+        total=epochs,
+        desc=title,
         position=1,
         leave=False,
-        disable=quiet() or config.jobs > 1,
+        disable=is_quiet,
         bar_format="{desc}: {percentage:3.0f}% |{bar}| {elapsed}<{remaining}",
     )
 

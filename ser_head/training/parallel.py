@@ -87,6 +87,8 @@ def _epochs(config: ExperimentConfig, num_clips: int) -> int:
 def _figures_text(row: EpochRow) -> str:
     """Return the loss and the validation figures of an epoch for the bar."""
     shown = {name: row.figures[name] for name in _SHOWN if name in row.figures}
+    if "val_uar" in shown:  # a terminal has no room for both
+        shown.pop("val_accuracy", None)
     return ", ".join(f"{title} {shown[name]:.3f}" for name, title in _SHOWN.items() if name in shown)
 
 

@@ -18,10 +18,12 @@ from ser_embed.encoders.training_clips import read_training_clips
 from ser_embed.errors import EXIT_BAD_INPUT, EXIT_DONE, EXIT_SOME_UNREADABLE, InputError
 from ser_embed.files import exclusive_lock
 from ser_embed.store.reader import Store
+from ser_head.config.finetuning import FinetuneConfig
 from ser_head.data.dataset import Dataset
 from ser_head.finetune import main
 from ser_head.runs.run import Run
 from ser_head.scoring.scorer import Scorer
+from ser_head.training.experiment import run_name
 from tests.ser_embed.conftest import models, tone, write_corpus  # noqa: F401 (a fixture)
 
 FAST = {"protocol": "kfold:4", "epochs": 2, "batch_size": 4, "crop": 0.3, "baseline": "lda", "device": "cpu"}
@@ -91,7 +93,16 @@ def test_it_is_a_run_with_its_folds_and_its_baseline(result):
     assert folds[0].sort_index().equals(folds[1].sort_index())
     history = pd.read_csv(result.run / "history.csv")
     assert {"fold", "epoch", "loss", "val_loss", "val_uar"} <= set(history)
-    assert "Was it worth training the encoder?" in (result.run / "report.html").read_text("utf-8")
+    report = (result.run / "report.html").read_text("utf-8")
+    assert "Was it worth training the encoder?" in report
+    assert "Its last 2 layers were trained further" in report
+    assert "A small model" not in report
+    assert "frozen encoder, lda" in result._repr_html_()
+
+
+def test_the_run_is_named_after_encoder_and_what_is_trained():
+    config = FinetuneConfig(model="facebook/hubert-base-ls960", unfreeze="lora:8", protocol="kfold:4")
+    assert run_name(config) == "hubert-base-ls960-lora-8-finetuned-kfold-4"
 
 
 def test_predictions_are_the_calibrated_logits_of_stock_transformers(result, data):
@@ -124,17 +135,19 @@ def test_it_predicts_new_audio_as_the_mean_of_its_folds(result, tmp_path):
 
 def test_it_is_compared_and_combined(result, folder):
     comparison = ser_head.compare([result.run, result.run / "baseline"])
-    assert {row["head"] for row in comparison.rows()} == {"finetuned", "lda"}
+    assert {(row["head"], row["layer"]) for row in comparison.rows()} == {("finetuned", "last:2"), ("lda", "weighted")}
     ensemble = ser_head.train(head="ensemble", members=[result.run, result.run / "baseline"], out=folder / "both")
     assert ensemble.metrics["n_test"] == 24
     assert len(Run.load(folder / "both").members) == 2
+    report = " ".join((folder / "both" / "report.html").read_text("utf-8").split())
+    assert "For 1 of its 2 members, that speech model was itself trained to hear emotions." in report
 
 
 def test_the_tuned_encoder_knows_whom_it_heard(result, data, folder):
     heard = read_training_clips(result.run / "fold_1" / "model")
     tested = pd.read_csv(result.run / "predictions.csv").query("fold == 1")["speaker"].unique()
     assert set(heard["speaker"]).isdisjoint(tested)
-    store = ser_embed.extract(str(result.run / "fold_1" / "model"), data=data, store=folder / "tuned.h5").store
+    store = ser_embed.extract(result.run / "fold_1" / "model", data=data, store=folder / "tuned.h5").store
     with pytest.raises(InputError, match="fine-tuned on"):
         ser_head.train(store=store, head="lda", protocol="loso", out=folder / "leaky")
     assert not (folder / "leaky").exists()

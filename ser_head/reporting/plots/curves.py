@@ -26,27 +26,30 @@ from ser_head.reporting.plots.style import (
 )
 
 _DASHES = ("-", "--", "-.", ":")  # tell curves apart where colour alone does not
+_MEASURES = {"loss": "loss", "accuracy": "accuracy", "uar": "UAR"}  # of the history, and how plots name them
 _LARGEST_DOT = 220  # area of the dot of the bin with most clips, in square points
 
 
 @styled
 def training_curves(history: pd.DataFrame, best_epochs: Mapping[int, int]) -> Figure:
-    """Draw loss and accuracy over epochs, training against validation: folds as thin lines, their mean as a thick one.
+    """Draw loss, accuracy and UAR over epochs, training against validation: folds thin, their mean thick.
 
     Args:
-        history: columns fold, epoch, loss, accuracy and, where there was a validation set, val_loss, val_accuracy.
+        history: columns fold, epoch, loss, accuracy and, where there was a validation set, val_loss, val_accuracy;
+            val_uar where a training measures it.
         best_epochs: per fold, the epoch whose weights the head has; marked by a dot.
     """
-    measures = [name for name in ("loss", "accuracy") if name in history]
+    measures = [name for name in _MEASURES if name in history or f"val_{name}" in history]
     figure, panels = new_figure(FULL_WIDTH, 3.2, len(measures))
     size = 6 if len(best_epochs) <= 12 else 3
     for axes, name in zip(panels, measures, strict=True):
-        _draw_folds(axes, history, name, "training", FIRST, "-")
+        if name in history:
+            _draw_folds(axes, history, name, "training", FIRST, "-")
         if f"val_{name}" in history:
             _draw_folds(axes, history, f"val_{name}", "validation", SECOND, "--")
             best = history[history["epoch"] == history["fold"].map(best_epochs)]
             axes.plot(best["epoch"], best[f"val_{name}"], "o", color=SECOND, markersize=size, markeredgecolor="white")
-        axes.set(xlabel="epoch", title=name)
+        axes.set(xlabel="epoch", title=_MEASURES[name])
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(axis="y")
     panels[0].legend()

@@ -50,7 +50,7 @@ def confusion_matrix(counts: np.ndarray, labels: Sequence[str]) -> Figure:
     names = [printable(label, 14) for label in labels]
     axes.set_xticks(range(len(labels)), names, rotation=40, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(len(labels)), names)
-    axes.set(xlabel="what the head said", ylabel="what was acted")
+    axes.set(xlabel="what the model said", ylabel="what was acted")
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     return figure
@@ -76,7 +76,7 @@ def agreement_scatter(truth: np.ndarray, predictions: np.ndarray, target: str) -
     size = 16 if len(truth) < 600 else 8
     axes.scatter(truth, predictions, s=size, color=FIRST, alpha=0.4, linewidths=0, rasterized=True)
     name = printable(target)
-    axes.set(xlabel=f"{name}: what was rated", ylabel=f"{name}: what the head said", aspect="equal")
+    axes.set(xlabel=f"{name}: what was rated", ylabel=f"{name}: what the model said", aspect="equal")
     axes.grid()
     return figure
 

@@ -120,6 +120,15 @@ def test_mean_training_curve_stops_with_most_folds_and_best_epochs_are_marked():
     assert sorted(axes.lines[-1].get_xdata()) == [1, 2, 3]
 
 
+def test_training_curves_show_the_validation_uar_of_a_training_that_measures_it():
+    rows = history(Case())
+    panels = training_curves(rows.assign(val_uar=0.25), {1: 5}).axes
+    assert [axes.get_title(loc="left") for axes in panels] == ["loss", "accuracy", "UAR"]
+    shown = np.concatenate([line.get_ydata() for line in panels[2].lines])
+    assert set(shown[~np.isnan(shown)]) == {0.25}
+    assert len(training_curves(rows, {1: 5}).axes) == 2
+
+
 def test_legend_of_ranking_curves_has_the_area_of_each_class_and_their_mean():
     line = np.array([[0, 0, 1], [0, 1, 1]])
     figure = ranking_curves(
