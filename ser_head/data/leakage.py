@@ -53,7 +53,7 @@ class Audit:
 
     Attributes:
         findings: by what is shared: speaker, bytes, audio, augmented, sentence.
-        duplicates: groups of clips of the dataset with the same audio, in whichever parts of the splits.
+        duplicates: groups of recordings of the dataset with the same audio, in whichever parts of the splits.
         encoder: what the encoder was fine-tuned on; None if it has learned from no label.
     """
 
@@ -94,9 +94,12 @@ def audit(clips: pd.DataFrame, splits: Sequence[Split], training_clips: pd.DataF
         "augmented": recordings,
         "sentence": _column(clips, "sentence"),
     }
+    is_recording = names == recordings
+    same_audio = np.where(audio == "", values_by_kind["bytes"], audio)
     return Audit(
-        {kind: _compare(values, names, splits, names == recordings) for kind, values in values_by_kind.items()},
-        _duplicates(names, np.where(audio == "", values_by_kind["bytes"], audio)),
+        {kind: _compare(values, names, splits, is_recording) for kind, values in values_by_kind.items()},
+        # Two copies may come out the same, as of a clip that is at full scale already; they are never apart.
+        _duplicates(names[is_recording], same_audio[is_recording]),
         None if training_clips is None else audit_encoder(clips, recordings, splits, training_clips),
     )
 

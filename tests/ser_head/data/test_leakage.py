@@ -116,6 +116,11 @@ def test_equal_audio_is_found_in_any_part():
     assert result.to_dict()["duplicates"] == {"clips": 6, "example": ["c/000", "c/001"]}
 
 
+def test_copies_that_came_out_the_same_are_no_recordings_that_sound_alike():
+    clips = clips_of(6, audio_digest={1: "x", 2: "x"}, augmented_from={1: "c/000", 2: "c/000"})
+    assert audit(clips, [fold([0, 1, 2], [3], [4, 5])]).duplicates == ()
+
+
 @pytest.mark.corpus
 def test_the_pair_of_equal_files_of_ravdess_is_found(data_dir):
     clips = scan_data(data_dir, ["ravdess"]).manifest
