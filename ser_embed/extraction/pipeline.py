@@ -36,11 +36,12 @@ from ser_embed.extraction.report import (
     note_stored_but_removed,
     note_stored_but_unreadable,
 )
+from ser_embed.extraction.tables import is_removed_from_corpora, merge_tables
 from ser_embed.files import exclusive_lock
 from ser_embed.manifest import UNREADABLE_COLUMNS, recordings_of
 from ser_embed.spec import EmbeddingSpec
 from ser_embed.store.cache import SOURCE_FILE, Cache
-from ser_embed.store.merge import EncoderTraining, is_up_to_date, merge_clips, merge_unreadable, write_merged
+from ser_embed.store.merge import EncoderTraining, is_up_to_date, write_merged
 from ser_embed.store.parts import PartFolder
 from ser_embed.store.reader import Store
 from ser_embed.store.seal import DamagedStore
@@ -136,8 +137,8 @@ def _extract_into(
     cache = Cache.from_files([*old_stores, *parts])
     current = cache.without_outdated_copies(manifest)
     num_dropped = len(cache.clips) - len(current.clips)
-    clips, unreadable, all_unreadable = _merge_tables(scan, manifest, store_path, current)
-    is_removed = _is_removed_from_corpora(scan, clips)
+    clips, unreadable, all_unreadable = merge_tables(scan, manifest, store_path, current)
+    is_removed = is_removed_from_corpora(scan, clips)
     if config.prune:
         clips = clips[~is_removed].reset_index(drop=True)
         num_dropped += int(is_removed.sum())
@@ -266,62 +267,6 @@ def _encode_pending(
         job = (chunks, read_options, parts)
         encode_on_devices(encoder, further_devices, config.model, job, show_progress)
     return audio_s, time.perf_counter() - start
-
-
-def _merge_tables(
-    scan: Scan, manifest: pd.DataFrame, store_path: Path, cache: Cache
-) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Merge the tables of the corpora, the old store and the part files.
-
-    Args:
-        scan: the clips of the corpora.
-        manifest: the clips of this run: those of the scan up to --limit, and their copies.
-        store_path: the store.
-        cache: the clips of the old store and of the part files.
-
-    Returns:
-        The clips that the new store will hold, the clips that this run could not use, and all clips that the new store
-        will list as unreadable.
-    """
-    # Part files list the clips that could not be decoded; the scan lists those whose file names it could not parse.
-    undecodable = cache.unreadable[cache.unreadable[SOURCE_FILE] != str(store_path)]
-    recordings = dict(zip(manifest["utterance_id"], recordings_of(manifest), strict=True))
-    sources = undecodable["utterance_id"].map(lambda name: recordings.get(name, name))
-    # Where a recording cannot be read, its copies need no mention.
-    is_implied = (sources != undecodable["utterance_id"]) & sources.isin(undecodable["utterance_id"])
-    unreadable = pd.concat([scan.unreadable, undecodable[~is_implied]])[list(UNREADABLE_COLUMNS)]
-    all_unreadable = merge_unreadable(unreadable, _unreadable_before(scan, manifest, store_path, cache))
-    readable = manifest[~manifest["utterance_id"].isin(undecodable["utterance_id"])]
-    return merge_clips(readable.sort_values("utterance_id"), cache), unreadable, all_unreadable
-
-
-def _unreadable_before(scan: Scan, manifest: pd.DataFrame, store_path: Path, cache: Cache) -> pd.DataFrame:
-    """Return the unreadable clips of the old store that this run does not look at.
-
-    These are the clips of other corpora, and those beyond --limit.
-
-    Args:
-        scan: the clips of the corpora.
-        manifest: the clips of this run: those of the scan up to --limit.
-        store_path: the store.
-        cache: the clips of the old store and of the part files.
-    """
-    in_store = cache.unreadable[cache.unreadable[SOURCE_FILE] == str(store_path)]
-    beyond_limit = set(scan.manifest["utterance_id"]) - set(manifest["utterance_id"])
-    corpora = {_corpus_of(name) for name in [*scan.manifest["utterance_id"], *scan.unreadable["utterance_id"]]}
-    is_other_corpus = ~in_store["utterance_id"].map(_corpus_of).isin(corpora)
-    return in_store[in_store["utterance_id"].isin(beyond_limit) | is_other_corpus]
-
-
-def _corpus_of(utterance_id: str) -> str:
-    """Return the corpus of an utterance_id, which is the part before the first slash."""
-    return utterance_id.partition("/")[0]
-
-
-def _is_removed_from_corpora(scan: Scan, clips: pd.DataFrame) -> pd.Series:
-    """Return which clips the corpora of this run no longer have, as booleans (clips,)."""
-    is_of_this_run = clips["corpus"].isin(scan.manifest["corpus"].unique())
-    return is_of_this_run & ~recordings_of(clips).isin(scan.manifest["utterance_id"])
 
 
 def _software(config: ExtractConfig) -> dict[str, Any]:

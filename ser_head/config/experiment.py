@@ -4,6 +4,7 @@ Which clips, how they are split, what is done with validation clips, seeds, and 
 command takes is a subclass, with the fields that are its own.
 """
 
+import abc
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,7 +31,7 @@ def as_names(names: str | Sequence[str]) -> tuple[str, ...]:
 
 
 @dataclasses.dataclass(frozen=True)
-class ExperimentConfig:
+class ExperimentConfig(abc.ABC):
     """Settings that every experiment has. The properties that follow them are those that only some have.
 
     Paths and shares may come as text, and lists as any sequence.
@@ -123,9 +124,9 @@ class ExperimentConfig:
         return None
 
     @property
+    @abc.abstractmethod
     def head(self) -> str:
         """Head that is trained, an entry of `ser_head.heads.registry.HEADS`."""
-        raise NotImplementedError
 
     @property
     def target(self) -> str:
@@ -187,9 +188,9 @@ class ExperimentConfig:
         """Whether vectors go through `ser_head.data.power_transform` in front of the head."""
         return False
 
+    @abc.abstractmethod
     def epochs_for(self, num_clips: int) -> int:
         """Return the number of epochs for `num_clips` training clips."""
-        raise NotImplementedError
 
     @property
     def has_classes(self) -> bool:

@@ -11,6 +11,15 @@ from tests.ser_embed.hub_server import HubServer
 
 FAMILIES = ("hubert", "wav2vec2", "wavlm")
 SHAPES = ("base", "large")
+TINY = {
+    "hidden_size": 32,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "intermediate_size": 48,
+    "conv_dim": [16] * 7,
+    "num_conv_pos_embeddings": 16,
+    "num_conv_pos_embedding_groups": 4,
+}
 
 
 def tone(num_samples: int, seed: int = 0) -> np.ndarray:
@@ -46,21 +55,12 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
     transformers.logging.disable_progress_bar()
     configs = {"hubert": "Hubert", "wav2vec2": "Wav2Vec2", "wavlm": "WavLM"}
-    tiny = {
-        "hidden_size": 32,
-        "num_hidden_layers": 3,
-        "num_attention_heads": 4,
-        "intermediate_size": 48,
-        "conv_dim": [16] * 7,
-        "num_conv_pos_embeddings": 16,
-        "num_conv_pos_embedding_groups": 4,
-    }
     large = {"feat_extract_norm": "layer", "conv_bias": True, "do_stable_layer_norm": True}
     folders = {}
     for family, prefix in configs.items():
         for shape in SHAPES:
             torch.manual_seed(0)
-            config = getattr(transformers, f"{prefix}Config")(**tiny, **(large if shape == "large" else {}))
+            config = getattr(transformers, f"{prefix}Config")(**TINY, **(large if shape == "large" else {}))
             folder = tmp_path_factory.mktemp("models") / f"{family}-{shape}"
             getattr(transformers, f"{prefix}Model")(config).save_pretrained(folder)
             folders[f"{family}-{shape}"] = folder

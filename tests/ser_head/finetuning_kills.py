@@ -23,18 +23,9 @@ import transformers
 import ser_head
 from ser_head.inference import predictor  # noqa: F401  (imported here, so that no attempt spends its time on it)
 from ser_head.training import finetuning  # noqa: F401
-from tests.ser_embed.conftest import write_corpus
+from tests.ser_embed.conftest import TINY, write_corpus
 from tests.ser_head.kills import fork, leftovers
 
-TINY = {
-    "hidden_size": 32,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 4,
-    "intermediate_size": 48,
-    "conv_dim": [16] * 7,
-    "num_conv_pos_embeddings": 16,
-    "num_conv_pos_embedding_groups": 4,
-}
 COMPARED = ("predictions.csv", "validation.csv", "history.csv", "metrics.json")
 
 

@@ -169,9 +169,11 @@ def test_files_of_a_folder_are_listened_to_once(run: Path, tmp_path: Path) -> No
 
 
 def test_files_of_a_folder_that_cannot_be_read_are_named_after_ctrl_c(
-    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
     monkeypatch.setattr(folder, "_GIVEN_UP_AFTER_S", 0.0)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background ignores
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     (tmp_path / "calls").mkdir()
     (tmp_path / "calls" / "broken.wav").write_bytes(b"RIFF and nothing else")
     os.utime(tmp_path / "calls" / "broken.wav", (1_000, 1_000))  # so that it comes first
